@@ -1,0 +1,38 @@
+# make setup | test | demo | lint | bench | train-smoke: each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What the tests exercise; a user picks extras as they need them.
+EXTRAS := dev,dicom,cluster,openvino,segmentation
+READY := $(VENV)/.ready
+
+.PHONY: setup test demo lint bench bench-setup train-smoke clean
+
+setup: $(READY)
+
+$(READY): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+demo: $(READY)
+	$(BIN)/python eval.py --table=architectures
+
+# PyTorch and MONAI, which the benchmarks compare with, are heavy: only here.
+bench-setup: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
+
+bench: bench-setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""From scans to training shards: k-space degradation, patches, TFRecord shards."""

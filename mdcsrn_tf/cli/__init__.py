@@ -1,0 +1,1 @@
+"""The command lines: flags -> configuration -> one library call."""
