@@ -1,0 +1,1 @@
+"""Image metrics: NumPy, SciPy and scikit-image only, no TensorFlow."""
