@@ -1,0 +1,124 @@
+"""A trained network in one `.keras` file that carries its own card, and loads with nothing but Keras.
+
+The file holds stock Keras layers only, so `keras.models.load_model` reads it without this package. The card
+(what the network was trained for) is one more JSON member of the archive, which Keras leaves alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import replace_when_done
+
+if TYPE_CHECKING:
+    import keras
+
+CARD_MEMBER = "mdcsrn_model_card.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What inference must know about a trained network, and a reader wants to."""
+
+    preset: str
+    version: str  # of mdcsrn_tf, when it was saved
+    interpolation: str  # how its inputs were brought to the target grid: "linear" or "sinc"
+    axes: tuple[str, ...] = ()  # the degraded axes it was trained for, e.g. ("LR", "AP")
+    factor: tuple[int, ...] = ()
+    tile: int = 70
+    margin: int = 3
+    bn: str = "batch"
+    normalisation: str = "zscore-foreground"
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """The card in that JSON text; members this version does not know are left out."""
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in json.loads(text).items() if key in known}
+        for name in ("axes", "factor"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
+
+
+def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard) -> None:
+    """Write `model` and its card to `path` (`.keras`), whole or not at all, in float32."""
+    from keras.layers import BatchNormalization as StockBatchNormalization
+
+    portable = _rebuilt(model, StockBatchNormalization, "float32")
+    with replace_when_done(path) as partial:
+        portable.save(partial)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.writestr(CARD_MEMBER, card.to_json())
+
+
+def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tuple[keras.Model, ModelCard]:
+    """Read a model and its card; `precision` is the Keras dtype policy of all layers but the output's."""
+    card = read_card(path)
+    import keras
+
+    from mdcsrn_tf.layers import BatchNormalization
+
+    try:
+        portable = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
+        raise UserError(f"{path} is damaged: Keras cannot read it ({_first_line(error)}); copy it again.") from error
+    return _rebuilt(portable, BatchNormalization, precision), card
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """The card of a model file, without loading Keras."""
+    if not Path(path).is_file():
+        raise UserError(f"There is no model file {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(CARD_MEMBER).decode()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path} is not a .keras model file, or it is damaged.") from error
+    except KeyError as error:
+        raise UserError(f"{path} has no model card: it was not written by mdcsrn-train.") from error
+    try:
+        return ModelCard.from_json(text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"The model card in {path} cannot be read ({_first_line(error)}).") from error
+
+
+def with_precision(model: keras.Model, precision: str) -> keras.Model:
+    """A copy of `model` that computes in that dtype policy, its output in float32 as ever."""
+    from mdcsrn_tf.layers import BatchNormalization
+
+    return _rebuilt(model, BatchNormalization, precision)
+
+
+def _rebuilt(model: keras.Model, norm_class: Callable[..., Any], precision: str) -> keras.Model:
+    """The same network and weights, its batch normalisations of another class, its layers of another dtype."""
+    import keras
+
+    outputs = set(model.output_names)
+
+    def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = "float32" if layer.name in outputs else precision
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return norm_class.from_config(config)  # type: ignore[attr-defined]
+        return layer.__class__.from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=rebuild)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
