@@ -26,7 +26,7 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
             remove(path)
         else:
             _flush_to_disk(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         remove(partial)
 
