@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What the tests exercise; a user picks extras as they need them.
-EXTRAS := dev,dicom,cluster,openvino,segmentation
+EXTRAS := dev,dicom,cluster,openvino,segmentation,reference
 READY := $(VENV)/.ready
 
-.PHONY: setup test demo lint bench bench-setup train-smoke clean
+.PHONY: setup test browser demo lint bench bench-setup train-smoke clean
 
 setup: $(READY)
 
@@ -17,8 +17,13 @@ $(READY): setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The report is tested in a real headless Chromium; where it is missing and we may, Debian's package is installed.
+browser:
+	command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium chromium-driver)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ setup(
         "openvino": ["openvino>=2024.4"],
         "cluster": ["dask[distributed]", "joblib"],
         "segmentation": ["SimpleITK", "dipy"],
+        "reference": ["pypiqe", "scikit-video"],  # independent PIQE and NIQE, for the tests
         "bench": ["torch", "monai"],
         "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy"],
     },
