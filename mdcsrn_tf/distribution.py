@@ -1,0 +1,83 @@
+"""One device, several, or several machines: the strategies of `tf.distribute` behind one small face."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from mdcsrn_tf.errors import UserError
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy `single`, `mirrored` or `multiworker` (which reads TF_CONFIG, as TensorFlow documents)."""
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multiworker":
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+        if not cluster.get("worker"):
+            raise UserError(
+                "--strategy=multiworker needs the environment variable TF_CONFIG, "
+                "with the addresses of all workers and this worker's index (docs/decisions.md)."
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the files: the only one, or worker 0."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_type or resolver.task_id == 0
+
+
+@contextmanager
+def variables_of(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Build models in here: their variables are the strategy's, batch statistics averaged over replicas."""
+
+    def averaged(create: Callable[..., Any], **options: Any) -> Any:
+        if options.get("aggregation") in (None, tf.VariableAggregation.NONE):
+            options["aggregation"] = tf.VariableAggregation.MEAN
+        return create(**options)
+
+    with strategy.scope():
+        if strategy.num_replicas_in_sync == 1:
+            yield
+        else:
+            with tf.variable_creator_scope(averaged):
+                yield
+
+
+def replica_batch(strategy: tf.distribute.Strategy, batch_size: int) -> int:
+    """Each replica's share of the global batch."""
+    share, rest = divmod(batch_size, strategy.num_replicas_in_sync)
+    if rest or not share:
+        raise UserError(
+            f"The batch of {batch_size} cannot be shared equally by {strategy.num_replicas_in_sync} replicas; "
+            "choose --batch_size as a multiple of that."
+        )
+    return share
+
+
+def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset, batch_size: int) -> Any:
+    """Hand every replica its consecutive share of each global batch."""
+    share = replica_batch(strategy, batch_size)
+    if strategy.num_replicas_in_sync == 1:
+        return batches
+
+    def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        size = batch_size // context.num_input_pipelines
+        start = context.input_pipeline_id * size
+        mine = batches.map(lambda *pair: tuple(part[start : start + size] for part in pair))
+        return mine if size == share else mine.unbatch().batch(share, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(of_this_process)
+
+
+def replica_slice(values: tf.Tensor, share: int) -> tf.Tensor:
+    """The part of a per-sample tensor of the global batch that belongs to the replica calling this."""
+    index = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return values[index * share : (index + 1) * share]

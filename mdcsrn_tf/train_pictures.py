@@ -1,0 +1,81 @@
+"""Pictures of a run: fixed validation patches as they improve, and the curves at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdcsrn_tf.files import replace_when_done
+
+# (title, the columns of metrics.csv drawn there)
+PANELS = (
+    ("training loss", ("loss", "intensity_loss")),
+    ("Earth Mover estimate", ("earth_mover",)),
+    ("gradient penalty", ("penalty",)),
+    ("critic scores", ("score_real", "score_fake")),
+    ("gradient norms", ("gradient_norm", "critic_gradient_norm")),
+    ("validation PSNR (dB)", ("psnr", "input_psnr")),
+)
+
+
+def draw_patches(path: Path, low_res: np.ndarray, super_res: np.ndarray, high_res: np.ndarray, title: str) -> None:
+    """One row a patch: the middle slice of LR, SR, HR and SR - HR, the first three on one grey scale."""
+    figure, axes = _figure(len(low_res), 4, 2.2)
+    for row, images in zip(axes, zip(low_res, super_res, high_res, strict=True), strict=True):
+        low, super_, high = (image[image.shape[0] // 2, :, :, 0] for image in images)
+        dark, bright = np.percentile(high, [0.5, 99.5])
+        error = super_ - high
+        spread = max(float(np.abs(low - high).max()), 1e-6)  # of the input's error, so rows compare over time
+        for axis, image, name in zip(row, (low, super_, high), ("LR", "SR", "HR"), strict=False):
+            axis.imshow(image, cmap="gray", vmin=dark, vmax=bright)
+            axis.set_title(name, fontsize=8)
+        row[3].imshow(error, cmap="RdBu", vmin=-spread, vmax=spread)
+        row[3].set_title("SR - HR", fontsize=8)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=9)
+    _write(figure, path)
+
+
+def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """The rows of metrics.csv as curves, the phases one after the other."""
+    figure, axes = _figure(2, 3, 3.6)
+    offsets = _phase_offsets(rows)
+    for axis, (title, columns) in zip(axes.flat, PANELS, strict=True):
+        for column in columns:
+            for kind, style in (("train", "-"), ("validation", "o--")):
+                points = [
+                    (offsets[row["phase"]] + int(row["step"]), float(row[column]))
+                    for row in rows
+                    if row["kind"] == kind and row[column]
+                ]
+                if points:
+                    axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=f"{column} ({kind})")
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        if axis.lines:
+            axis.legend(fontsize=6)
+    _write(figure, path)
+
+
+def _phase_offsets(rows: Sequence[dict[str, str]]) -> dict[str, int]:
+    l1_steps = max((int(row["step"]) for row in rows if row["phase"] == "l1"), default=0)
+    return {"l1": 0, "gan": l1_steps}
+
+
+def _figure(rows: int, columns: int, inches: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * inches, rows * inches), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _write(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_done(path) as partial:
+        figure.savefig(partial, format="png")

@@ -1,0 +1,97 @@
+"""What chooses a checkpoint: error and Earth Mover estimate on the validation patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mdcsrn_tf.errors import UserError
+
+
+class Validator:
+    """Evaluates a state's networks on the same patches every time.
+
+    The generator normalises by its moving statistics here, as it will when its file is used in that mode.
+    PSNR is that of all voxels together; its data range is that of the high-resolution patches.
+    """
+
+    def __init__(self, state: Any, batches: Callable[[], tf.data.Dataset], jit: bool = False):
+        self._batches = batches
+        self._has_critic = state.critic is not None
+        self._low, self._high, self._input_error, self.count = self._survey()
+        self._evaluate = tf.function(_evaluator(state), jit_compile=jit or None, reduce_retracing=True)
+
+    def __call__(self) -> dict[str, float]:
+        """`mse`, `psnr` and `input_psnr`, and with a critic `earth_mover`."""
+        sums = np.zeros(2)
+        for low_res, high_res in self._batches():
+            sums += np.array([part.numpy() for part in self._evaluate(low_res, high_res)], np.float64)
+        error, earth_mover = sums / self.count
+        found = {
+            "mse": float(error),
+            "psnr": self._psnr(error),
+            "input_psnr": self._psnr(self._input_error),
+        }
+        return found | ({"earth_mover": float(earth_mover)} if self._has_critic else {})
+
+    def examples(self, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` patches of the first batches with the most contrast: the same ones every time."""
+        pairs = [pair for batch in self._batches().take(4) for pair in zip(*(b.numpy() for b in batch), strict=True)]
+        pairs.sort(key=lambda pair: -float(pair[1].std()))
+        low, high = zip(*pairs[:count], strict=True)
+        return np.stack(low), np.stack(high)
+
+    def _survey(self) -> tuple[float, float, float, int]:
+        low, high, error, count = math.inf, -math.inf, 0.0, 0
+        for low_res, high_res in self._batches():
+            patches, truth = low_res.numpy().astype(np.float64), high_res.numpy().astype(np.float64)
+            low, high = min(low, truth.min()), max(high, truth.max())
+            error += float(np.square(patches - truth).mean(axis=(1, 2, 3, 4)).sum())
+            count += len(truth)
+        if not count:
+            raise UserError("There are no validation patches in these shards; make them with more subjects.")
+        return low, high, error / count, count
+
+    def _psnr(self, error: float) -> float:
+        return 10 * math.log10((self._high - self._low) ** 2 / max(error, 1e-30)) if error == error else math.nan
+
+
+def _evaluator(state: Any) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Sums over a batch of each patch's mean squared error and of `D(HR) - D(SR)`."""
+
+    def evaluate(low_res: tf.Tensor, high_res: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        super_res = state.generator(low_res, training=False)
+        error = tf.reduce_sum(tf.reduce_mean(tf.square(super_res - high_res), axis=[1, 2, 3, 4]))
+        if state.critic is None:
+            return error, tf.zeros([])
+        scores = state.critic(high_res, training=False) - state.critic(super_res, training=False)
+        return error, tf.reduce_sum(scores)
+
+    return evaluate
+
+
+def reestimate_statistics(generator: Any, batches: Any, count: int) -> None:
+    """Measure the moving statistics of every batch normalisation anew, as means over `count` batches.
+
+    Short runs end before exponential averages have forgotten where they started (docs/decisions.md).
+    """
+    layers = [layer for layer in generator.layers if hasattr(layer, "moving_variance")]
+    moving = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    momenta = [layer.momentum for layer in layers for _ in range(2)]
+    if not moving or not count:
+        return
+    forward = tf.function(lambda low_res: generator(low_res, training=True))
+    sums = [np.zeros(variable.shape) for variable in moving]
+    for low_res, _high_res in batches.take(count):
+        for variable in moving:
+            variable.assign(tf.zeros(variable.shape))
+        forward(low_res)
+        # From zero, one update leaves (1 - momentum) times the batch's statistic.
+        for index, (variable, momentum) in enumerate(zip(moving, momenta, strict=True)):
+            sums[index] += variable.numpy() / (1 - momentum)
+    for variable, total in zip(moving, sums, strict=True):
+        variable.assign((total / count).astype(np.float32))
