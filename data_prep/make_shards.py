@@ -1,0 +1,148 @@
+"""mdcsrn-shards: scans to TFRecord shards of low- and high-resolution patches, and manifest.json."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from data_prep.kspace import METHODS
+from data_prep.scans import Scan, list_scans, phantom_scans
+from data_prep.shard_folder import ShardFolder
+from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
+from data_prep.workers import available_cores, run_local, run_on_cluster
+from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.errors import UserError
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of mdcsrn-shards."""
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("input", None, "Folder, BIDS tree, list of paths (.txt) or one scan.", flag_values=values)
+    text("output", None, "Folder of the shards and manifest.json.", flag_values=values)
+    number("patch", 40, "Edge of the cubic patches, voxels.", lower_bound=4, flag_values=values)
+    number("patches_per_subject", 18, "Patches of a scan and epoch.", lower_bound=1, flag_values=values)
+    number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1,
+           flag_values=values)
+    text("split", "0.7,0.1,0.1,0.1", "train,validation,evaluation,test as fractions or as numbers of subjects, or "
+         "a .tsv file with the columns subject and split.", flag_values=values)
+    number("seed", 0, "Decides the split and the patches.", lower_bound=0, flag_values=values)
+    number("workers", 0, "Processes; 0: one a core.", lower_bound=0, flag_values=values)
+    text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
+    text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
+    flags.DEFINE_enum("interpolation", "linear", METHODS, "How the low-resolution image comes back to the grid; "
+                      "linear is the papers'.", flag_values=values)
+    number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
+    text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)
+    flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    return run_command("mdcsrn-shards", __doc__ or "", define_flags, _run, argv)
+
+
+def parse_factors(factor: str, axes: str) -> tuple[int, ...]:
+    """`"2,2"` as numbers, one for each of `axes`; a single one holds for all."""
+    count = len(axes.split(","))
+    try:
+        factors = tuple(int(part) for part in factor.split(","))
+    except ValueError:
+        factors = ()
+    factors = factors * count if len(factors) == 1 else factors
+    if len(factors) != count or any(not 1 <= number <= 64 for number in factors):
+        raise UserError(f"--factor={factor} must give each of --axes={axes} a whole number from 1 to 64, as in 2,2.")
+    return factors
+
+
+def _run(values: flags.FlagValues) -> int:
+    scans, root = _scans(values)
+    settings = ShardSettings(
+        patch=values.patch,
+        patches_per_subject=values.patches_per_subject,
+        epochs_of_patches=values.epochs_of_patches,
+        seed=values.seed,
+        axes=values.axes.upper().replace(" ", ""),
+        factor=parse_factors(values.factor, values.axes),
+        interpolation=values.interpolation,
+    )
+    asked = {**asdict(settings), "factor": list(settings.factor), "scans": [asdict(scan) for scan in scans]}
+    folder = ShardFolder(Path(values.output))
+    folder.open(asked, overwrite=values.overwrite)
+    done = _unchanged(folder.finished(), scans, root)
+    missing = [scan for scan in scans if scan.name not in done]
+    if not missing and folder.is_finished():
+        print(f"mdcsrn-shards: {values.output} is complete; nothing to do.", file=sys.stderr)
+        return 0
+    jobs = [ShardJob(scan, str(root), settings, str(folder.path.absolute())) for scan in missing]
+    skipped = _work(jobs, folder, done, values)
+    if not done:
+        raise UserError(f"none of the {len(scans)} scans could be read; the first: {skipped[0]['error']}")
+    folder.finish(asked, done.values(), [{**entry, "error": _without(root, entry)} for entry in skipped])
+    return _summary(values.output, done, skipped)
+
+
+def _scans(values: flags.FlagValues) -> tuple[tuple[Scan, ...], Path]:
+    if values.output is None:
+        raise UserError("--output is missing: name a folder for the shards.")
+    if (values.input is None) == (values.phantoms == 0):
+        raise UserError("give either --input=SCANS or --phantoms=N.")
+    if values.phantoms:
+        return phantom_scans(values.phantoms, values.split, values.seed), Path()
+    source = Path(values.input)
+    scans = list_scans(source, values.split, values.seed)
+    return scans, source.absolute() if source.is_dir() else source.absolute().parent
+
+
+def _unchanged(done: dict[str, dict[str, Any]], scans: Sequence[Scan], root: Path) -> dict[str, dict[str, Any]]:
+    for scan in scans:
+        if scan.name in done and done[scan.name]["source_bytes"] != source_size(scan, str(root)):
+            raise UserError(
+                f"{root / scan.source} is not the file its shard was made of; put that back, or remove the "
+                "output folder and start anew."
+            )
+    return done
+
+
+def _work(
+    jobs: list[ShardJob], folder: ShardFolder, done: dict[str, dict[str, Any]], values: flags.FlagValues
+) -> list[dict[str, Any]]:
+    """Run the jobs, note each finished shard in the folder and in `done`; return the skipped scans."""
+    results: Iterator[dict[str, Any]]
+    if values.cluster:
+        results = run_on_cluster(run_job, jobs, values.cluster)
+    else:
+        results = run_local(run_job, jobs, values.workers or available_cores())
+    skipped = []
+    bar = tqdm(results, total=len(jobs) + len(done), initial=len(done), unit="scan", disable=values.quiet or None)
+    for entry in bar:
+        if "error" in entry:
+            bar.write(f"mdcsrn-shards: skipped: {entry['error']}", file=sys.stderr)
+            skipped.append(entry)
+        else:
+            folder.add(entry)
+            done[entry["scan"]] = entry
+    return skipped
+
+
+def _without(root: Path, entry: dict[str, Any]) -> str:
+    """The sentence with the source's path as the manifest gives it: manifests name no machine's folders."""
+    return entry["error"].replace(str(root / entry["source"]), entry["source"])
+
+
+def _summary(output: str, done: dict[str, dict[str, Any]], skipped: list[dict[str, Any]]) -> int:
+    pairs = sum(entry["pairs"] for entry in done.values())
+    print(f"mdcsrn-shards: {len(done)} shards with {pairs} pairs in {output}", file=sys.stderr)
+    for entry in skipped:
+        print(f"mdcsrn-shards: error: skipped {entry['scan']}: {entry['error']}", file=sys.stderr)
+    return 1 if skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

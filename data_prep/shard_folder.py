@@ -1,0 +1,127 @@
+"""The state of an output folder: what was asked, what is done, and the manifest that ends a run.
+
+While a run goes on, `.progress` holds the settings and one small file for each finished shard, each written
+after its shard; a run killed at any moment leaves a prefix of that order. The manifest then takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from data_prep.splits import SPLITS
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import remove, replace_when_done, sha256_of
+
+FORMAT = 1
+
+
+class ShardFolder:
+    """An output folder of mdcsrn-shards."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.manifest_path = path / "manifest.json"
+        self._progress = path / ".progress"
+
+    def open(self, settings: dict[str, Any], *, overwrite: bool) -> None:
+        """Claim the folder for these settings; UserError if it is another's, or holds other settings."""
+        if self.path.is_file():
+            raise UserError(f"{self.path} is a file; name a folder for the shards.")
+        found = self._settings()
+        if found is None and self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(f"{self.path} holds other files; name a new folder for the shards.")
+        if found is not None and found != settings:
+            if not overwrite:
+                raise UserError(
+                    f"{self.path} holds shards of other settings ({_difference(found, settings)}); "
+                    "choose another folder, or --overwrite to replace them."
+                )
+            self._clear()
+        for leftover in self.path.glob("**/.partial-*"):
+            remove(leftover)
+        if self._settings() is None:
+            self._progress.mkdir(parents=True, exist_ok=True)
+            _write_json(self._progress / "settings.json", settings)
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """The entries, by scan, whose shards are there in full (of an unfinished run: by checksum)."""
+        manifest = self._load(self.manifest_path)
+        if manifest is not None:
+            return {
+                entry["scan"]: entry
+                for entry in manifest["shards"]
+                if self._size(entry) == entry["shard_bytes"]
+            }
+        entries = [self._load(path) for path in sorted(self._progress.glob("scan-*.json"))]
+        return {
+            entry["scan"]: entry
+            for entry in entries
+            if entry and self._size(entry) == entry["shard_bytes"]
+            and sha256_of(self.path / entry["shard"]) == entry["shard_sha256"]
+        }
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Note a finished shard."""
+        self._progress.mkdir(exist_ok=True)
+        _write_json(self._progress / f"scan-{entry['scan']}.json", entry)
+
+    def finish(self, settings: dict[str, Any], shards: Iterable[dict], skipped: Iterable[dict]) -> None:
+        """Write the manifest and forget the progress."""
+        manifest = {
+            "format": FORMAT,
+            "settings": settings,
+            "shards": sorted(shards, key=lambda entry: entry["scan"]),
+            "skipped": sorted(skipped, key=lambda entry: entry["scan"]),
+        }
+        _write_json(self.manifest_path, manifest)
+        remove(self._progress)
+        for leftover in self.path.glob("*/.partial-*"):
+            remove(leftover)
+
+    def is_finished(self) -> bool:
+        """Whether a manifest says that nothing remains."""
+        manifest = self._load(self.manifest_path)
+        return manifest is not None and not manifest["skipped"]
+
+    def _settings(self) -> dict[str, Any] | None:
+        manifest = self._load(self.manifest_path)
+        return manifest["settings"] if manifest else self._load(self._progress / "settings.json")
+
+    def _size(self, entry: dict[str, Any]) -> int:
+        try:
+            return (self.path / entry["shard"]).stat().st_size
+        except OSError:
+            return -1
+
+    def _clear(self) -> None:
+        """Remove what a run wrote, and nothing else."""
+        remove(self.manifest_path)
+        for split in SPLITS:
+            for shard in (self.path / split).glob("*.tfrecord"):
+                remove(shard)
+        remove(self._progress)
+
+    def _load(self, path: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}); remove the folder {self.path}.") from error
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_done(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, sort_keys=True) + os.linesep, encoding="utf-8")
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    for key in sorted({*found, *wanted} - {"scans"}):
+        if found.get(key) != wanted.get(key):
+            return f"{key} was {found.get(key)}, now {wanted.get(key)}"
+    return "the scans or their splits have changed"

@@ -1,0 +1,151 @@
+"""One scan to one shard: the unit of work of mdcsrn-shards, on a process or a cluster worker alike."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep import kspace
+from data_prep.patches import MIN_FOREGROUND, cut_patches, draw_corners
+from data_prep.phantom import make_phantom
+from data_prep.scans import Scan
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.records import write_shard
+from mdcsrn_tf.volumes import (
+    NORMALISATION,
+    Normalisation,
+    axes_are_anatomical,
+    read_volume,
+    resolve_axes,
+    to_ras,
+)
+
+_PHANTOM_SHAPE = (128, 144, 128)
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """Everything that decides what the shards hold, beside the scans themselves."""
+
+    patch: int
+    patches_per_subject: int
+    epochs_of_patches: int
+    seed: int
+    axes: str
+    factor: tuple[int, ...]
+    interpolation: str
+    min_foreground: float = MIN_FOREGROUND
+    normalisation: str = NORMALISATION
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A scan, where it is, and where its shard goes."""
+
+    scan: Scan
+    root: str
+    settings: ShardSettings
+    output: str
+
+
+def run_job(job: ShardJob) -> dict[str, Any]:
+    """Write the scan's shard and return its entry of the manifest; a bad scan's entry holds `error` instead."""
+    try:
+        return _make_shard(job)
+    except UserError as error:
+        return {"scan": job.scan.name, "source": job.scan.source, "error": str(error)}
+
+
+def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | None]:
+    """The scan's voxels, its affine and its path (None for a phantom)."""
+    if scan.source.startswith("phantom:"):
+        return make_phantom(_PHANTOM_SHAPE, int(scan.source.partition(":")[2])), np.eye(4), None
+    path = Path(root, scan.source)
+    volume = read_volume(path)
+    return volume.data, volume.affine, path
+
+
+def source_size(scan: Scan, root: str) -> int:
+    """Bytes of the source: what tells cheaply that it was exchanged."""
+    path = Path(root, scan.source)
+    if scan.source.startswith("phantom:") or not path.exists():
+        return 0
+    return sum(file.stat().st_size for file in _files_of(path))
+
+
+def _make_shard(job: ShardJob) -> dict[str, Any]:
+    scan, settings = job.scan, job.settings
+    data, affine, path = read_source(scan, job.root)
+    if axes_are_anatomical(settings.axes):
+        data, affine = to_ras(data, affine)
+    axes = resolve_axes(settings.axes, affine)
+    low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation)
+    try:
+        normalisation = Normalisation.from_low_res(low_res)
+        corners = _corners(low_res, scan, settings)
+    except UserError as error:
+        raise UserError(f"{path or scan.name}: {error}") from error
+    shard = Path(job.output, scan.split, f"{scan.name}.tfrecord")
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    pairs = zip(
+        cut_patches(low_res, corners, settings.patch), cut_patches(data, corners, settings.patch), strict=True
+    )
+    with replace_when_done(shard) as partial:
+        write_shard(partial, ((normalisation.apply(low), normalisation.apply(high)) for low, high in pairs))
+        size, checksum = partial.stat().st_size, sha256_of(partial)
+    return {
+        "scan": scan.name,
+        "subject": scan.subject,
+        "split": scan.split,
+        "source": scan.source,
+        "source_bytes": source_size(scan, job.root),
+        "source_sha256": _source_checksum(path, data),
+        "matrix": list(data.shape),
+        "voxel_mm": [round(float(mm), 5) for mm in np.linalg.norm(affine[:3, :3], axis=0)],
+        "array_axes": list(axes),
+        "mean": normalisation.mean,
+        "std": normalisation.std,
+        "shard": f"{scan.split}/{shard.name}",
+        "pairs": len(corners),
+        "shard_bytes": size,
+        "shard_sha256": checksum,
+        "corners": corners.tolist(),
+    }
+
+
+def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.ndarray:
+    """The corners of all epochs; only training gets more than one, the other splits have to stay comparable."""
+    foreground = low_res > low_res.mean(dtype=np.float64)
+    identity = int.from_bytes(hashlib.sha256(scan.name.encode()).digest()[:8], "big")
+    epochs = settings.epochs_of_patches if scan.split == "train" else 1
+    return np.concatenate(
+        [
+            draw_corners(
+                np.random.default_rng([settings.seed, identity, epoch]),
+                foreground,
+                settings.patch,
+                settings.patches_per_subject,
+                settings.min_foreground,
+            )
+            for epoch in range(epochs)
+        ]
+    )
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
+def _source_checksum(path: Path | None, data: np.ndarray) -> str:
+    """SHA-256 of the file, of a folder's files in order, or of a phantom's voxels."""
+    if path is None:
+        return hashlib.sha256(data.tobytes()).hexdigest()
+    files = _files_of(path)
+    if len(files) == 1:
+        return sha256_of(files[0])
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""Run the jobs here, on local processes, or on an existing Dask cluster; yield results as they come."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from typing import Any
+
+from mdcsrn_tf.errors import UserError
+
+Work = Callable[[Any], dict[str, Any]]
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_local(work: Work, jobs: Sequence[Any], workers: int) -> Iterator[dict[str, Any]]:
+    """Results of `work` on each job, by `workers` processes (1: in this one)."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        yield from map(work, jobs)
+        return
+    # spawn: a fork of a process with threads (FFT, BLAS) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A worker was killed, probably for want of memory; run the same command again with fewer "
+                "--workers: finished scans are kept."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[dict[str, Any]]:
+    """The same on the Dask scheduler at `address`, whose workers must see the same folders."""
+    try:
+        from dask import distributed
+    except ImportError as error:
+        raise UserError("--cluster needs Dask; install it with: pip install 'mdcsrn-tf[cluster]'.") from error
+    try:
+        client = distributed.Client(address, timeout="20s", set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UserError(f"No Dask scheduler answers at --cluster={address} ({error}); start one.") from error
+    with client:
+        # Jobs are pure in their effect: a worker that dies has its jobs done again elsewhere.
+        futures = client.map(work, jobs, pure=False, retries=3)
+        try:
+            for future in distributed.as_completed(futures):
+                yield future.result()
+        except distributed.KilledWorker as error:
+            raise UserError(
+                f"Workers of --cluster={address} keep dying at the same scan, probably for want of memory; "
+                "run the same command again: finished scans are kept."
+            ) from error
+
+
+def _die_with_parent() -> None:
+    """Let a worker end when its parent is killed: it would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

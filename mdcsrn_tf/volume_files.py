@@ -1,0 +1,80 @@
+"""Which files and folders are scans: a file, a folder of them, a BIDS tree or a list."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from mdcsrn_tf.errors import UserError
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
+_LIST_SUFFIXES = (".txt", ".lst", ".list")
+
+# The contrasts of BIDS's anat folders; masks, defacing and segmentations lie there as well.
+_BIDS_SCAN = re.compile(r"_(T1w|T2w|PDw|T2starw|FLAIR|PDT2|inplaneT1|inplaneT2|MPRAGE)\.(nii|nii\.gz)$")
+
+
+def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
+    """The scans that `path` stands for, sorted; UserError when there are none.
+
+    A volume file is itself; a `.txt` file lists one path a line, relative to its own folder; a folder of
+    DICOM files is one scan; a BIDS tree gives the scans of its `anat` folders; any other folder gives every
+    volume file and DICOM folder below it. Hidden files are passed over.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _listed(path) if path.suffix.lower() in _LIST_SUFFIXES else [path]
+    if not path.is_dir():
+        raise UserError(f"{path} does not exist; check the path.")
+    found = _bids_scans(path) or _below(path)
+    if not found:
+        raise UserError(f"{path} holds no {', '.join(VOLUME_SUFFIXES)} file and no DICOM series; check the path.")
+    return sorted(found)
+
+
+def is_dicom_folder(folder: Path) -> bool:
+    """Whether the folder itself holds a DICOM file."""
+    return any(entry.is_file() and _is_dicom(entry) for entry in sorted(folder.iterdir()))
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no list of paths, one a line ({error}); write one.") from error
+    entries = [path.parent / line for line in lines if line and not line.startswith("#")]
+    if not entries:
+        raise UserError(f"{path} lists no scan; write one path a line.")
+    return sorted(set(entries))
+
+
+def _bids_scans(root: Path) -> list[Path]:
+    scans = [
+        *root.glob("sub-*/anat/*"),
+        *root.glob("sub-*/ses-*/anat/*"),
+        # The folder of one subject or session.
+        *(root.glob("anat/*") if root.name.startswith(("sub-", "ses-")) else ()),
+    ]
+    return [scan for scan in scans if not scan.name.startswith(".") and _BIDS_SCAN.search(scan.name)]
+
+
+def _below(root: Path) -> list[Path]:
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = [Path(folder, name) for name in names if not name.startswith(".")]
+        volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES)]
+        found += volumes
+        if not volumes and any(_is_dicom(file) for file in sorted(here)):
+            found.append(Path(folder))
+    return found
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
