@@ -64,7 +64,7 @@ def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard
 
 
 def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tuple[keras.Model, ModelCard]:
-    """Read a model and its card; `precision` is the Keras dtype policy of all layers but the output's."""
+    """Read a model and its card; see `with_precision` for what a `precision` of mixed_bfloat16 means."""
     card = read_card(path)
     import keras
 
@@ -95,14 +95,18 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 
 def with_precision(model: keras.Model, precision: str) -> keras.Model:
-    """A copy of `model` that computes in that dtype policy, its output in float32 as ever."""
+    """A copy of `model` whose convolutions, but the last, compute in that dtype policy.
+
+    With `mixed_bfloat16` the rest stays in float32, not only for accuracy: on a CPU the normalisations and
+    activations are slower in bfloat16 than the casts around the convolutions cost (benchmarks/train_step.py).
+    """
     from mdcsrn_tf.layers import BatchNormalization
 
     return _rebuilt(model, BatchNormalization, precision)
 
 
 def _rebuilt(model: keras.Model, norm_class: Callable[..., Any], precision: str) -> keras.Model:
-    """The same network and weights, its batch normalisations of another class, its layers of another dtype."""
+    """The same network and weights, its batch normalisations of another class, its convolutions in `precision`."""
     import keras
 
     outputs = set(model.output_names)
@@ -110,7 +114,8 @@ def _rebuilt(model: keras.Model, norm_class: Callable[..., Any], precision: str)
     def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         if not isinstance(layer, keras.layers.InputLayer):
-            config["dtype"] = "float32" if layer.name in outputs else precision
+            inner_convolution = isinstance(layer, keras.layers.Conv3D) and layer.name not in outputs
+            config["dtype"] = precision if inner_convolution else "float32"
         if isinstance(layer, keras.layers.BatchNormalization):
             return norm_class.from_config(config)  # type: ignore[attr-defined]
         return layer.__class__.from_config(config)
