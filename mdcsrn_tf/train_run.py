@@ -45,7 +45,8 @@ def train(
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
     try:
         for phase in settings:
-            results = _run_phase(phase, manifest, workdir, strategy, init_from, allow_change)
+            with dataset.shard_errors():
+                results = _run_phase(phase, manifest, workdir, strategy, init_from, allow_change)
             init_from = None
             record.results[phase.phase] = results
             if is_chief(strategy):

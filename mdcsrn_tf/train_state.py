@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.model_files import with_precision
 from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
 from mdcsrn_tf.presets import Preset
 
@@ -63,8 +64,7 @@ def build_state(
 ) -> TrainState:
     """Build the networks and optimizers of `phase`; the optimizers' slots exist before any restore."""
     recipe = preset.training
-    with dtype_policy(precision):
-        generator = build_generator(preset.network, bn_momentum=recipe.bn_momentum)
+    generator = with_precision(build_generator(preset.network, bn_momentum=recipe.bn_momentum), precision)
     if recipe.init == "identity":
         start_as_identity(generator, preset.network)
     rate = recipe.learning_rate if phase == "l1" else recipe.gan.learning_rate
