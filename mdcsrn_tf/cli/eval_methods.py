@@ -1,0 +1,110 @@
+"""The rows of an evaluation: baselines from k-space, models, folders of results; made where a worker runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.plan import Method, Plan
+from mdcsrn_tf.presets import PRESETS
+from mdcsrn_tf.volumes import Volume, resolve_axes
+
+# What the papers call them -> data_prep.kspace's method.
+BASELINES = {"nn": "nearest", "linear": "linear", "bicubic": "cubic", "sinc": "sinc"}
+_GAN_SUFFIX = "-gan"
+
+
+@dataclass(frozen=True)
+class KspaceMaker:
+    """Degrades as data_prep does and super-resolves as `infer.py` does; holds nothing, so it travels."""
+
+    def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """The reference truncated in k-space and interpolated back to its own grid."""
+        from data_prep import kspace
+
+        axes = resolve_axes(plan.axes, reference.affine)
+        return kspace.degrade(reference.data, _factors(plan, axes), axes, interpolation)
+
+    def super_resolve(
+        self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
+    ) -> np.ndarray:
+        """The model's result, from the LR scan if there is one, else from the degraded reference."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from data_prep import kspace
+        from mdcsrn_tf.inference import super_resolve_volume
+        from mdcsrn_tf.model_files import read_card
+        from mdcsrn_tf.weights import find_model
+
+        interpolation = read_card(find_model(method.source)).interpolation
+        if low_res is not None:
+            data = low_res.data
+            if reference is not None and data.shape != reference.data.shape:
+                axes = resolve_axes(plan.axes, reference.affine)
+                factors = _factors(plan, axes)
+                if data.shape == kspace.small_shape(reference.data.shape, factors, axes):
+                    data = kspace.interpolate(data, reference.data.shape, factors, axes, interpolation)
+        elif reference is not None:
+            data = self.low_res(reference, plan, interpolation)
+        else:
+            raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
+        return super_resolve_volume(method.source, data)
+
+
+def baseline_methods(names: Sequence[str]) -> list[Method]:
+    """The interpolations of that name."""
+    for name in names:
+        if name not in BASELINES:
+            raise UserError(f"There is no baseline {name!r}; there are {', '.join(BASELINES)}.")
+    return [Method(name, "baseline", BASELINES[name]) for name in names]
+
+
+def model_methods(names: Sequence[str]) -> list[Method]:
+    """The models, by bundled name or file, each with the preset and sizes of its network."""
+    if not names:
+        return []
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from mdcsrn_tf.architectures import macs_per_voxel, trainable_parameters
+    from mdcsrn_tf.model_files import load_model
+    from mdcsrn_tf.weights import find_model
+
+    methods = []
+    for name in names:
+        model, card = load_model(find_model(name))
+        gan = card.notes.get("phase") == "gan" or "gan" in Path(name).stem.lower()
+        title = name if not Path(name).suffix else Path(name).stem
+        sizes = trainable_parameters(model), macs_per_voxel(model)
+        methods.append(Method(title, "model", name, card.preset, gan, *sizes))
+    return methods
+
+
+def folder_methods(text: str) -> dict[str, Path]:
+    """`--sr`: folders of finished results, `DIR` or `NAME=DIR`; NAME may be a paper's method or a preset."""
+    folders: dict[str, Path] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, folder = item.rpartition("=")
+        path = Path(folder)
+        name = name if equals else path.name.split(".")[0]
+        if name in folders:
+            raise UserError(f"--sr names {name!r} twice; give each folder a name of its own (NAME=DIR).")
+        folders[name] = path
+    return folders
+
+
+def folder_method(name: str) -> Method:
+    """A folder's row; `journal/b8u4k12` and `journal/b8u4k12-gan` are found in the papers' tables."""
+    gan = name.lower().endswith(_GAN_SUFFIX)
+    preset = name[: -len(_GAN_SUFFIX)] if gan else name
+    return Method(name, "folder", preset=preset if preset in PRESETS else None, gan=gan)
+
+
+def _factors(plan: Plan, axes: Sequence[int]) -> tuple[int, ...]:
+    if len(plan.factor) == 1:
+        return plan.factor * len(axes)
+    if len(plan.factor) != len(axes):
+        raise UserError(f"--factor has {len(plan.factor)} numbers and --axes {len(axes)} axes; give one number each.")
+    return plan.factor

@@ -1,0 +1,120 @@
+"""The evaluation command's flags turned into a plan, subjects and an output folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from mdcsrn_tf.cli.eval_methods import (
+    BASELINES,
+    baseline_methods,
+    folder_method,
+    folder_methods,
+    model_methods,
+)
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.plan import FIDELITY, METRICS, PERCEPTUAL, Conventions, Method, Plan, Subject
+from mdcsrn_tf.evaluation.subjects import match_subjects
+from mdcsrn_tf.published import TABLES
+
+_UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
+
+
+def parse_conventions(values: flags.FlagValues) -> Conventions:
+    """`--conventions` checked."""
+    return Conventions.parse(values.conventions)
+
+
+def output_folder(values: flags.FlagValues) -> Path:
+    """The output folder, made if need be."""
+    if not values.output:
+        raise UserError("Where to? Give a folder with --output.")
+    output = Path(values.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output} cannot be made ({error.strerror}); give another --output.") from error
+    if not os.access(output, os.W_OK):
+        raise UserError(f"{output} cannot be written to; give another --output.")
+    return output
+
+
+def plan_of(values: flags.FlagValues) -> Plan:
+    """What is measured and how."""
+    metrics = _metrics(values)
+    plan = Plan(
+        methods=tuple(_methods(values, metrics)),
+        metrics=metrics,
+        conventions=parse_conventions(values),
+        axes=values.axes,
+        factor=_factor(values),
+        plane=values.plane,
+        niqe_model=values.niqe_model,
+        ma_command=values.ma_command,
+        segmenter=values.segmenter,
+        reference=bool(values.hr) and values.table != _UNPAIRED_TABLE,
+        threads=max(1, len(os.sched_getaffinity(0)) // values.workers) if values.workers > 1 else None,
+    )
+    if not plan.methods:
+        raise UserError("There is nothing to compare: give --baselines, --models, --sr or --lr.")
+    if not plan.reference and not plan.asks(*PERCEPTUAL):
+        raise UserError("Without --hr only piqe, niqe, ma and pi can be measured: name them with --metrics.")
+    names = [method.name for method in plan.methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"Two rows are called {twice[0]!r}; give the folder another name (--sr=NAME=DIR).")
+    return plan
+
+
+def subjects_of(values: flags.FlagValues) -> tuple[list[Subject], list[str]]:
+    """The subjects with all their files, and a sentence for each that lacks one."""
+    if not values.hr and not values.lr:
+        raise UserError("Whose scans? Give --hr (to compare with) or --lr (for scores without a reference).")
+    subjects, sentences = match_subjects(
+        Path(values.hr) if values.hr else None, Path(values.lr) if values.lr else None, folder_methods(values.sr)
+    )
+    if not subjects:
+        raise UserError("No subject has a scan in every folder. " + " ".join(sentences))
+    return subjects, sentences
+
+
+def _metrics(values: flags.FlagValues) -> tuple[str, ...]:
+    if values.metrics is not None:
+        wanted = values.metrics
+    elif values.table:
+        wanted = list(TABLES[values.table].metrics)
+        if values.segmenter and "dice" not in wanted:
+            wanted += ["dice", "jaccard"]
+    else:
+        wanted = list(FIDELITY) + (["dice", "jaccard"] if values.segmenter else [])
+    for metric in wanted:
+        if metric not in METRICS:
+            raise UserError(f"There is no metric {metric!r}; there are {', '.join(METRICS)}.")
+    if "dice" in wanted and not values.segmenter:
+        raise UserError("Overlap needs a segmenter: --segmenter=builtin, or a command with {in} and {out}.")
+    return tuple(dict.fromkeys(wanted))
+
+
+def _methods(values: flags.FlagValues, metrics: tuple[str, ...]) -> list[Method]:
+    unpaired = values.table == _UNPAIRED_TABLE
+    baselines = values.baselines
+    if baselines is None:
+        baselines = list(BASELINES) if values.hr and not unpaired else []
+    methods = [Method("lr", "low_res")] if values.lr else []
+    methods += baseline_methods(baselines) + model_methods(values.models)
+    methods += [folder_method(name) for name in folder_methods(values.sr)]
+    if values.hr:
+        methods.append(Method("original", "original"))
+    return methods
+
+
+def _factor(values: flags.FlagValues) -> tuple[int, ...]:
+    try:
+        factor = tuple(int(part) for part in values.factor)
+    except ValueError:
+        factor = ()
+    if not factor or min(factor) < 1:
+        raise UserError(f"--factor takes whole numbers, as in 2,2, not {','.join(values.factor)!r}.")
+    return factor

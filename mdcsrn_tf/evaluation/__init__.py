@@ -1,0 +1,1 @@
+"""Evaluation: subjects in, the papers' tables, figures and one report page out."""

@@ -1,0 +1,187 @@
+"""One subject from files to numbers, resumable method by method: what a worker runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation import labels, subjects
+from mdcsrn_tf.evaluation.measure import Scores, measure, measure_overlap
+from mdcsrn_tf.evaluation.plan import ImageMaker, Method, Plan, Subject, fingerprint
+from mdcsrn_tf.evaluation.scene import Scene, set_scene
+from mdcsrn_tf.evaluation.spectra import radial_power
+from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.run_record import device, write_json
+from mdcsrn_tf.volumes import Volume, read_volume
+
+SPECTRUM_SLICES = 24  # enough for a smooth curve
+
+
+@dataclass(frozen=True)
+class Task:
+    """One subject's share of an evaluation."""
+
+    subject: Subject
+    plan: Plan
+    maker: ImageMaker
+    output: Path
+
+
+def run(task: Task) -> dict[str, Any]:
+    """The subject's record: measured now, or read where an earlier run left it."""
+    path = task.output / "subjects" / f"{safe_name(task.subject.name)}.json"
+    known = _read_record(path)
+    files = task.subject.files()
+    prints = {method.name: fingerprint(task.plan, method, files) for method in task.plan.methods}
+    wanted = [m for m in task.plan.methods if known.get(m.name, {}).get("fingerprint") != prints[m.name]]
+    found = {name: known[name] for name in prints if name in known}
+    if wanted:
+        bench = _Bench(task)
+        for method in wanted:
+            found[method.name] = bench.measure(method) | {"fingerprint": prints[method.name]}
+            # After every method: a model may have taken minutes.
+            write_json(path, {"subject": task.subject.name, "methods": {**known, **found}})
+    return {"subject": task.subject.name, "methods": found}
+
+
+def safe_name(name: str) -> str:
+    """A name that can be a file's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+
+
+class _Bench:
+    """The subject's volumes and scene, read once for all methods."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, subject, plan = task, task.subject, task.plan
+        self.low_res = read_volume(subject.lr) if subject.lr else None
+        self.reference = read_volume(subject.hr) if subject.hr else None
+        ground = self.reference if self.reference is not None else self.low_res
+        if ground is None:
+            raise UserError(f"{subject.name} has neither a high- nor a low-resolution scan.")
+        for volume in filter(None, (self.reference, self.low_res)):
+            subjects.check_not_empty(volume)
+        self.scene = set_scene(ground, plan, has_reference=plan.reference and self.reference is not None)
+        if self.scene.has_reference and self.low_res is not None and self.reference is not None:
+            self._check_pair(self.reference, self.low_res)
+        self._reference_labels: np.ndarray | None = None
+
+    def measure(self, method: Method) -> dict[str, Any]:
+        """Make or read the method's image, measure it, keep what figures need."""
+        started = time.monotonic()
+        image, scene = self._image(method)
+        seconds = time.monotonic() - started if method.kind in ("baseline", "model") else None
+        try:
+            scores = measure(image.data, scene, self.task.plan, itself=method.kind == "original")
+        except UserError as error:
+            raise UserError(f"{method.name}, {image.path}: {error}") from error
+        labelled = self._overlap(method, image, scores)
+        self._keep_picture(method, image.data, scene)
+        return {
+            "values": encoded(scores.values),
+            "slices": encoded(scores.slices),
+            "slice_numbers": {"fidelity": scene.fidelity_slices, "perceptual": scene.perceptual_slices},
+            "missing": scores.missing,
+            "overlap": labelled,
+            "seconds": seconds,
+            "device": device() if seconds is not None else None,
+            "scene": {"axis": scene.axis, "data_range": scene.data_range, "eight_bit_top": scene.top},
+        }
+
+    def _check_pair(self, reference: Volume, low_res: Volume) -> None:
+        if reference.data.shape == low_res.data.shape:
+            subjects.check_same_grid(reference, low_res)
+            subjects.check_not_swapped(reference, low_res, self.scene.degraded_axes)
+
+    def _image(self, method: Method) -> tuple[Volume, Scene]:
+        task, ground = self.task, self.scene.volume
+        if method.kind == "folder":
+            image = read_volume(dict(task.subject.sr)[method.name])
+            subjects.check_not_empty(image)
+            if self.scene.has_reference:
+                subjects.check_same_grid(ground, image)
+            return image, self._scene_of(image)
+        if method.kind == "original" or (method.kind == "low_res" and self.low_res is not None):
+            found = self.reference if method.kind == "original" else self.low_res
+            if found is None:
+                raise UserError(f"{task.subject.name} has no scan for the row {method.name!r}.")
+            return found, self._scene_of(found)
+        if method.kind == "model":
+            data = task.maker.super_resolve(method, self.low_res, self.reference, task.plan)
+        else:
+            if self.reference is None:
+                raise UserError(f"the row {method.name!r} is made from the high-resolution scans: give --hr.")
+            data = task.maker.low_res(self.reference, task.plan, method.source or "linear")
+        if data.shape == ground.data.shape:
+            return _like(ground, data), self.scene
+        # Unpaired scans (J Table 4): the result lies on the low-resolution scan's grid.
+        like = self.low_res if self.low_res is not None else ground
+        image = _like(like, data)
+        return image, self._scene_of(image)
+
+    def _scene_of(self, image: Volume) -> Scene:
+        """The common scene; an unpaired image on another grid gets its own slices and its own scale."""
+        if self.scene.has_reference or image.data.shape == self.scene.volume.data.shape:
+            return self.scene
+        return set_scene(image, self.task.plan, has_reference=False)
+
+    def _overlap(self, method: Method, image: Volume, scores: Scores) -> dict[str, Any] | None:
+        plan = self.task.plan
+        if not plan.asks("dice", "jaccard") or method.kind == "original":
+            return None
+        if plan.segmenter is None or self.reference is None:
+            scores.missing |= dict.fromkeys(("dice", "jaccard"), "no --segmenter was given")
+            return None
+        folder = self.task.output / "segmentations"
+        name = f"{safe_name(self.task.subject.name)}.nii.gz"
+        if self._reference_labels is None:
+            self._reference_labels = labels.segment(plan.segmenter, self.reference, folder / "original" / name)
+        found = labels.segment(plan.segmenter, image, folder / safe_name(method.name) / name)
+        return measure_overlap(self._reference_labels, found, scores)
+
+    def _keep_picture(self, method: Method, data: np.ndarray, scene: Scene) -> None:
+        folder = self.task.output / "pictures" / safe_name(self.task.subject.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        pool = scene.fidelity_slices
+        chosen = pool[np.linspace(0, len(pool) - 1, min(SPECTRUM_SLICES, len(pool))).astype(int)]
+        with replace_when_done(folder / f"{safe_name(method.name)}.npz") as partial, partial.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                picture=data.take(scene.picture_slice, scene.axis).astype(np.float32),
+                power=radial_power(data, scene.axis, chosen),
+                top=scene.top,
+                spacing=scene.spacing,
+            )
+
+
+def _like(volume: Volume, data: np.ndarray) -> Volume:
+    return dataclasses.replace(volume, data=np.ascontiguousarray(data, dtype=np.float32))
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["methods"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # none yet, or not one of ours: measured anew
+
+
+def encoded(value: Any) -> Any:
+    """Infinities as text, because JSON has none: a volume compared with itself has an infinite PSNR."""
+    if isinstance(value, dict):
+        return {key: encoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [encoded(item) for item in value]
+    return str(value) if value in (float("inf"), float("-inf")) else value
+
+
+def decoded(value: Any) -> float:
+    """The number in a record; a missing one is NaN."""
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,153 @@
+"""The numbers of one image: fidelity to the reference, perceptual scores, overlap of segmentations."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, Plan
+from mdcsrn_tf.evaluation.scene import Scene
+from mdcsrn_tf.metrics import fidelity
+from mdcsrn_tf.metrics.niqe import niqe
+from mdcsrn_tf.metrics.niqe_files import load_niqe_model
+from mdcsrn_tf.metrics.overlap import overlap
+from mdcsrn_tf.metrics.piqe import piqe
+from mdcsrn_tf.metrics.slices import eight_bit
+
+
+@dataclass
+class Scores:
+    """A subject's metrics for one method, slice by slice where they are, and why one is missing."""
+
+    slices: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def add_slices(self, metric: str, values: np.ndarray, why_missing: str) -> None:
+        """Keep the slices' values and their mean over the slices that have one."""
+        self.slices[metric] = [float(value) for value in values]
+        kept = values[~np.isnan(values)]
+        if kept.size:
+            self.values[metric] = float(kept.mean())
+        else:
+            self.missing[metric] = why_missing
+
+
+def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False) -> Scores:
+    """Everything the plan asks of an image, but the overlap; of the reference `itself` no fidelity."""
+    scores = Scores()
+    if not np.isfinite(image).all():
+        raise UserError("the image holds NaN or infinite values")
+    if scene.has_reference and not itself:
+        _measure_fidelity(image, scene, plan, scores)
+    if plan.asks("piqe", "niqe", "ma", "pi"):
+        _measure_perceptual(image, scene, plan, scores)
+    return scores
+
+
+def measure_overlap(reference: np.ndarray, labels: np.ndarray, scores: Scores) -> dict[str, Any]:
+    """Dice and Jaccard into `scores`; label by label in what is returned."""
+    result = overlap(reference, labels)
+    if not result.labels:
+        scores.missing |= dict.fromkeys(("dice", "jaccard"), "neither label map holds a label")
+    else:
+        scores.values |= {"dice": result.mean_dice, "jaccard": result.mean_jaccard}
+    return {"labels": result.labels, "dice": result.dice, "jaccard": result.jaccard}
+
+
+def _measure_fidelity(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
+    conventions, reference = plan.conventions, scene.volume.data
+    settings: dict[str, Any] = {
+        "data_range": scene.data_range,
+        "window": conventions.ssim_window,
+        "sample_covariance": conventions.ssim_covariance == "sample",
+        "denominator": conventions.nrmse,
+        "threads": plan.threads,
+    }
+    if plan.asks(*FIDELITY):
+        chosen = [slice(None)] * 3
+        # A plain slice where the measured slices are contiguous: no copy of the volume.
+        first, last = int(scene.fidelity_slices[0]), int(scene.fidelity_slices[-1]) + 1
+        chosen[scene.axis] = slice(first, last)
+        found = fidelity.slice_scores(reference[tuple(chosen)], image[tuple(chosen)], scene.axis, **settings)
+        for metric in FIDELITY:
+            if metric in plan.metrics:
+                scores.add_slices(metric, found[metric][scene.fidelity_slices - first], "no slice has a reference")
+    if plan.asks(*FIDELITY_3D):
+        whole = fidelity.volume_scores(reference, image, **settings)
+        scores.values |= {metric: whole[metric] for metric in FIDELITY_3D if metric in plan.metrics}
+
+
+def _measure_perceptual(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
+    pictures = [eight_bit(image.take(k, scene.axis), scene.top) for k in scene.perceptual_slices]
+    if not pictures:
+        share = plan.conventions.perceptual_share
+        reason = f"no slice has over {share:.0%} foreground"
+        scores.missing |= {metric: reason for metric in ("piqe", "niqe", "ma", "pi") if metric in plan.metrics}
+        return
+    if "piqe" in plan.metrics:
+        scores.add_slices("piqe", np.array([piqe(picture) for picture in pictures]), "every slice is zero")
+    if plan.asks("niqe", "pi"):
+        model = load_niqe_model(plan.niqe_model)
+        rows, columns = pictures[0].shape
+        reason = f"its slices of {rows}x{columns} hold fewer than two blocks of {model.block} pixels"
+        scores.add_slices("niqe", np.array([niqe(picture, model) for picture in pictures]), reason)
+    if plan.asks("ma", "pi"):
+        _measure_ma(pictures, plan, scores)
+
+
+def _measure_ma(pictures: list[np.ndarray], plan: Plan, scores: Scores) -> None:
+    if plan.ma_command is None:
+        reason = "Ma's score needs its authors' release with its model file: name its command with --ma_command"
+        scores.missing |= {metric: reason for metric in ("ma", "pi") if metric in plan.metrics}
+        return
+    ma = run_ma(plan.ma_command, pictures)
+    scores.add_slices("ma", ma, "the command gave no number")
+    if "pi" in plan.metrics:
+        # PIRM challenge 2018, as J section 4.1 has it.
+        index = ((10 - ma) + np.array(scores.slices["niqe"])) / 2
+        scores.add_slices("pi", index, scores.missing.get("niqe", "no slice has both Ma's score and NIQE"))
+
+
+def run_ma(command: str, pictures: list[np.ndarray]) -> np.ndarray:
+    """Ma's scores of the pictures by the user's command: it gets a folder of PNG files, prints a number a line."""
+    if "{in}" not in command:
+        raise UserError("--ma_command must hold {in}, the folder of PNG slices it is to score.")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture.astype(np.uint8)).save(Path(folder) / f"{number:04d}.png")
+        output = run_command_line(command, {"in": folder}, "--ma_command")
+    numbers = output.split()
+    try:
+        found = np.array([float(number) for number in numbers])
+    except ValueError as error:
+        raise UserError(f"--ma_command printed something that is no number ({error}).") from error
+    if len(found) != len(pictures):
+        raise UserError(f"--ma_command printed {len(found)} numbers for {len(pictures)} slices.")
+    return found
+
+
+def run_command_line(command: str, places: dict[str, str], flag: str) -> str:
+    """Run a user's command with its {places} filled in, without a shell; its standard output."""
+    words = [word.format_map(_Known(places)) for word in shlex.split(command)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UserError(f"{flag}: {words[0]} cannot be started ({error.strerror}).") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{flag}: {words[0]} failed with exit code {done.returncode} ({last}).")
+    return done.stdout
+
+
+class _Known(dict):
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"

@@ -1,0 +1,151 @@
+"""What is measured and by which conventions: everything that decides a number, in frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.volumes import Volume
+
+FIDELITY = ("psnr", "ssim", "nrmse")
+FIDELITY_3D = ("psnr3d", "ssim3d", "nrmse3d")
+PERCEPTUAL = ("piqe", "niqe", "ma", "pi")
+OVERLAP = ("dice", "jaccard")
+METRICS = FIDELITY + FIDELITY_3D + PERCEPTUAL + OVERLAP
+# Whether a larger value is better.
+LARGER_IS_BETTER = {"psnr", "ssim", "psnr3d", "ssim3d", "ma", "dice", "jaccard"}
+TITLES = {
+    "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D", "ssim3d": "SSIM 3D",
+    "nrmse3d": "NRMSE 3D", "piqe": "PIQE", "niqe": "NIQE", "ma": "Ma", "pi": "PI", "dice": "DSC",
+    "jaccard": "JACC", "parameters": "#parm", "macs": "MACs/voxel", "seconds": "time (s)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What the papers leave open (docs/decisions.md, "Evaluation"); the output records every one."""
+
+    data_range: str = "max"  # of PSNR and SSIM: the reference volume's "max", its "span", or a number
+    ssim_window: Literal["gaussian", "uniform"] = "gaussian"  # 11x11, sigma 1.5; or 7x7
+    ssim_covariance: Literal["population", "sample"] = "population"
+    nrmse: Literal["euclidean", "range", "mean"] = "euclidean"
+    foreground_level: float = 0.05  # a voxel is foreground above this share of the reference's maximum
+    fidelity_share: float = 0.10  # slices with more foreground than this are measured (0: all that are not empty)
+    perceptual_share: float = 0.25  # J: "the foreground occupies more than 25% of the whole image"
+    eight_bit_percentile: float = 99.9  # of the reference volume: what becomes 255 for the perceptual metrics
+    deviation: Literal["sample", "population"] = "sample"  # over subjects
+    bootstrap: int = 10_000  # resamplings of the paired difference
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Conventions:
+        """From `name=value,name=value`; what is not named keeps its default."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            name, equals, value = item.partition("=")
+            if name not in fields or not equals:
+                raise UserError(f"--conventions has no {item!r}; it takes name=value of {', '.join(fields)}.")
+            values[name] = _converted(name, value, type(fields[name].default))
+        conventions = cls(**values)
+        _require_choice("ssim_window", conventions.ssim_window, ("gaussian", "uniform"))
+        _require_choice("ssim_covariance", conventions.ssim_covariance, ("population", "sample"))
+        _require_choice("nrmse", conventions.nrmse, ("euclidean", "range", "mean"))
+        _require_choice("deviation", conventions.deviation, ("sample", "population"))
+        return conventions
+
+    def range_of(self, reference: np.ndarray) -> float:
+        """The data range that PSNR and SSIM use for this reference."""
+        if self.data_range == "max":
+            return float(reference.max())
+        if self.data_range == "span":
+            return float(reference.max()) - float(reference.min())
+        try:
+            return float(self.data_range)
+        except ValueError:
+            raise UserError(f"data_range is max, span or a number, not {self.data_range!r}.") from None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of our tables: where its images come from."""
+
+    name: str
+    kind: Literal["original", "low_res", "baseline", "model", "folder"]
+    source: str = ""  # interpolation, model, or folder
+    preset: str | None = None
+    gan: bool = False
+    parameters: int | None = None
+    macs: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One evaluation."""
+
+    methods: tuple[Method, ...]
+    metrics: tuple[str, ...]
+    conventions: Conventions = Conventions()
+    axes: str = "LR,AP"
+    factor: tuple[int, ...] = (2, 2)
+    plane: str = "auto"
+    niqe_model: str | None = None
+    ma_command: str | None = None
+    segmenter: str | None = None  # "builtin" or "COMMAND {in} {out}"
+    reference: bool = True  # whether the HR scan is what the others are compared with
+    threads: int | None = None
+
+    def asks(self, *metrics: str) -> bool:
+        """Whether any of these metrics is wanted."""
+        return any(metric in self.metrics for metric in metrics)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person's files."""
+
+    name: str
+    hr: Path | None = None
+    lr: Path | None = None
+    sr: tuple[tuple[str, Path], ...] = ()  # (method, file)
+
+    def files(self) -> list[Path]:
+        """All of the subject's files."""
+        return [path for path in (self.hr, self.lr, *(path for _, path in self.sr)) if path is not None]
+
+
+class ImageMaker(Protocol):
+    """Makes what is not on disk: baselines and model outputs. It travels to worker processes."""
+
+    def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """The reference degraded and interpolated back to its own grid."""
+
+    def super_resolve(self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan) -> np.ndarray:
+        """The model's result on the reference's grid, from a given LR scan or from the degraded reference."""
+
+
+def fingerprint(plan: Plan, method: Method, files: list[Path]) -> str:
+    """Changes whenever a stored result of this method could: settings, the method, the input files."""
+    settings = dataclasses.replace(plan, methods=(), threads=None)
+    identity = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    content = [dataclasses.asdict(settings), dataclasses.asdict(method), identity]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _converted(name: str, value: str, kind: type) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise UserError(f"--conventions: {name} takes a number, not {value!r}.") from None
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"--conventions: {name} is one of {', '.join(choices)}, not {value!r}.")

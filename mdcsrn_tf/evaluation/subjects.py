@@ -1,0 +1,108 @@
+"""Who is evaluated: files of several folders brought together by subject, and checked against each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.plan import Subject
+from mdcsrn_tf.volumes import VOLUME_SUFFIXES, Volume, find_volumes
+
+# What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
+_ADDED = re.compile(r"_(desc|rec|res)-[A-Za-z0-9]+|[_-](sr|lr|hr)(?=_|$)", re.IGNORECASE)
+_AFFINE_TOLERANCE = 1e-3  # millimetres: float32 affines of one scan agree better
+
+
+def subject_name(path: Path) -> str:
+    """What a file's name says about whose scan it is: `sub-01_desc-sr_T1w.nii.gz` -> `sub-01_T1w`."""
+    name = path.name
+    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return _ADDED.sub("", name)
+
+
+def match_subjects(
+    hr: Path | None, lr: Path | None, sr: Mapping[str, Path]
+) -> tuple[list[Subject], list[str]]:
+    """The subjects that have all their files, and a sentence for each that has not."""
+    folders: dict[str, dict[str, Path]] = {}
+    for title, folder in {"--hr": hr, "--lr": lr, **{f"--sr {name}": path for name, path in sr.items()}}.items():
+        if folder is not None:
+            folders[title] = _by_subject(folder)
+    if all(len(files) == 1 for files in folders.values()):
+        # One file each: whatever they are called, they are meant for each other.
+        name = next(iter(folders["--hr" if hr else "--lr"]))
+        folders = {title: {name: next(iter(files.values()))} for title, files in folders.items()}
+    everyone = sorted(set().union(*folders.values()))
+    complete, sentences = [], []
+    for name in everyone:
+        missing = [title for title, files in folders.items() if name not in files]
+        if missing:
+            sentences.append(f"{name} is left out: it has no scan in {', '.join(missing)}.")
+            continue
+        files = {title: found[name] for title, found in folders.items()}
+        others = tuple((method, files[f"--sr {method}"]) for method in sr)
+        complete.append(Subject(name, files.get("--hr"), files.get("--lr"), others))
+    return complete, sentences
+
+
+def check_same_grid(reference: Volume, image: Volume) -> None:
+    """Refuse an image whose shape or place in the world is not the reference's."""
+    if reference.data.shape != image.data.shape:
+        raise UserError(
+            f"{image.path} has shape {_size(image)}, but {reference.path} has {_size(reference)}: "
+            "they are not on one grid; resample one of them."
+        )
+    if not np.allclose(reference.affine, image.affine, atol=_AFFINE_TOLERANCE):
+        raise UserError(
+            f"{image.path} and {reference.path} have different affines: they do not lie at one place; "
+            "copy the header if you know that they do, resample otherwise."
+        )
+
+
+def check_not_empty(volume: Volume) -> None:
+    """Refuse a volume of zeros or of one constant value: no metric means anything there."""
+    low, high = float(volume.data.min()), float(volume.data.max())
+    if not high > low:
+        raise UserError(f"{volume.path} is {low:g} everywhere: there is nothing to measure in it.")
+
+
+def check_not_swapped(reference: Volume, low_res: Volume, axes: tuple[int, ...]) -> None:
+    """Refuse a pair whose 'low-resolution' scan holds clearly more fine detail along the degraded axes."""
+    detail_hr, detail_lr = (fine_detail(volume.data, axes) for volume in (reference, low_res))
+    if detail_lr > 2 * detail_hr:
+        raise UserError(
+            f"{low_res.path} has {detail_lr / max(detail_hr, 1e-12):.0f} times the fine detail of {reference.path}: "
+            "--hr and --lr look swapped."
+        )
+
+
+def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:
+    """The share of the energy in the outer half of k-space along `axes`, the mean apart."""
+    share = 0.0
+    for axis in axes:
+        power = np.abs(np.fft.rfft(data - data.mean(), axis=axis)) ** 2
+        power = np.moveaxis(power, axis, 0).reshape(power.shape[axis], -1).sum(axis=1)
+        # From 5/8 of Nyquist on, so that a taper at the edge of the kept half does not count.
+        share += float(power[int(len(power) * 0.625) :].sum() / power.sum())
+    return share / len(axes)
+
+
+def _by_subject(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in find_volumes(folder):
+        name = subject_name(Path(path))
+        if name in files:
+            raise UserError(f"{files[name]} and {path} look like the same scan ({name}); keep one of them.")
+        files[name] = Path(path)
+    return files
+
+
+def _size(volume: Volume) -> str:
+    return "x".join(str(size) for size in volume.data.shape)
