@@ -11,8 +11,8 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from data_prep.kspace import METHODS
 from data_prep.scans import Scan, list_scans, phantom_scans
+from data_prep.settings import parse_factors
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.workers import available_cores, run_local, run_on_cluster
@@ -35,8 +35,8 @@ def define_flags(values: flags.FlagValues) -> None:
     number("workers", 0, "Processes; 0: one a core.", lower_bound=0, flag_values=values)
     text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
     text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
-    flags.DEFINE_enum("interpolation", "linear", METHODS, "How the low-resolution image comes back to the grid; "
-                      "linear is the papers'.", flag_values=values)
+    flags.DEFINE_enum("interpolation", "linear", ("linear", "sinc"), "How the low-resolution image comes back to the "
+                      "grid; linear is the papers'.", flag_values=values)
     number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
     text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", flag_values=values)
@@ -46,19 +46,6 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
     return run_command("mdcsrn-shards", __doc__ or "", define_flags, _run, argv)
-
-
-def parse_factors(factor: str, axes: str) -> tuple[int, ...]:
-    """`"2,2"` as numbers, one for each of `axes`; a single one holds for all."""
-    count = len(axes.split(","))
-    try:
-        factors = tuple(int(part) for part in factor.split(","))
-    except ValueError:
-        factors = ()
-    factors = factors * count if len(factors) == 1 else factors
-    if len(factors) != count or any(not 1 <= number <= 64 for number in factors):
-        raise UserError(f"--factor={factor} must give each of --axes={axes} a whole number from 1 to 64, as in 2,2.")
-    return factors
 
 
 def _run(values: flags.FlagValues) -> int:

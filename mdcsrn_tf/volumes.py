@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import gzip
 import os
-import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import (
-    apply_orientation,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.normalisation import NORMALISATION, Normalisation
+from mdcsrn_tf.orientation import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.volume_files import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
 
 __all__ = [
@@ -39,12 +34,6 @@ __all__ = [
     "write_volume",
 ]
 
-# The name, recorded in manifests and model cards, of the rule in Normalisation.from_low_res.
-NORMALISATION = "zscore_of_voxels_above_mean"
-
-_AXIS_NAMES = {"LR": 0, "RL": 0, "AP": 1, "PA": 1, "IS": 2, "SI": 2}
-
-
 @dataclass(frozen=True)
 class Volume:
     """One 3-D scan in scanner units, with what is needed to write another on its grid."""
@@ -56,37 +45,6 @@ class Volume:
     stored_dtype: np.dtype  # the type on disk
     slope: float = 1.0  # value = slope * stored + intercept
     intercept: float = 0.0
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """z-score with statistics of the low-resolution image: at deployment there is no other."""
-
-    mean: float
-    std: float
-
-    @classmethod
-    def from_low_res(cls, low_res: np.ndarray) -> Normalisation:
-        """Mean and standard deviation of the voxels brighter than the image's mean.
-
-        How much empty background a scan has is an accident of its field of view: leaving it out puts the
-        tissue of every scan on one scale. Where those voxels all have one value, all voxels count instead.
-        """
-        values = low_res[low_res > low_res.mean(dtype=np.float64)]
-        deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
-        if deviation <= 1e-6 * float(np.abs(low_res).max()):
-            values, deviation = low_res, float(low_res.std(dtype=np.float64))
-        if not deviation > 0:
-            raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
-        return cls(mean=float(values.mean(dtype=np.float64)), std=deviation)
-
-    def apply(self, array: np.ndarray) -> np.ndarray:
-        """Scanner units to z-score, float32."""
-        return ((array - self.mean) / self.std).astype(np.float32)
-
-    def undo(self, array: np.ndarray) -> np.ndarray:
-        """z-score to scanner units, float32: the inverse of `apply`."""
-        return (array * self.std + self.mean).astype(np.float32)
 
 
 def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> Volume:
@@ -105,12 +63,12 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
     try:
         with _quiet_nibabel(), np.errstate(all="ignore"):
-            return _checked(_read_image(path))
+            volume = _read_image(path)
     except UserError:
         raise
-    except (OSError, EOFError, zlib.error, MemoryError, ValueError, KeyError, OverflowError, TypeError,
-            nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
+    except Exception as error:  # what a parser makes of damaged bytes has no common type
         raise UserError(f"{path} cannot be read ({_brief(error)}); export or download it again.") from error
+    return _checked(volume)
 
 
 def write_volume(
@@ -131,7 +89,7 @@ def write_volume(
         raise UserError(f"{path} must end in .nii or .nii.gz: nothing else is written.")
     header = like.header.copy()
     if affine is not None and not np.array_equal(affine, like.affine):
-        _move_forms(header, np.linalg.inv(like.affine) @ affine)
+        _move_forms(header, like.affine, affine)
     stored, slope, intercept = np.asarray(data, np.float32), 1.0, 0.0
     if dtype == "same":
         stored, slope, intercept = _to_stored(data, like), like.slope, like.intercept
@@ -145,51 +103,11 @@ def write_volume(
         raise UserError(f"{path} cannot be written ({_brief(error)}); check the folder and the space.") from error
 
 
-def resolve_axes(axes: str, affine: np.ndarray) -> tuple[int, ...]:
-    """Array axes of `"LR,AP"` (anatomical names, either way round) or `"0,1"` (indices) in a scan's array."""
-    names = [name.strip().upper() for name in axes.split(",") if name.strip()]
-    world = io_orientation(affine)[:, 0]
-    resolved = []
-    for name in names:
-        if name in _AXIS_NAMES:
-            found = int(np.flatnonzero(world == _AXIS_NAMES[name])[0])
-        elif name in ("0", "1", "2"):
-            found = int(name)
-        else:
-            raise UserError(f"{name!r} is no axis; name LR, AP or IS, or give an index 0, 1 or 2, as in LR,AP.")
-        resolved.append(found)
-    if not resolved or len(set(resolved)) != len(resolved):
-        raise UserError(f"--axes={axes} must name one to three different axes, as in LR,AP.")
-    return tuple(resolved)
-
-
-def axes_are_anatomical(axes: str) -> bool:
-    """Whether `axes` names anatomical directions (and arrays should be turned to RAS+), not array indices."""
-    return not any(name.strip().isdigit() for name in axes.split(","))
-
-
-def to_ras(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`data` with its axes flipped and swapped, never resampled, to run R, A, S as nearly as they can."""
-    orientation = io_orientation(affine)
-    turned = np.ascontiguousarray(apply_orientation(data, orientation))
-    return turned, affine @ inv_ornt_aff(orientation, data.shape)
-
-
-def from_ras(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ras`, `affine` being that of the original array."""
-    back = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(affine))
-    return np.ascontiguousarray(apply_orientation(data, back))
-
-
 def _read_image(path: Path) -> Volume:
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":
         raw = gzip.decompress(raw)  # to the end, so that the checksum of the whole is verified
-    if path.name.lower().endswith(NIFTI_SUFFIXES):
-        second = int.from_bytes(raw[:4], "little") == 540 or int.from_bytes(raw[:4], "big") == 540
-        image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(raw)
-    else:
-        image = nib.MGHImage.from_bytes(raw)
+    image = _image_type(path, raw).from_bytes(raw)
     shape = _three_dimensions(image.shape, path)
     _check_type_and_size(image, len(raw), path)
     data = image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape)
@@ -206,6 +124,17 @@ def _read_image(path: Path) -> Volume:
     )
 
 
+def _image_type(path: Path, raw: bytes) -> Any:
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return nib.MGHImage
+    sizes = {int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big")}
+    if 348 in sizes and raw[344:347] == b"n+1":
+        return nib.Nifti1Image
+    if 540 in sizes and raw[4:7] == b"n+2":
+        return nib.Nifti2Image
+    raise UserError(f"{path} is no NIfTI file, whatever its name says; export or download it again.")
+
+
 def _three_dimensions(shape: Sequence[int], path: Path) -> tuple[int, ...]:
     if len(shape) > 3 and all(size == 1 for size in shape[3:]):
         shape = shape[:3]
@@ -216,7 +145,7 @@ def _three_dimensions(shape: Sequence[int], path: Path) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
-def _check_type_and_size(image: nib.spatialimages.SpatialImage, available: int, path: Path) -> None:
+def _check_type_and_size(image: Any, available: int, path: Path) -> None:
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UserError(f"{path} holds voxels of type {dtype}; give a scan with one real number a voxel.")
@@ -236,7 +165,7 @@ def _checked(volume: Volume) -> Volume:
     return volume
 
 
-def _as_nifti1(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Header:
+def _as_nifti1(image: Any) -> nib.Nifti1Header:
     if type(image) is nib.Nifti1Image:
         header = image.header.copy()
     elif isinstance(image, nib.Nifti2Image):
@@ -245,9 +174,6 @@ def _as_nifti1(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Header:
             getattr(header, f"set_{form}")(*getattr(image.header, f"get_{form}")(coded=True), **_KEEP_SHEARS[form])
     else:
         header = _new_header(image.affine)
-    if not header.get_sform(coded=True)[1] and not header.get_qform(coded=True)[1]:
-        # Neither form is set: the affine is nibabel's reading of the voxel sizes; write it down as it was used.
-        header.set_sform(image.affine, code=1)
     return header
 
 
@@ -262,17 +188,17 @@ def _new_header(affine: np.ndarray) -> nib.Nifti1Header:
     return header
 
 
-def _move_forms(header: nib.Nifti1Header, step: np.ndarray) -> None:
-    """Let each form of the header that is in use follow the change of grid `step` (new index -> old index)."""
+def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:
+    """Let each form of the header that is in use follow the change of grid."""
+    step = np.linalg.inv(old) @ new  # new index -> old index
     sform, scode = header.get_sform(coded=True)
     qform, qcode = header.get_qform(coded=True)
+    header.set_zooms(np.linalg.norm(new[:3, :3], axis=0))
     if qcode:
         header.set_qform(qform @ step, code=qcode, strip_shears=True)
-    if scode:
-        header.set_sform(sform @ step, code=scode)
-    if not qcode:
-        # The voxel sizes are read from pixdim even where only the sform is in use.
-        header.set_zooms(np.linalg.norm((sform @ step)[:3, :3], axis=0))
+    if scode or not qcode:
+        # Without any form the old affine was read off the voxel sizes; the new grid has to say where it lies.
+        header.set_sform(sform @ step if scode else new, code=scode or 1)
 
 
 def _to_stored(data: np.ndarray, like: Volume) -> np.ndarray:

@@ -1,0 +1,118 @@
+"""mdcsrn-degrade: low-resolution scans from high-resolution ones, by keeping the centre of k-space."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from data_prep import kspace
+from data_prep.scans import stem_of
+from data_prep.settings import parse_factors
+from data_prep.workers import available_cores
+from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.volumes import NIFTI_SUFFIXES, find_volumes, read_volume, resolve_axes, write_volume
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of mdcsrn-degrade."""
+    text = flags.DEFINE_string
+    text("input", None, "A scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans or a list (.txt).",
+         flag_values=values)
+    text("output", None, "The file to write (.nii or .nii.gz), or a folder if the input is one.", flag_values=values)
+    text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
+    text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
+    flags.DEFINE_enum("grid", "same", ("same", "small"), "same: interpolated to the input's grid; small: the "
+                      "truncated matrix with its own affine.", flag_values=values)
+    flags.DEFINE_enum("interpolation", "linear", kspace.METHODS, "How to come back to the grid; linear is the "
+                      "papers'.", flag_values=values)
+    flags.DEFINE_float("noise_snr", None, "Add complex noise: signal over its standard deviation.",
+                       flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Decides the noise.", lower_bound=0, flag_values=values)
+    text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    return run_command("mdcsrn-degrade", __doc__ or "", define_flags, _run, argv)
+
+
+def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
+    """Degrade one scan as the flags say."""
+    volume = read_volume(source, values.series)
+    axes = resolve_axes(values.axes, volume.affine)
+    factors = parse_factors(values.factor, values.axes)
+    image = kspace.acquire(
+        volume.data, factors, axes, noise_snr=values.noise_snr, rng=_rng(values.seed, source),
+        workers=available_cores(),
+    )
+    affine = None
+    if values.grid == "small":
+        affine = kspace.small_affine(volume.affine, factors, axes, volume.data.shape)
+    else:
+        image = kspace.interpolate(
+            image, volume.data.shape, factors, axes, values.interpolation, workers=available_cores()
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(target, image, volume, affine=affine)
+
+
+def _run(values: flags.FlagValues) -> int:
+    if values.input is None or values.output is None:
+        raise UserError("--input and --output are both needed.")
+    if values.noise_snr is not None and not values.noise_snr > 0:
+        raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
+    parse_factors(values.factor, values.axes)
+    pairs = plan_outputs(Path(values.input), Path(values.output))
+    failed = 0
+    for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):
+        try:
+            degrade_file(source, target, values)
+        except UserError as error:
+            failed += 1
+            print(f"mdcsrn-degrade: error: {error}", file=sys.stderr)
+    if len(pairs) > 1:
+        print(f"mdcsrn-degrade: {len(pairs) - failed} of {len(pairs)} scans written", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
+    """Which file becomes which: one to one, or a folder's tree below the output folder, as .nii.gz."""
+    sources = find_volumes(source)
+    if len(sources) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
+        return [_apart(sources[0], output)]
+    if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
+        raise UserError(f"--output={output} is a file, but --input={source} {len(sources)} scans; name a folder.")
+    base = source if source.is_dir() and sources != [source] else source.parent
+    pairs = []
+    for path in sources:
+        inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+        pairs.append(_apart(path, output / inside.with_name(f"{stem_of(path.name)}.nii.gz")))
+    targets = [target for _, target in pairs]
+    doubled = next((target for target in targets if targets.count(target) > 1), None)
+    if doubled is not None:
+        raise UserError(f"two scans of --input={source} would both become {doubled}; rename one.")
+    return pairs
+
+
+def _apart(source: Path, target: Path) -> tuple[Path, Path]:
+    if source.absolute() == target.absolute():
+        raise UserError(f"--output would replace the scan {source}; name another place.")
+    return source, target
+
+
+def _rng(seed: int, source: Path) -> np.random.Generator:
+    """Noise that differs from scan to scan, and is the same for a scan in every run."""
+    identity = int.from_bytes(hashlib.sha256(source.name.encode()).digest()[:8], "big")
+    return np.random.default_rng([seed, identity])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

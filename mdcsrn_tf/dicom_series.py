@@ -1,0 +1,135 @@
+"""A folder with a DICOM series, as one volume (needs the extra `dicom`)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+
+# Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
+_SPACING_TOLERANCE = 0.1
+_ORIENTATION_TOLERANCE = 1e-3
+
+
+def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype]:
+    """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and the type as stored."""
+    slices = _one_series(_slices_by_series(folder), folder, series_uid)
+    slices = _sorted_along_normal(slices, folder)
+    data = np.stack([_pixels(dataset, folder) for dataset in slices], axis=-1)
+    stored = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation", 0)) else np.uint16)
+    return np.ascontiguousarray(data, np.float32), _affine(slices), stored
+
+
+def _slices_by_series(folder: Path) -> dict[str, list[Any]]:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise UserError(f"{folder}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.") from error
+    series: dict[str, list[Any]] = defaultdict(list)
+    for file in sorted(folder.iterdir()):
+        if not file.is_file() or file.name.startswith("."):
+            continue
+        try:
+            dataset = pydicom.dcmread(file)
+        except pydicom.errors.InvalidDicomError:
+            continue  # a DICOMDIR's neighbours: readme files, thumbnails
+        except (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
+            raise UserError(f"{file} cannot be read as DICOM ({error}); export the series again.") from error
+        if "PixelData" in dataset:
+            dataset.filename = str(file)
+            series[str(dataset.get("SeriesInstanceUID", ""))].append(dataset)
+    if not series:
+        raise UserError(f"{folder} holds no DICOM image; name the folder of one series.")
+    return series
+
+
+def _one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -> list[Any]:
+    if wanted is not None:
+        if wanted not in series:
+            raise UserError(f"{folder} holds no series {wanted}; there are {', '.join(sorted(series))}.")
+        return series[wanted]
+    if len(series) > 1:
+        named = ", ".join(f"{uid} ({len(slices)} slices)" for uid, slices in sorted(series.items()))
+        raise UserError(f"{folder} holds {len(series)} series; choose one by its UID: {named}.")
+    return next(iter(series.values()))
+
+
+def _sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
+    """The slices in order of position; refused unless they form a regular stack."""
+    for dataset in slices:
+        missing = [
+            key
+            for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+            if key not in dataset
+        ]
+        if missing or int(dataset.get("NumberOfFrames", 1)) > 1:
+            what = f"lacks {missing[0]}" if missing else "has several frames in one file"
+            raise UserError(f"{dataset.filename} {what}; convert the series to NIfTI, with dcm2niix for instance.")
+    first = slices[0]
+    for dataset in slices[1:]:
+        if not np.allclose(_orientation(dataset), _orientation(first), atol=_ORIENTATION_TOLERANCE):
+            raise UserError(f"{folder} mixes slice orientations, as localisers do; name the folder of one stack.")
+        if _grid(dataset) != _grid(first):
+            raise UserError(f"{folder} mixes matrix or voxel sizes; name the folder of one stack.")
+    along = [float(_position(dataset) @ _normal(first)) for dataset in slices]
+    order = np.argsort(along)
+    _check_spacing(np.diff(np.array(along)[order]), folder)
+    return [slices[index] for index in order]
+
+
+def _check_spacing(steps: np.ndarray, folder: Path) -> None:
+    if not steps.size:
+        raise UserError(f"{folder} holds a single slice; name the folder of a whole series.")
+    usual = float(np.median(steps))
+    if steps.min() < 1e-4 * max(usual, 1.0):
+        raise UserError(f"{folder} holds two slices at one position; separate the acquisitions.")
+    if np.abs(steps - usual).max() > _SPACING_TOLERANCE * usual:
+        raise UserError(f"{folder} has a gap between slices ({steps.max():g} mm instead of {usual:g}); "
+                        "find the missing files.")
+
+
+def _pixels(dataset: Any, folder: Path) -> np.ndarray:
+    try:
+        stored = dataset.pixel_array
+    except Exception as error:  # pydicom's decoders raise what their libraries raise
+        brief = " ".join(str(error).split())[:120]
+        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
+    if stored.ndim != 2:
+        raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    return stored.T.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _affine(slices: Sequence[Any]) -> np.ndarray:
+    """Standard C.7.6.2.1.1: index (column, row) and slice to patient millimetres, then LPS to RAS."""
+    first, last = slices[0], slices[-1]
+    along_row, along_column = _orientation(first)
+    row_step, column_step = (float(step) for step in first.PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = along_row * column_step
+    affine[:3, 1] = along_column * row_step
+    affine[:3, 2] = (_position(last) - _position(first)) / (len(slices) - 1)
+    affine[:3, 3] = _position(first)
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def _orientation(dataset: Any) -> np.ndarray:
+    return np.array([float(number) for number in dataset.ImageOrientationPatient]).reshape(2, 3)
+
+
+def _position(dataset: Any) -> np.ndarray:
+    return np.array([float(number) for number in dataset.ImagePositionPatient])
+
+
+def _normal(dataset: Any) -> np.ndarray:
+    return np.cross(*_orientation(dataset))
+
+
+def _grid(dataset: Any) -> tuple[Any, ...]:
+    spacing = tuple(round(float(step), 5) for step in dataset.PixelSpacing)
+    return int(dataset.Rows), int(dataset.Columns), spacing

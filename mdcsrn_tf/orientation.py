@@ -1,0 +1,46 @@
+"""Which axis of a scan's array is which direction of the head."""
+
+from __future__ import annotations
+
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+from mdcsrn_tf.errors import UserError
+
+_AXIS_NAMES = {"LR": 0, "RL": 0, "AP": 1, "PA": 1, "IS": 2, "SI": 2}
+
+
+def resolve_axes(axes: str, affine: np.ndarray) -> tuple[int, ...]:
+    """Array axes of `"LR,AP"` (anatomical names, either way round) or `"0,1"` (indices) in a scan's array."""
+    names = [name.strip().upper() for name in axes.split(",") if name.strip()]
+    world = io_orientation(affine)[:, 0]
+    resolved = []
+    for name in names:
+        if name in _AXIS_NAMES:
+            found = int(np.flatnonzero(world == _AXIS_NAMES[name])[0])
+        elif name in ("0", "1", "2"):
+            found = int(name)
+        else:
+            raise UserError(f"{name!r} is no axis; name LR, AP or IS, or give an index 0, 1 or 2, as in LR,AP.")
+        resolved.append(found)
+    if not resolved or len(set(resolved)) != len(resolved):
+        raise UserError(f"--axes={axes} must name one to three different axes, as in LR,AP.")
+    return tuple(resolved)
+
+
+def axes_are_anatomical(axes: str) -> bool:
+    """Whether `axes` names anatomical directions (and arrays should be turned to RAS+), not array indices."""
+    return not any(name.strip().isdigit() for name in axes.split(","))
+
+
+def to_ras(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`data` with its axes flipped and swapped, never resampled, to run R, A, S as nearly as they can."""
+    orientation = io_orientation(affine)
+    turned = np.ascontiguousarray(apply_orientation(data, orientation))
+    return turned, affine @ inv_ornt_aff(orientation, data.shape)
+
+
+def from_ras(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The inverse of `to_ras`, `affine` being that of the original array."""
+    back = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(affine))
+    return np.ascontiguousarray(apply_orientation(data, back))
