@@ -69,6 +69,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with np.load(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop(META).tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"The checkpoint {path} is damaged ({error}); remove it to use the one before.") from error
     return Checkpoint(path, arrays, meta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +50,40 @@ def variables_of(strategy: tf.distribute.Strategy) -> Iterator[None]:
         else:
             with tf.variable_creator_scope(averaged):
                 yield
+
+
+def spans_processes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes take part in every step."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def any_process(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+    """Whether any process passed True; all of them must ask at the same step."""
+    if not spans_processes(strategy):
+        return flag
+
+    @tf.function
+    def total(value: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(lambda mine: mine, (value,)), axis=None)
+
+    return float(total(tf.constant(float(flag)))) > 0
+
+
+# What a step raises when another worker has gone.
+WORKER_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+def start_again() -> None:
+    """Replace this process by the same command: TensorFlow joins a cluster only once in a process's life."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, sys.orig_argv)
 
 
 def replica_batch(strategy: tf.distribute.Strategy, batch_size: int) -> int:

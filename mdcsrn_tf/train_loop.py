@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from mdcsrn_tf import train_steps
 from mdcsrn_tf.checkpoints import CheckpointFolder
-from mdcsrn_tf.distribution import distribute, is_chief, replica_batch, replica_slice
+from mdcsrn_tf.distribution import any_process, distribute, is_chief, replica_batch, replica_slice, spans_processes
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.schedule import GanSchedule, learning_rate_at
 from mdcsrn_tf.stop_request import StopRequest
@@ -101,7 +102,7 @@ class Phase:
             self.strategy, self.data.training(progress.step), self.settings.preset.training.batch_size
         )
         batches = iter(batches)
-        while progress.step < self.total and stop.signal is None:
+        while progress.step < self.total and not self._must_stop(stop):
             network = self.schedule.update_at(progress.step) if self.schedule else "generator"
             window.add(progress.step, update(network, next(batches), progress.step, self._rate(progress.step)))
             progress.step += 1
@@ -109,6 +110,15 @@ class Phase:
             self._after_step(window)
         self._flush(window)
         self._save()
+
+    def _must_stop(self, stop: StopRequest) -> bool:
+        """Whether to end here; processes that step together ask each other, at the steps that are logged."""
+        if spans_processes(self.strategy):
+            if self.state.progress.step % self.settings.upkeep.log_every:
+                return False
+            if any_process(self.strategy, stop.signal is not None) and stop.signal is None:
+                stop.signal = signal.SIGTERM
+        return stop.signal is not None
 
     def _after_step(self, window: Window) -> None:
         step, upkeep = self.state.progress.step, self.settings.upkeep
@@ -172,11 +182,9 @@ class Phase:
         self._log.picture(step, path)
 
     def _finish(self) -> None:
-        progress, recipe = self.state.progress, self.settings.preset.training
-        if self.schedule is None and recipe.bn_reestimation_batches:
-            batches = self.data.training(self.total)
-            reestimate_statistics(self.state.generator, batches, recipe.bn_reestimation_batches)
-            self._log.say(f"{self.name}: BN statistics re-estimated over {recipe.bn_reestimation_batches} batches")
+        progress, count = self.state.progress, self.settings.preset.training.bn_reestimation_batches
+        if self.schedule is None and reestimate_statistics(self.state.generator, self.data.training(self.total), count):
+            self._log.say(f"{self.name}: the BN statistics were measured anew over {count} batches")
             self._validate()
         progress.complete = True
         self._save()

@@ -13,7 +13,15 @@ import keras
 import tensorflow as tf
 
 from mdcsrn_tf import __version__, dataset
-from mdcsrn_tf.distribution import is_chief, make_strategy, replica_batch, variables_of
+from mdcsrn_tf.distribution import (
+    WORKER_LOST,
+    is_chief,
+    make_strategy,
+    replica_batch,
+    spans_processes,
+    start_again,
+    variables_of,
+)
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import remove
 from mdcsrn_tf.model_files import ModelCard, load_model, save_model
@@ -54,6 +62,11 @@ def train(
                 draw_curves(workdir / "curves.png", MetricsTable(workdir / "metrics.csv").rows())
             if results["signal"] is not None:
                 return _stopped(results, workdir)
+    except WORKER_LOST as error:
+        if not spans_processes(strategy):
+            raise
+        print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
+        start_again()
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

@@ -68,12 +68,12 @@ def build_state(
     if recipe.init == "identity":
         start_as_identity(generator, preset.network)
     rate = recipe.learning_rate if phase == "l1" else recipe.gan.learning_rate
-    state = TrainState(generator, _adam(rate, generator))
+    state = TrainState(generator, _adam(rate, generator, "adam"))
     if phase == "gan":
         # Float32 always: second-order gradients and the penalty's square overflow in less.
         with dtype_policy("float32"):
             state.critic = build_critic(preset.critic, patch_size or recipe.patch_size)
-        state.critic_optimizer = _adam(rate, state.critic)
+        state.critic_optimizer = _adam(rate, state.critic, "critic_adam")
     return state
 
 
@@ -97,8 +97,9 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         variable.assign(other.numpy())
 
 
-def _adam(learning_rate: float, model: keras.Model) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.Adam(learning_rate)
+def _adam(learning_rate: float, model: keras.Model, name: str) -> keras.optimizers.Optimizer:
+    # Unnamed, it would be called adam_1 or adam, depending on what else the process has built.
+    optimizer = keras.optimizers.Adam(learning_rate, name=name)
     optimizer.build(model.trainable_variables)
     return optimizer
 

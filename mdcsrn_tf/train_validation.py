@@ -74,16 +74,17 @@ def _evaluator(state: Any) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     return evaluate
 
 
-def reestimate_statistics(generator: Any, batches: Any, count: int) -> None:
+def reestimate_statistics(generator: Any, batches: tf.data.Dataset, count: int) -> bool:
     """Measure the moving statistics of every batch normalisation anew, as means over `count` batches.
 
-    Short runs end before exponential averages have forgotten where they started (docs/decisions.md).
+    False if there is none. Short runs end before exponential averages have forgotten where they started
+    (docs/decisions.md).
     """
     layers = [layer for layer in generator.layers if hasattr(layer, "moving_variance")]
     moving = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     momenta = [layer.momentum for layer in layers for _ in range(2)]
     if not moving or not count:
-        return
+        return False
     forward = tf.function(lambda low_res: generator(low_res, training=True))
     sums = [np.zeros(variable.shape) for variable in moving]
     for low_res, _high_res in batches.take(count):
@@ -95,3 +96,4 @@ def reestimate_statistics(generator: Any, batches: Any, count: int) -> None:
             sums[index] += variable.numpy() / (1 - momentum)
     for variable, total in zip(moving, sums, strict=True):
         variable.assign((total / count).astype(np.float32))
+    return True

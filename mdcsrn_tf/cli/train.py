@@ -86,16 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(values: flags.FlagValues) -> int:
     phases = ("l1", "gan") if values.phase == "all" else (values.phase,)
     settings = [settings_from(values, phase) for phase in phases]
-    for name in ("data", "workdir"):
-        if not values[name].value and not (values.dry_run and name == "workdir"):
-            raise UserError(f"mdcsrn-train needs --{name}.")
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if values.dry_run:
+        from mdcsrn_tf.dry_run import describe
+
+        print(describe(settings))
+        return 0
+    for name in ("data", "workdir"):
+        if not values[name].value:
+            raise UserError(f"mdcsrn-train needs --{name}.")
     from mdcsrn_tf import train_run
 
-    if values.dry_run:
-        return train_run.dry_run(settings, Path(values.data))
     return train_run.train(
         settings, Path(values.data), Path(values.workdir), init_from=values.init_from, allow_change=values.allow_change
     )

@@ -1,0 +1,49 @@
+"""A process of a training run on a tiny network, for the tests of more than one process.
+
+usage: train_worker.py STRATEGY PHASE WORKDIR [FIELD=VALUE...]
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+import train_helpers
+
+from mdcsrn_tf.distribution import make_strategy, variables_of
+from mdcsrn_tf.train_loop import Phase, TrainData
+from mdcsrn_tf.train_state import build_state
+
+
+def paired_batches(start_step):
+    """Batches of 6 whose halves are equal, so that a half has the batch statistics of the whole."""
+
+    def generate():
+        step = start_step
+        while True:
+            yield tuple(np.concatenate([half, half]) for half in train_helpers.batch(0, step, 3))
+            step += 1
+
+    signature = (tf.TensorSpec((6, *[train_helpers.PATCH] * 3, 1)),) * 2
+    return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+
+def main(strategy_name, phase, workdir, *assignments):
+    keras.utils.set_random_seed(0)
+    if strategy_name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    else:
+        strategy = make_strategy(strategy_name)
+    settings = train_helpers.settings(phase, "batch_size=6", *assignments, strategy=strategy_name)
+    with variables_of(strategy):
+        state = build_state(settings.preset, phase)
+    data = TrainData(paired_batches, train_helpers.data().validation)
+    results = Phase(settings, state, data, Path(workdir), lambda *_: None, strategy).run()
+    print(results["step"], strategy.num_replicas_in_sync)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
