@@ -18,6 +18,8 @@ from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.workers import available_cores, run_local, run_on_cluster
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.run_record import RunRecord
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -60,6 +62,7 @@ def _run(values: flags.FlagValues) -> int:
         interpolation=values.interpolation,
     )
     asked = {**asdict(settings), "factor": list(settings.factor), "scans": [asdict(scan) for scan in scans]}
+    record = RunRecord.begin({"settings": settings, "workers": values.workers, "cluster": values.cluster})
     folder = ShardFolder(Path(values.output))
     folder.open(asked, overwrite=values.overwrite)
     done = _unchanged(folder.finished(), scans, root)
@@ -72,6 +75,9 @@ def _run(values: flags.FlagValues) -> int:
     if not done:
         raise UserError(f"none of the {len(scans)} scans could be read; the first: {skipped[0]['error']}")
     folder.finish(asked, done.values(), [{**entry, "error": _without(root, entry)} for entry in skipped])
+    record.data = {"manifest_sha256": sha256_of(folder.manifest_path)}
+    record.results = {"shards_made": len(missing) - len(skipped), "shards": len(done), "skipped": len(skipped)}
+    record.write(folder.path / "run.json")
     return _summary(values.output, done, skipped)
 
 

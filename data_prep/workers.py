@@ -50,7 +50,7 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[di
     except ImportError as error:
         raise UserError("--cluster needs Dask; install it with: pip install 'mdcsrn-tf[cluster]'.") from error
     try:
-        client = distributed.Client(address, timeout="20s", set_as_default=False)
+        client = distributed.Client(address, timeout="8s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(f"No Dask scheduler answers at --cluster={address} ({error}); start one.") from error
     with client:
