@@ -57,7 +57,7 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[di
         # Jobs are pure in their effect: a worker that dies has its jobs done again elsewhere.
         futures = client.map(work, jobs, pure=False, retries=3)
         try:
-            for future in distributed.as_completed(futures):
+            for future in distributed.as_completed(futures, loop=client.loop):
                 yield future.result()
         except distributed.KilledWorker as error:
             raise UserError(
