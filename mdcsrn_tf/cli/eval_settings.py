@@ -43,9 +43,11 @@ def output_folder(values: flags.FlagValues) -> Path:
 
 def plan_of(values: flags.FlagValues) -> Plan:
     """What is measured and how."""
+    if not values.hr and not values.lr:
+        raise UserError("Whose scans? Give --hr (to compare with) or --lr (for scores without a reference).")
     metrics = _metrics(values)
     plan = Plan(
-        methods=tuple(_methods(values, metrics)),
+        methods=tuple(_methods(values)),
         metrics=metrics,
         conventions=parse_conventions(values),
         axes=values.axes,
@@ -70,8 +72,6 @@ def plan_of(values: flags.FlagValues) -> Plan:
 
 def subjects_of(values: flags.FlagValues) -> tuple[list[Subject], list[str]]:
     """The subjects with all their files, and a sentence for each that lacks one."""
-    if not values.hr and not values.lr:
-        raise UserError("Whose scans? Give --hr (to compare with) or --lr (for scores without a reference).")
     subjects, sentences = match_subjects(
         Path(values.hr) if values.hr else None, Path(values.lr) if values.lr else None, folder_methods(values.sr)
     )
@@ -97,7 +97,7 @@ def _metrics(values: flags.FlagValues) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def _methods(values: flags.FlagValues, metrics: tuple[str, ...]) -> list[Method]:
+def _methods(values: flags.FlagValues) -> list[Method]:
     unpaired = values.table == _UNPAIRED_TABLE
     baselines = values.baselines
     if baselines is None:

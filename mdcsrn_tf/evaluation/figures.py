@@ -123,7 +123,8 @@ def spectra(everyone: dict[str, list[Picture]]) -> Figure:
     axis = figure.subplots()
     for name, found in curves.items():
         axis.plot(ring_centres(len(found[0])), 10 * np.mean(found, axis=0), label=name)
-    axis.set(xlabel="spatial frequency (fraction of Nyquist)", ylabel="power (dB)")
+    # Zero-filled k-space falls to rounding errors; what is below -100 dB is none of a reader's concern.
+    axis.set(xlabel="spatial frequency (fraction of Nyquist)", ylabel="power (dB)", ylim=(-100, 5))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     return figure

@@ -67,8 +67,6 @@ class _Bench:
         ground = self.reference if self.reference is not None else self.low_res
         if ground is None:
             raise UserError(f"{subject.name} has neither a high- nor a low-resolution scan.")
-        for volume in filter(None, (self.reference, self.low_res)):
-            subjects.check_not_empty(volume)
         self.scene = set_scene(ground, plan, has_reference=plan.reference and self.reference is not None)
         if self.scene.has_reference and self.low_res is not None and self.reference is not None:
             self._check_pair(self.reference, self.low_res)
@@ -105,7 +103,6 @@ class _Bench:
         task, ground = self.task, self.scene.volume
         if method.kind == "folder":
             image = read_volume(dict(task.subject.sr)[method.name])
-            subjects.check_not_empty(image)
             if self.scene.has_reference:
                 subjects.check_same_grid(ground, image)
             return image, self._scene_of(image)

@@ -15,6 +15,7 @@ BUILTIN = "builtin"
 TISSUES = 3  # cerebrospinal fluid, grey and white matter, from dark to bright in a T1-weighted scan
 _HMRF_BETA = 0.1
 _HMRF_ITERATIONS = 10
+_BACKGROUND_NOISE = 0.01  # of the brightest tissue
 
 
 def segment(segmenter: str, scan: Volume, destination: Path) -> np.ndarray:
@@ -58,9 +59,11 @@ def three_tissues(scan: Volume) -> tuple[np.ndarray, Volume, np.ndarray]:
     field = sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image))
     inside = sitk.GetArrayFromImage(mask).astype(bool)
     corrected = np.where(inside, data / np.exp(field), 0.0).astype(np.float64)
-    _, labels, _ = TissueClassifierHMRF(verbose=False).classify(
-        corrected, TISSUES, _HMRF_BETA, max_iter=_HMRF_ITERATIONS
-    )
+    scaled = np.clip(corrected / np.percentile(corrected[inside], 99.9), 0.0, 1.0)
+    # A background of exact zeros has no variance for the Gaussian mixture, and dipy would draw noise of its own.
+    noise = np.random.default_rng(0).normal(0, _BACKGROUND_NOISE, scaled.shape)
+    scaled = np.where(inside, np.maximum(scaled, _BACKGROUND_NOISE), np.abs(noise) + 1e-6)
+    _, labels, _ = TissueClassifierHMRF(verbose=False).classify(scaled, TISSUES, _HMRF_BETA, max_iter=_HMRF_ITERATIONS)
     return np.where(inside, labels, 0).astype(np.int32), scan, affine
 
 

@@ -42,7 +42,7 @@ def write_report(
         "@@PAIRED@@": _paired(results.paired),
         "@@FIGURES@@": "".join(_figure(figure) for figure in figures),
         "@@CONVENTIONS@@": _conventions(results, record),
-        "@@IMAGES@@": json.dumps(_images(results, output)).replace("</", "<\\/"),
+        "@@IMAGES@@": json.dumps(_images(results, output)).replace("<", "\\u003c"),
     }.items():
         content = content.replace(mark, part)
     write_text(path, content)

@@ -56,10 +56,11 @@ def collect(plan: Plan, records: Sequence[dict[str, Any]], left_out: Sequence[st
     values: dict[str, dict[str, dict[str, float]]] = {}
     for method in plan.methods:
         found = {record["subject"]: record["methods"][method.name] for record in records}
-        values[method.name] = {
+        columns = {
             metric: {s: decoded(entry["values"][metric]) for s, entry in found.items() if metric in entry["values"]}
             for metric in plan.metrics
         }
+        values[method.name] = {metric: column for metric, column in columns.items() if column}
     rows = tuple(_row(method, plan, records, values[method.name]) for method in plan.methods)
     metrics = [metric for metric in METRICS if metric in plan.metrics]
     return Results(
@@ -84,7 +85,7 @@ def _row(
         missing |= {metric: why for metric, why in entry["missing"].items() if not values.get(metric)}
     return Row(
         method,
-        {m: summarise(list(found.values()), plan.conventions) for m, found in values.items() if found},
+        {m: summarise(list(found.values()), plan.conventions) for m, found in values.items()},
         summarise(seconds, plan.conventions),
         "; ".join(devices),
         missing,

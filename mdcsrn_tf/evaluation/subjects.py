@@ -66,13 +66,6 @@ def check_same_grid(reference: Volume, image: Volume) -> None:
         )
 
 
-def check_not_empty(volume: Volume) -> None:
-    """Refuse a volume of zeros or of one constant value: no metric means anything there."""
-    low, high = float(volume.data.min()), float(volume.data.max())
-    if not high > low:
-        raise UserError(f"{volume.path} is {low:g} everywhere: there is nothing to measure in it.")
-
-
 def check_not_swapped(reference: Volume, low_res: Volume, axes: tuple[int, ...]) -> None:
     """Refuse a pair whose 'low-resolution' scan holds clearly more fine detail along the degraded axes."""
     detail_hr, detail_lr = (fine_detail(volume.data, axes) for volume in (reference, low_res))

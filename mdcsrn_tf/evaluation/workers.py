@@ -10,6 +10,8 @@ from typing import Any
 
 from mdcsrn_tf.errors import UserError
 
+_CLUSTER_TIMEOUT = "15s"
+
 Outcome = tuple[Any, Any]  # (task, its result or the exception it raised)
 
 
@@ -63,11 +65,11 @@ def _on_cluster(function: Callable[[Any], Any], tasks: Sequence[Any], address: s
     except ImportError as error:
         raise UserError("--cluster needs the extra 'cluster': pip install 'mdcsrn-tf[cluster]'.") from error
     try:
-        client = distributed.Client(address, timeout="15s", set_as_default=False)
+        client = distributed.Client(address, timeout=_CLUSTER_TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(f"No Dask scheduler answers at {address}.") from error
     with client:
         futures = {client.submit(_attempt, function, task, pure=False): task for task in tasks}
-        for future in distributed.as_completed(list(futures)):
+        for future in distributed.as_completed(list(futures), loop=client.loop):
             failure = future.exception()
             yield futures[future], (future.result() if failure is None else failure)
