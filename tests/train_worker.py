@@ -1,6 +1,6 @@
 """A process of a training run on a tiny network, for the tests of more than one process.
 
-usage: train_worker.py STRATEGY PHASE WORKDIR [FIELD=VALUE...]
+It runs both phases. usage: train_worker.py STRATEGY WORKDIR [FIELD=VALUE...]
 """
 
 import sys
@@ -29,20 +29,21 @@ def paired_batches(start_step):
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
 
-def main(strategy_name, phase, workdir, *assignments):
-    keras.utils.set_random_seed(0)
+def main(strategy_name, workdir, *assignments):
     if strategy_name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     else:
         strategy = make_strategy(strategy_name)
-    settings = train_helpers.settings(phase, "batch_size=6", *assignments, strategy=strategy_name)
-    with variables_of(strategy):
-        state = build_state(settings.preset, phase)
-    data = TrainData(paired_batches, train_helpers.data().validation)
-    results = Phase(settings, state, data, Path(workdir), lambda *_: None, strategy).run()
-    print(results["step"], strategy.num_replicas_in_sync)
+    for phase in ("l1", "gan"):
+        settings = train_helpers.settings(phase, "batch_size=6", *assignments, strategy=strategy_name)
+        keras.utils.set_random_seed(0)
+        with variables_of(strategy):
+            state = build_state(settings.preset, phase)
+        data = TrainData(paired_batches, train_helpers.data().validation)
+        Phase(settings, state, data, Path(workdir), lambda *_: None, strategy).run()
+    print(strategy.num_replicas_in_sync, "replicas")
 
 
 if __name__ == "__main__":
