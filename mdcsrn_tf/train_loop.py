@@ -52,7 +52,7 @@ class Phase:
         self.total = self.schedule.total if self.schedule else recipe.l1_steps
         self.writes = is_chief(self.strategy)
         upkeep = self.settings.upkeep
-        self.validate_every = upkeep.validate_every or max(1, self.total // 100)
+        self.validate_every = upkeep.validate_every or max(25, self.total // 100)
         self.checkpoints = CheckpointFolder(self.workdir / "checkpoints" / self.name, upkeep.keep_checkpoints)
         self.found: dict[str, float] = {}
 

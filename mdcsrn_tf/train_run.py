@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,12 +68,12 @@ def train(
             raise
         print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
         start_again()
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (OSError, tf.errors.OpError) as error:
+        if not _is_disk_full(error):
             raise
         raise UserError(
-            f"Cannot write to {workdir}: {error.strerror}; the last checkpoint there is whole. "
-            "Free some space and repeat the command to continue from it."
+            f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
+            "whole. Make room and repeat the command to continue from it."
         ) from error
     print(f"mdcsrn-train: done; the best model of each phase is in {workdir} (best_*.keras).")
     return 0
@@ -179,6 +180,11 @@ def _check_data(settings: TrainSettings, manifest: Any) -> None:
             f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
             f"for {recipe.interpolation}: make new shards, or say --set=interpolation={manifest.interpolation}."
         )
+
+
+def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:
+    # HDF5 and TensorFlow say so in the text alone.
+    return getattr(error, "errno", None) in DISK_FULL or any(os.strerror(code) in str(error) for code in DISK_FULL)
 
 
 def _stopped(results: dict[str, Any], workdir: Path) -> int:

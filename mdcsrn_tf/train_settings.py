@@ -19,7 +19,7 @@ class Upkeep:
     """What a run writes and when: it changes no weight, so a resumed run may change it."""
 
     log_every: int = 10  # steps between rows of metrics.csv, and between checks for NaN
-    validate_every: int = 0  # steps; 0: a hundredth of the phase
+    validate_every: int = 0  # steps; 0: a hundredth of the phase, at least 25
     picture_every: int = 5  # validations
     checkpoint_every: int = 0  # steps; 0: by the clock alone
     checkpoint_minutes: float = 10.0

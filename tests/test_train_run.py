@@ -136,7 +136,7 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_whole_checkpoints(shards, t
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"mdcsrn-train: error: Cannot write to {tmp_path}: File too large" in done.stderr
+    assert f"mdcsrn-train: error: Cannot write to {tmp_path}: no space left" in done.stderr
     assert not list(tmp_path.rglob(".partial-*"))
     assert not list(tmp_path.rglob("step-*.npz"))
 
