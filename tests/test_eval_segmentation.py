@@ -40,14 +40,16 @@ def test_the_built_in_segmenter_works_at_one_millimetre(tmp_path):
 
 
 def test_journal_table_3_with_the_built_in_segmenter(tmp_path):
-    scans, output = make_scans(tmp_path / "hr", 2), tmp_path / "out"
+    scans, output = tmp_path / "hr", tmp_path / "out"
+    # With a background, as a skull-stripped scan has.
+    write_scan(scans / "sub-00_T1w.nii.gz", np.pad(CROP, ((20, 20), (20, 20), (4, 4))))
     flags = [f"--hr={scans}", f"--output={output}", "--table=journal3", "--segmenter=builtin"]
     code, out, err = run_eval(*flags, "--baselines=bicubic,nn", "--nofigures")
     assert code == 0, err
     methods = json.loads((output / "run.json").read_text())["results"]["methods"]
     assert 0.2 < methods["nn"]["dice"]["mean"] < methods["bicubic"]["dice"]["mean"] < 1
     assert "0.8100 ± 0.1070 →" in out
-    assert nib.load(output / "segmentations" / "bicubic" / "sub-00_T1w.nii.gz").shape == CROP.shape
+    assert nib.load(output / "segmentations" / "bicubic" / "sub-00_T1w.nii.gz").shape == (120, 136, 24)
 
 
 THRESHOLD = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
-from mdcsrn_tf.presets import PRESETS
+from mdcsrn_tf.presets import PRESETS, get_preset
 from mdcsrn_tf.volumes import Volume, resolve_axes
 
 # What the papers call them -> data_prep.kspace's method.
@@ -32,15 +33,15 @@ class KspaceMaker:
 
     def super_resolve(
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
-    ) -> np.ndarray:
-        """The model's result, from the LR scan if there is one, else from the degraded reference."""
+    ) -> tuple[np.ndarray, float]:
+        """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from data_prep import kspace
-        from mdcsrn_tf.inference import super_resolve_volume
-        from mdcsrn_tf.model_files import read_card
-        from mdcsrn_tf.weights import find_model
+        from mdcsrn_tf.engines import load_engine
+        from mdcsrn_tf.inference import Settings, super_resolve_volume
 
-        interpolation = read_card(find_model(method.source)).interpolation
+        # The engine is kept, so that the time below is that of the scan and not of loading the network.
+        interpolation = load_engine(method.source, Settings()).card.interpolation
         if low_res is not None:
             data = low_res.data
             if reference is not None and data.shape != reference.data.shape:
@@ -52,7 +53,8 @@ class KspaceMaker:
             data = self.low_res(reference, plan, interpolation)
         else:
             raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
-        return super_resolve_volume(method.source, data)
+        started = time.monotonic()
+        return super_resolve_volume(method.source, data), time.monotonic() - started
 
 
 def baseline_methods(names: Sequence[str]) -> list[Method]:
@@ -69,16 +71,18 @@ def model_methods(names: Sequence[str]) -> list[Method]:
         return []
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mdcsrn_tf.architectures import macs_per_voxel, trainable_parameters
-    from mdcsrn_tf.model_files import load_model
+    from mdcsrn_tf.engines import read_any_card
+    from mdcsrn_tf.models import build_generator
     from mdcsrn_tf.weights import find_model
 
     methods = []
     for name in names:
-        model, card = load_model(find_model(name))
-        gan = card.notes.get("phase") == "gan" or "gan" in Path(name).stem.lower()
-        title = name if not Path(name).suffix else Path(name).stem
-        sizes = trainable_parameters(model), macs_per_voxel(model)
-        methods.append(Method(title, "model", name, card.preset, gan, *sizes))
+        path = find_model(name)
+        card = read_any_card(path)
+        network = build_generator(get_preset(card.preset).network)
+        gan = card.notes.get("phase") == "gan" or "gan" in path.stem.lower()
+        sizes = trainable_parameters(network), macs_per_voxel(network)
+        methods.append(Method(path.stem, "model", str(path.resolve()), card.preset, gan, *sizes))
     return methods
 
 

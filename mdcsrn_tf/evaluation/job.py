@@ -74,9 +74,7 @@ class _Bench:
 
     def measure(self, method: Method) -> dict[str, Any]:
         """Make or read the method's image, measure it, keep what figures need."""
-        started = time.monotonic()
-        image, scene = self._image(method)
-        seconds = time.monotonic() - started if method.kind in ("baseline", "model") else None
+        image, scene, seconds = self._image(method)
         try:
             scores = measure(image.data, scene, self.task.plan, itself=method.kind == "original")
         except UserError as error:
@@ -99,30 +97,32 @@ class _Bench:
             subjects.check_same_grid(reference, low_res)
             subjects.check_not_swapped(reference, low_res, self.scene.degraded_axes)
 
-    def _image(self, method: Method) -> tuple[Volume, Scene]:
+    def _image(self, method: Method) -> tuple[Volume, Scene, float | None]:
         task, ground = self.task, self.scene.volume
         if method.kind == "folder":
             image = read_volume(dict(task.subject.sr)[method.name])
             if self.scene.has_reference:
                 subjects.check_same_grid(ground, image)
-            return image, self._scene_of(image)
+            return image, self._scene_of(image), None
         if method.kind == "original" or (method.kind == "low_res" and self.low_res is not None):
             found = self.reference if method.kind == "original" else self.low_res
             if found is None:
                 raise UserError(f"{task.subject.name} has no scan for the row {method.name!r}.")
-            return found, self._scene_of(found)
+            return found, self._scene_of(found), None
         if method.kind == "model":
-            data = task.maker.super_resolve(method, self.low_res, self.reference, task.plan)
+            data, seconds = task.maker.super_resolve(method, self.low_res, self.reference, task.plan)
         else:
             if self.reference is None:
                 raise UserError(f"the row {method.name!r} is made from the high-resolution scans: give --hr.")
+            started = time.monotonic()
             data = task.maker.low_res(self.reference, task.plan, method.source or "linear")
+            seconds = time.monotonic() - started
         if data.shape == ground.data.shape:
-            return _like(ground, data), self.scene
+            return _like(ground, data), self.scene, seconds
         # Unpaired scans (J Table 4): the result lies on the low-resolution scan's grid.
         like = self.low_res if self.low_res is not None else ground
         image = _like(like, data)
-        return image, self._scene_of(image)
+        return image, self._scene_of(image), seconds
 
     def _scene_of(self, image: Volume) -> Scene:
         """The common scene; an unpaired image on another grid gets its own slices and its own scale."""

@@ -126,9 +126,13 @@ class ImageMaker(Protocol):
 
     def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
         """The reference degraded and interpolated back to its own grid."""
+        ...
 
-    def super_resolve(self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan) -> np.ndarray:
-        """The model's result on the reference's grid, from a given LR scan or from the degraded reference."""
+    def super_resolve(
+        self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
+    ) -> tuple[np.ndarray, float]:
+        """The model's result, from a given LR scan or from the degraded reference, and its seconds."""
+        ...
 
 
 def fingerprint(plan: Plan, method: Method, files: list[Path]) -> str:

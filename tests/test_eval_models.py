@@ -1,0 +1,60 @@
+"""Evaluating a network: one that starts as linear interpolation scores what linear interpolation scores."""
+
+import json
+
+import pytest
+from eval_helpers import make_scans, run_eval
+
+from mdcsrn_tf.model_files import ModelCard, save_model
+from mdcsrn_tf.models import build_generator, start_as_identity
+from mdcsrn_tf.presets import get_preset
+
+PRESET = "journal/b4u4k8"
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    model = build_generator(get_preset(PRESET).network)
+    start_as_identity(model, get_preset(PRESET).network)
+    for name, interpolation in (("first", "linear"), ("first-gan", "sinc")):
+        card = ModelCard(PRESET, "0.1.0", interpolation, ("LR", "AP"), (2, 2), tile=32, margin=3, bn="moving")
+        save_model(folder / f"{name}.keras", model, card)
+    return folder
+
+
+def test_an_identity_network_scores_as_its_interpolation(networks, tmp_path):
+    scans, output = make_scans(tmp_path / "hr", 1), tmp_path / "out"
+    models = f"--models={networks / 'first.keras'},{networks / 'first-gan.keras'}"
+    flags = [f"--hr={scans}", models, "--baselines=linear,sinc", f"--output={output}", "--nofigures"]
+    code, out, err = run_eval(*flags, "--table=journal1")
+    assert code == 0, err
+    rows = json.loads((output / "run.json").read_text())["results"]["methods"]
+    for network, interpolation in (("first", "linear"), ("first-gan", "sinc")):
+        for metric in ("psnr", "ssim", "nrmse"):
+            assert rows[network][metric]["mean"] == pytest.approx(rows[interpolation][metric]["mean"], rel=1e-4)
+        assert rows[network]["seconds"]["mean"] > 0 and rows[network]["device"]
+    table = {row["published_as"]: row for row in json.loads((output / "journal1.json").read_text())["rows"]}
+    ours = table["b4u4k8"]
+    assert ours["ours_as"] == "first"  # the GAN is a row of its own
+    assert round(ours["cells"]["parameters"]["ours"] / 1e6, 2) == 0.10
+    assert ours["cells"]["macs"]["ours"] > 50_000
+    assert "0.1M → 0.1027M" in out
+
+
+def test_low_resolution_scans_that_are_given_are_what_the_network_gets(networks, tmp_path):
+    import nibabel as nib
+    import numpy as np
+    from eval_helpers import write_scan
+
+    from data_prep import kspace
+
+    scans = make_scans(tmp_path / "hr", 1)
+    data = nib.load(scans / "sub-00_T1w.nii.gz").get_fdata().astype(np.float32)
+    write_scan(tmp_path / "lr" / "sub-00_T1w.nii.gz", kspace.degrade(data, (2, 2), (0, 1), "linear"))
+    flags = [f"--hr={scans}", f"--models={networks / 'first.keras'}", "--baselines=linear", "--nofigures"]
+    code, _, err = run_eval(*flags, f"--lr={tmp_path / 'lr'}", f"--output={tmp_path / 'out'}")
+    assert code == 0, err
+    rows = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["methods"]
+    assert rows["first"]["psnr"]["mean"] == pytest.approx(rows["lr"]["psnr"]["mean"], rel=1e-4)
+    assert rows["lr"]["psnr"]["mean"] == pytest.approx(rows["linear"]["psnr"]["mean"], rel=1e-6)
