@@ -32,6 +32,11 @@ lint: $(READY)
 demo: $(READY)
 	$(BIN)/python eval.py --table=architectures
 
+# Phantoms to a trained, exported and applied model, in minutes and with no data at all.
+train-smoke: $(READY)
+	rm -rf runs/smoke
+	.ci/train_smoke $(BIN) runs/smoke
+
 # PyTorch and MONAI, which the benchmarks compare with, are heavy: only here.
 bench-setup: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
