@@ -2,11 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import numpy as np
 import pytest
-from eval_helpers import AFFINE, CROP, make_scans, run_eval, spawn_eval, write_scan
+from eval_helpers import AFFINE, CROP, ROOT, make_scans, run_eval, spawn_eval, write_scan
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
@@ -128,6 +131,29 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(scans, tmp_path, m
     assert run_eval(*flags, f"--output={tmp_path / 'twice'}")[0] == 0
     assert len(calls) == 5 + 9 - 4  # three rows (the original is one) of three subjects, four of them known
     assert read(tmp_path / "whole")["results"]["values"] == read(tmp_path / "twice")["results"]["values"]
+
+
+def test_a_killed_run_goes_on_where_it_was(scans, tmp_path):
+    flags = [f"--hr={scans}", "--baselines=nn,linear", "--nofigures", "--quiet"]
+    run_eval(*flags, f"--output={tmp_path / 'whole'}")
+    command = [sys.executable, str(ROOT / "eval.py"), *flags, f"--output={tmp_path / 'twice'}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list((tmp_path / "twice").glob("subjects/*.json")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert run_eval(*flags, f"--output={tmp_path / 'twice'}")[0] == 0
+    assert read(tmp_path / "whole")["results"]["values"] == read(tmp_path / "twice")["results"]["values"]
+
+
+def test_a_changed_scan_is_measured_anew(tmp_path):
+    scans = make_scans(tmp_path / "hr", 1)
+    flags = [f"--hr={scans}", f"--output={tmp_path / 'out'}", "--baselines=linear", "--nofigures", "--quiet"]
+    run_eval(*flags)
+    first = read(tmp_path / "out")["results"]["methods"]["linear"]["psnr"]["mean"]
+    write_scan(scans / "sub-00_T1w.nii.gz", ndimage.gaussian_filter(CROP, 1))
+    run_eval(*flags)
+    assert read(tmp_path / "out")["results"]["methods"]["linear"]["psnr"]["mean"] > first + 1
 
 
 def test_a_changed_convention_is_measured_anew(scans, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.volumes import Volume
 
@@ -136,11 +137,17 @@ class ImageMaker(Protocol):
 
 
 def fingerprint(plan: Plan, method: Method, files: list[Path]) -> str:
-    """Changes whenever a stored result of this method could: settings, the method, the input files."""
+    """Changes whenever a stored result of this method could: settings, method, model and input files, version."""
     settings = dataclasses.replace(plan, methods=(), threads=None)
-    identity = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    content = [dataclasses.asdict(settings), dataclasses.asdict(method), identity]
+    models = [Path(name) for name in (method.source, plan.niqe_model) if name and Path(name).exists()]
+    identity = [_identity(path) for path in [*files, *models]]
+    content = [__version__, dataclasses.asdict(settings), dataclasses.asdict(method), identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _identity(path: Path) -> list:
+    parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    return [[str(part), part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
 
 
 def _converted(name: str, value: str, kind: type) -> Any:
