@@ -1,0 +1,143 @@
+"""The few tensor operations that inference spends its time in, each in the form that measured fastest.
+
+`benchmarks/infer_volume.py` measures them together. `compiled` lets XLA fuse the element-wise ones (never the
+convolutions, at which it is ten times slower than oneDNN on a processor); without it only plain operations are
+used, which any reader of a SavedModel understands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Term:
+    """`activation(scale * x + shift)`, each of them optional; scale, shift and slopes are per channel."""
+
+    x: Any
+    scale: Any = None
+    shift: Any = None
+    activation: str | None = None
+    slopes: Any = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the term is `x` itself."""
+        return self.scale is None and self.activation is None
+
+
+class Kernels:
+    """The operations for one compute dtype."""
+
+    def __init__(self, dtype: tf.DType, compiled: bool):
+        self.dtype = dtype
+        self.compiled = compiled
+        self._fused = {
+            name: tf.function(function, jit_compile=True, autograph=False)
+            for name, function in (("sum", _sum_of_terms), ("join", _join))
+        }
+
+    def total(self, terms: Sequence[Term]) -> tf.Tensor:
+        """The sum of the terms, in one pass over memory, in the compute dtype."""
+        if len(terms) == 1 and terms[0].is_plain:
+            return terms[0].x
+        arrays = [(term.x, term.scale, term.shift, term.slopes) for term in terms]
+        activations = tuple(term.activation for term in terms)
+        if self.compiled:
+            return self._fused["sum"](arrays, activations, self.dtype)
+        return _plain_sum_of_terms(arrays, activations, self.dtype)
+
+    def join(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Concatenate along the channels."""
+        return self._fused["join"](list(tensors)) if self.compiled else _join(tensors)
+
+    def statistics(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and biased variance of each channel of each cube, float32."""
+        groups = _groups_of_channels(x)
+        if not self.compiled or groups is None:
+            return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)
+        return _statistics_in_groups(x, groups)
+
+    def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:
+        """A same-size convolution in the compute dtype."""
+        y = tf.nn.conv3d(x, tf.cast(kernel, x.dtype), [1] * 5, "SAME")
+        return y if bias is None else tf.nn.bias_add(y, tf.cast(bias, y.dtype))
+
+    def dot(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """A 1x1x1 convolution to one channel, summed and returned in float32 whatever the dtype of x."""
+        if self.compiled:
+            return _fused_dot(x, tf.reshape(kernel, [-1]))
+        return tf.nn.conv3d(tf.cast(x, tf.float32), kernel, [1] * 5, "SAME")
+
+
+def _sum_of_terms(arrays, activations, dtype):
+    values = [_evaluate(*term, activation) for term, activation in zip(arrays, activations, strict=True)]
+    return tf.cast(tf.add_n(values) if len(values) > 1 else values[0], dtype)
+
+
+def _evaluate(x, scale, shift, slopes, activation):
+    value = tf.cast(x, tf.float32)
+    if scale is not None:
+        value = value * scale + shift
+    if activation == "elu":
+        # exp(x) - 1 and not expm1, which XLA expands at length: the difference is below 6e-8.
+        return tf.where(value > 0.0, value, tf.exp(tf.minimum(value, 0.0)) - 1.0)
+    if activation == "prelu":
+        return tf.where(value > 0.0, value, value * slopes)
+    return value
+
+
+def _plain_sum_of_terms(arrays, activations, dtype):
+    values = []
+    for (x, scale, shift, slopes), activation in zip(arrays, activations, strict=True):
+        value = x if scale is None else x * tf.cast(scale, x.dtype) + tf.cast(shift, x.dtype)
+        if activation == "elu":
+            value = tf.nn.elu(value)
+        elif activation == "prelu":
+            value = tf.nn.relu(value) - tf.nn.relu(-value) * tf.cast(slopes, value.dtype)
+        values.append(tf.cast(value, dtype))
+    return tf.add_n(values) if len(values) > 1 else values[0]
+
+
+def _join(tensors):
+    return tf.concat(list(tensors), axis=-1)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _fused_dot(x, weights):
+    return tf.reduce_sum(tf.cast(x, tf.float32) * weights, axis=-1, keepdims=True)
+
+
+def _groups_of_channels(x) -> int | None:
+    """How many voxels to view side by side so that the kernel sees a multiple of 16 channels."""
+    if not x.shape.is_fully_defined() or x.shape[0] != 1:
+        return None
+    voxels, channels = math.prod(x.shape[:-1]), x.shape[-1]
+    groups = 16 // math.gcd(channels, 16)
+    return groups if voxels % groups == 0 else None
+
+
+def _statistics_in_groups(x, groups):
+    """By the fused kernel, which is fast on multiples of 16 channels only; 4 voxels of 12 make one of 48."""
+    channels = x.shape[-1]
+    wide = groups * channels
+    voxels = math.prod(x.shape[:-1]) // groups
+    empty = tf.zeros([0])
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(x, [1, 1, voxels, wide]),
+        scale=tf.ones([wide]),
+        offset=tf.zeros([wide]),
+        mean=empty,
+        variance=empty,
+        is_training=True,
+    )
+    means = tf.reshape(found.batch_mean, [groups, channels])
+    variances = tf.reshape(found.batch_variance, [groups, channels]) * ((voxels - 1) / voxels)
+    mean = tf.reduce_mean(means, 0)
+    variance = tf.reduce_mean(variances + tf.square(means - mean), 0)
+    return tf.reshape(mean, [1, 1, 1, 1, channels]), tf.reshape(variance, [1, 1, 1, 1, channels])
