@@ -32,6 +32,12 @@ def define_flags(values: flags.FlagValues) -> None:
         "init_from", None,
         "A .keras model to start the first phase from; the GAN phase starts from WORKDIR/best_l1.keras.", **own
     )  # fmt: skip
+    _define_changes(own)
+    _define_running(own)
+
+
+def _define_changes(own: dict[str, Any]) -> None:
+    """The fields of the preset."""
     flags.DEFINE_integer(
         "steps", None,
         "Length of the L1 phase; with --phase=gan that of the GAN phase, in the unit in which its edition counts.",
@@ -40,6 +46,16 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", None, "Patches in a (global) batch.", lower_bound=1, **own)
     flags.DEFINE_float("learning_rate", None, "Adam's rate in the L1 phase; with --phase=gan in that.", **own)
     flags.DEFINE_enum("loss", "l1", ["l1", "mse"], "The intensity loss (mse: the papers' predecessor's).", **own)
+    flags.DEFINE_multi_string(
+        "set", [],
+        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of gan. (length, "
+        "critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, picture_every, "
+        "checkpoint_every, checkpoint_minutes, keep_checkpoints); may be repeated.", **own
+    )  # fmt: skip
+
+
+def _define_running(own: dict[str, Any]) -> None:
+    """How to run it."""
     flags.DEFINE_enum(
         "precision", "float32", ["float32", "mixed_bfloat16"], "The generator's; the critic's is float32.", **own
     )
@@ -49,12 +65,6 @@ def define_flags(values: flags.FlagValues) -> None:
         "One device, all of this machine's, or several machines' (by TF_CONFIG).", **own
     )  # fmt: skip
     flags.DEFINE_bool("jit", False, "Compile the steps with XLA: for GPUs; ten times slower on a CPU.", **own)
-    flags.DEFINE_multi_string(
-        "set", [],
-        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of gan. (length, "
-        "critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, picture_every, "
-        "checkpoint_every, checkpoint_minutes, keep_checkpoints); may be repeated.", **own
-    )  # fmt: skip
     flags.DEFINE_bool("allow_change", False, "Continue a run although its settings changed.", **own)
     flags.DEFINE_bool("dry_run", False, "Print the schedule, the sizes and the estimated memory and time.", **own)
 
