@@ -36,7 +36,7 @@ def write_report(
     """Write the page and return its path."""
     content = PAGE
     for mark, part in {
-        "@@TITLE@@": html.escape(f"{len(results.subjects)} subjects, {len(results.rows)} methods"),
+        "@@TITLE@@": _count(len(results.subjects), "subject") + ", " + _count(len(results.rows), "method"),
         "@@LEFT_OUT@@": _left_out(results.left_out),
         "@@TABLES@@": "".join(_table(table) for table in tables),
         "@@PAIRED@@": _paired(results.paired),
@@ -47,6 +47,10 @@ def write_report(
         content = content.replace(mark, part)
     write_text(path, content)
     return path
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + "s" * (number != 1)
 
 
 def _left_out(sentences: Sequence[str]) -> str:

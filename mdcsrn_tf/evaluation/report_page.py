@@ -10,6 +10,7 @@ PAGE = """<!DOCTYPE html>
 :root { color-scheme: light dark; --line: #8886; --mark: #0a6cca; }
 * { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
@@ -25,7 +26,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; overflow-wrap: anywhere; }
 select, input[type=range] { font: inherit; min-height: 2.4rem; max-width: 100%; }
 #wipe { width: 100%; }
 :focus-visible { outline: 3px solid var(--mark); outline-offset: 2px; }
-.stage { position: relative; background: #000; margin-top: .6rem; max-width: 40rem; touch-action: pan-y; }
+.stage { position: relative; background: #000; margin-top: .6rem; max-width: min(40rem, 60vh); touch-action: pan-y; }
 .stage img { display: block; width: 100%; image-rendering: pixelated; user-select: none; }
 .stage img + img { position: absolute; inset: 0; height: 100%; }
 .stage hr { position: absolute; inset-block: 0; margin: 0; border: 0; border-left: 2px solid #ff0;
