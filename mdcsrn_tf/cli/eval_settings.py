@@ -17,6 +17,7 @@ from mdcsrn_tf.cli.eval_methods import (
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import FIDELITY, METRICS, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
+from mdcsrn_tf.metrics.fidelity import available_cores
 from mdcsrn_tf.published import TABLES
 
 _UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
@@ -57,7 +58,7 @@ def plan_of(values: flags.FlagValues) -> Plan:
         ma_command=values.ma_command,
         segmenter=values.segmenter,
         reference=bool(values.hr) and values.table != _UNPAIRED_TABLE,
-        threads=max(1, len(os.sched_getaffinity(0)) // values.workers) if values.workers > 1 else None,
+        threads=max(1, available_cores() // values.workers) if values.workers > 1 else None,
     )
     if not plan.methods:
         raise UserError("There is nothing to compare: give --baselines, --models, --sr or --lr.")

@@ -25,6 +25,11 @@ K1, K2 = 0.01, 0.03
 _SLAB_VOXELS = 400_000  # a slab's float64 working set then stays in a core's cache
 
 
+def available_cores() -> int:
+    """The cores this process may use (macOS and Windows know only how many there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def mean_squared_error(reference: np.ndarray, image: np.ndarray, axes: Sequence[int] | None = None) -> np.ndarray:
     """The mean of the squared differences over `axes` (default: all), in float64."""
     difference = np.subtract(reference, image, dtype=np.float64)
@@ -186,7 +191,7 @@ def _ratio(error: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 def _in_threads(function, items, threads: int | None) -> list:
     # SciPy's filters release the interpreter lock, so plain threads keep both cores busy.
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(threads or available_cores()) as pool:
         return list(pool.map(function, items))
 
 
