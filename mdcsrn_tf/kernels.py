@@ -76,11 +76,11 @@ class Kernels:
 
 
 def _sum_of_terms(arrays, activations, dtype):
-    values = [_evaluate(*term, activation) for term, activation in zip(arrays, activations, strict=True)]
+    values = [_evaluate(*array, act) for array, act in zip(arrays, activations, strict=True)]
     return tf.cast(tf.add_n(values) if len(values) > 1 else values[0], dtype)
 
 
-def _evaluate(x, scale, shift, slopes, activation):
+def _evaluate(x, scale, shift, slopes, activation) -> tf.Tensor:
     value = tf.cast(x, tf.float32)
     if scale is not None:
         value = value * scale + shift

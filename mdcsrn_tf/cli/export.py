@@ -1,0 +1,60 @@
+"""`mdcsrn-export`: a trained network as a SavedModel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.errors import UserError
+
+DESCRIPTION = """Write a trained network as a SavedModel that needs nothing but TensorFlow.
+
+Signatures: serving_default (normalised tiles) and super_resolve (a volume in scanner units); docs/inference.md."""
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The model, the folder, and the statistics."""
+    flags.DEFINE_string("model", None, "A bundled network's name or a .keras file (default: the first bundled "
+                        "network).", flag_values=values)  # fmt: skip
+    flags.DEFINE_string("output", None, "The folder to write.", flag_values=values)
+    flags.DEFINE_enum("bn", None, ["batch", "moving"], "Batch normalisation by each tile's own statistics or by the "
+                      "trained ones (default: the model card's).", flag_values=values)  # fmt: skip
+    flags.DEFINE_bool("overwrite", False, "Replace the folder if it is there.", flag_values=values)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    return run_command("mdcsrn-export", DESCRIPTION, define_flags, _run, argv)
+
+
+def _run(values: flags.FlagValues) -> int:
+    if not values.output:
+        raise UserError("--output=FOLDER is needed.")
+    from mdcsrn_tf.weights import find_model
+
+    output, model = Path(values.output), find_model(values.model)
+    if model.is_dir():
+        raise UserError(f"{model} is an exported folder already; name a .keras file.")
+    if output.exists():
+        _check_replaceable(output, values.overwrite)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output.parent} cannot be made ({error.strerror}); name another --output.") from error
+    from mdcsrn_tf.export import export
+
+    export(model, output, values.bn)
+    return 0
+
+
+def _check_replaceable(output: Path, overwrite: bool) -> None:
+    """Never replace anything but an earlier export or an empty folder."""
+    if not output.is_dir() or (any(output.iterdir()) and not (output / "saved_model.pb").is_file()):
+        raise UserError(f"{output} is there and is no SavedModel; name another --output.")
+    if any(output.iterdir()) and not overwrite:
+        raise UserError(f"{output} is there already; --overwrite replaces it.")
