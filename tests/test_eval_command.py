@@ -273,6 +273,14 @@ def test_swapped_folders_are_noticed(scans, tmp_path):
     assert code == 1 and "--hr and --lr look swapped" in err
 
 
+def test_low_resolution_scans_of_no_known_grid_are_named(scans, tmp_path):
+    for path in scans.iterdir():
+        write_scan(tmp_path / "lr" / path.name, nib.load(path).get_fdata()[::3])
+    flags = ["--baselines=", "--nofigures", f"--output={tmp_path / 'out'}"]
+    code, _, err = run_eval(f"--hr={scans}", f"--lr={tmp_path / 'lr'}", *flags)
+    assert code == 1 and "neither that of" in err and "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [

@@ -2,9 +2,12 @@
 
 import json
 
+import nibabel as nib
+import numpy as np
 import pytest
-from eval_helpers import make_scans, run_eval
+from eval_helpers import make_scans, run_eval, write_scan
 
+from data_prep import kspace
 from mdcsrn_tf.model_files import ModelCard, save_model
 from mdcsrn_tf.models import build_generator, start_as_identity
 from mdcsrn_tf.presets import get_preset
@@ -42,16 +45,15 @@ def test_an_identity_network_scores_as_its_interpolation(networks, tmp_path):
     assert "0.1M → 0.1027M" in out
 
 
-def test_low_resolution_scans_that_are_given_are_what_the_network_gets(networks, tmp_path):
-    import nibabel as nib
-    import numpy as np
-    from eval_helpers import write_scan
-
-    from data_prep import kspace
-
+@pytest.mark.parametrize("grid", ["same", "small"])
+def test_low_resolution_scans_that_are_given_are_what_the_network_gets(grid, networks, tmp_path):
     scans = make_scans(tmp_path / "hr", 1)
     data = nib.load(scans / "sub-00_T1w.nii.gz").get_fdata().astype(np.float32)
-    write_scan(tmp_path / "lr" / "sub-00_T1w.nii.gz", kspace.degrade(data, (2, 2), (0, 1), "linear"))
+    small = kspace.acquire(data, (2, 2), (0, 1))
+    low, affine = small, kspace.small_affine(np.eye(4), (2, 2), (0, 1))
+    if grid == "same":
+        low, affine = kspace.interpolate(small, data.shape, (2, 2), (0, 1), "linear"), np.eye(4)
+    write_scan(tmp_path / "lr" / "sub-00_T1w.nii.gz", low, affine)
     flags = [f"--hr={scans}", f"--models={networks / 'first.keras'}", "--baselines=linear", "--nofigures"]
     code, _, err = run_eval(*flags, f"--lr={tmp_path / 'lr'}", f"--output={tmp_path / 'out'}")
     assert code == 0, err

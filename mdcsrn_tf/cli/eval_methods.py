@@ -31,12 +31,26 @@ class KspaceMaker:
         axes = resolve_axes(plan.axes, reference.affine)
         return kspace.degrade(reference.data, _factors(plan, axes), axes, interpolation)
 
+    def enlarge(self, low_res: Volume, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """A scan on the small matrix brought to the reference's grid; one that is there already, as it is."""
+        from data_prep import kspace
+
+        shape, axes = reference.data.shape, resolve_axes(plan.axes, reference.affine)
+        if low_res.data.shape == shape:
+            return low_res.data
+        factors = _factors(plan, axes)
+        if low_res.data.shape != kspace.small_shape(shape, factors, axes):
+            raise UserError(
+                f"{low_res.path} has shape {low_res.data.shape}: neither that of {reference.path}, {shape}, "
+                f"nor that degraded by --factor along --axes, {kspace.small_shape(shape, factors, axes)}."
+            )
+        return kspace.interpolate(low_res.data, shape, factors, axes, interpolation)
+
     def super_resolve(
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
         """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from data_prep import kspace
         from mdcsrn_tf.engines import load_engine
         from mdcsrn_tf.inference import Settings, super_resolve_volume
 
@@ -44,11 +58,8 @@ class KspaceMaker:
         interpolation = load_engine(method.source, Settings()).card.interpolation
         if low_res is not None:
             data = low_res.data
-            if reference is not None and data.shape != reference.data.shape:
-                axes = resolve_axes(plan.axes, reference.affine)
-                factors = _factors(plan, axes)
-                if data.shape == kspace.small_shape(reference.data.shape, factors, axes):
-                    data = kspace.interpolate(data, reference.data.shape, factors, axes, interpolation)
+            if reference is not None and plan.reference:
+                data = self.enlarge(low_res, reference, plan, interpolation)
         elif reference is not None:
             data = self.low_res(reference, plan, interpolation)
         else:

@@ -104,8 +104,8 @@ class _Bench:
             if self.scene.has_reference:
                 subjects.check_same_grid(ground, image)
             return image, self._scene_of(image), None
-        if method.kind == "original" or (method.kind == "low_res" and self.low_res is not None):
-            found = self.reference if method.kind == "original" else self.low_res
+        if method.kind in ("original", "low_res"):
+            found = self.reference if method.kind == "original" else self._low_res_on_grid()
             if found is None:
                 raise UserError(f"{task.subject.name} has no scan for the row {method.name!r}.")
             return found, self._scene_of(found), None
@@ -123,6 +123,12 @@ class _Bench:
         like = self.low_res if self.low_res is not None else ground
         image = _like(like, data)
         return image, self._scene_of(image), seconds
+
+    def _low_res_on_grid(self) -> Volume | None:
+        if self.low_res is None or self.reference is None or not self.scene.has_reference:
+            return self.low_res
+        data = self.task.maker.enlarge(self.low_res, self.reference, self.task.plan, "linear")
+        return dataclasses.replace(_like(self.reference, data), path=self.low_res.path)
 
     def _scene_of(self, image: Volume) -> Scene:
         """The common scene; an unpaired image on another grid gets its own slices and its own scale."""

@@ -129,6 +129,10 @@ class ImageMaker(Protocol):
         """The reference degraded and interpolated back to its own grid."""
         ...
 
+    def enlarge(self, low_res: Volume, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """A given low-resolution scan on the reference's grid."""
+        ...
+
     def super_resolve(
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
