@@ -50,7 +50,7 @@ def _define_changes(own: dict[str, Any]) -> None:
         "set", [],
         "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of gan. (length, "
         "critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, picture_every, "
-        "checkpoint_every, checkpoint_minutes, keep_checkpoints); may be repeated.", **own
+        "checkpoint_every, checkpoint_minutes, keep_checkpoints).", **own
     )  # fmt: skip
 
 
