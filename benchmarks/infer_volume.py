@@ -1,0 +1,177 @@
+"""A whole volume through journal/b4u4k12 in 70^3 tiles: TensorFlow and OpenVINO against PyTorch with MONAI.
+
+    python benchmarks/infer_volume.py [--shape=320,320,256] [--model=FILE.keras] [--hr=FILE.nii.gz]
+
+Every contender runs the same network in the paper's mode (each tile's own statistics, margin 3), in a process
+of its own, taking turns. PyTorch uses channels_last_3d and MONAI's sliding_window_inference with the same tiles;
+`torch-bfloat16-kept` is given our allocator setting too (`mdcsrn_tf.memory`), which PyTorch's users do not have.
+With a trained model the PSNR against the high-resolution scan is reported for every precision, in the whole
+volume, its maximum as range. Writes benchmarks/results/infer_volume.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks import side_by_side
+from mdcsrn_tf.presets import get_preset
+from mdcsrn_tf.run_record import RunRecord
+
+PRESET = get_preset("journal/b4u4k12")
+ENGINES = (
+    "torch-bfloat16", "torch-bfloat16-kept", "tensorflow-bfloat16", "openvino-bfloat16", "tensorflow-float32",
+)  # fmt: skip
+REFERENCE = "torch-bfloat16"
+RESULTS = Path(__file__).parent / "results" / "infer_volume.json"
+TILE, MARGIN = 70, 3
+
+
+def main() -> None:
+    """Time every engine, or be one contender (`--engine`)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", default="320,320,256")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--model", help="a trained .keras file of the preset (default: bundled, else untrained)")
+    parser.add_argument("--hr", help="a scan to degrade, tiled to the shape (default: a phantom)")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--engine", help="be this contender: what the benchmark starts itself with")
+    parser.add_argument("--folder", help="of the contenders' files")
+    arguments = parser.parse_args()
+    if arguments.engine:
+        contend(arguments.engine, Path(arguments.folder))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        compare(arguments, Path(folder))
+
+
+def compare(arguments: argparse.Namespace, folder: Path) -> None:
+    """Prepare the volume and the model, let the engines take turns, and write the record."""
+    shape = tuple(int(size) for size in arguments.shape.split(","))
+    trained = prepare_model(arguments.model, folder / "model.keras")
+    high_res, low_res = prepare_volumes(arguments.hr, shape, folder / "model.keras")
+    np.save(folder / "low_res.npy", low_res)
+    record = RunRecord.begin(
+        {"preset": PRESET.name, "shape": shape, "tile": TILE, "margin": MARGIN, "bn": "batch"},
+        data={"model": trained, "hr": Path(arguments.hr).name if arguments.hr else "phantom"},
+    )
+    contenders = [
+        side_by_side.Contender(name, [sys.executable, __file__, f"--engine={name}", f"--folder={folder}"])
+        for name in arguments.engines.split(",")
+    ]
+    print(f"{'x'.join(map(str, shape))}, median | to {REFERENCE} | peak")
+    side_by_side.take_turns(contenders, arguments.rounds)
+    rows = side_by_side.results(contenders, REFERENCE)
+    for row in rows:
+        output = folder / f"{row['contender']}.npy"
+        if trained and output.exists():
+            row["psnr_db"] = round(psnr(np.load(output), high_res), 4)
+    side_by_side.print_rows(rows)
+    print({row["contender"]: row["psnr_db"] for row in rows if "psnr_db" in row})
+    record.results["rows"] = rows
+    record.write(arguments.output, folders_kept=False)
+
+
+def contend(engine: str, folder: Path) -> None:
+    """Be one engine: warm up on a single tile, then run the volume whenever asked."""
+    low_res = np.load(folder / "low_res.npy")
+    name, precision, *kept = engine.split("-")
+    if name != "torch" or kept:
+        from mdcsrn_tf.memory import keep_freed_memory
+
+        keep_freed_memory()
+    super_resolve = torch_engine(precision) if name == "torch" else our_engine(folder, name, precision)
+    for _ in range(3):
+        super_resolve(low_res[:64, :64, :64])
+
+    def step() -> None:
+        result = super_resolve(low_res)
+        if name != "torch":
+            np.save(folder / f"{engine}.npy", result)
+
+    side_by_side.serve(step, warm_up=0)
+
+
+def our_engine(folder: Path, engine: str, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    """TensorFlow or OpenVINO, as `mdcsrn-infer` runs them."""
+    from mdcsrn_tf.inference import Settings, super_resolve_volume
+
+    settings = Settings(tile=TILE, margin=MARGIN, bn="batch", precision=precision, engine=engine)
+    return lambda volume: super_resolve_volume(folder / "model.keras", volume, settings)
+
+
+def torch_engine(precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    """PyTorch and MONAI; the weights are untrained, which costs the same."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    from benchmarks.torch_networks import Mdcsrn
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    network = Mdcsrn(PRESET.network).to(dtype).to(memory_format=torch.channels_last_3d).train()
+
+    def predict(tile):
+        return network(tile.to(dtype).contiguous(memory_format=torch.channels_last_3d)).float()
+
+    def super_resolve(volume: np.ndarray) -> np.ndarray:
+        normalised = (volume - volume.mean()) / volume.std()
+        image = torch.from_numpy(normalised.astype(np.float32))[None, None]
+        with torch.inference_mode():
+            result = sliding_window_inference(image, (TILE,) * 3, 1, predict, overlap=2 * MARGIN / TILE)
+        return result.numpy()[0, 0] * volume.std() + volume.mean()
+
+    return super_resolve
+
+
+def prepare_model(wanted: str | None, target: Path) -> bool:
+    """Put the model where the contenders look; whether it is a trained one."""
+    from mdcsrn_tf.weights import find_model, list_models
+
+    if wanted or list_models():
+        target.write_bytes(find_model(wanted).read_bytes())
+        return True
+    from mdcsrn_tf.model_files import ModelCard, save_model
+    from mdcsrn_tf.models import build_generator
+
+    card = ModelCard(PRESET.name, "untrained", "linear", ("LR", "AP"), (2, 2))
+    save_model(target, build_generator(PRESET.network), card)
+    return False
+
+
+def prepare_volumes(hr: str | None, shape: tuple[int, ...], model: Path) -> tuple[np.ndarray, np.ndarray]:
+    """High and low resolution, of that shape."""
+    from data_prep.kspace import degrade
+    from data_prep.phantom import make_phantom
+    from mdcsrn_tf.model_files import read_card
+    from mdcsrn_tf.volumes import read_volume, to_ras
+
+    if hr:
+        scan = read_volume(hr)
+        straight = to_ras(scan.data, scan.affine)[0]
+        spare = [(0, max(0, size - have)) for size, have in zip(shape, straight.shape, strict=True)]
+        high_res = np.pad(straight, spare, mode="symmetric")[tuple(slice(size) for size in shape)]
+    else:
+        high_res = make_phantom(shape, 0)
+    method = read_card(model).interpolation
+    return high_res, degrade(high_res.astype(np.float32), (2, 2), (0, 1), method).astype(np.float32)
+
+
+def psnr(image: np.ndarray, reference: np.ndarray) -> float:
+    """10 log10(max^2 / MSE)."""
+    error = np.mean(np.square(image.astype(np.float64) - reference))
+    return float(10 * np.log10(float(reference.max()) ** 2 / error))
+
+
+if __name__ == "__main__":
+    main()
