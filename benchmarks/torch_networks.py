@@ -54,7 +54,8 @@ def _dense_unit(config: MdcsrnConfig, width: int) -> nn.Sequential:
     if config.bottleneck and width > 4 * config.growth:
         layers += [*_activate(width), nn.Conv3d(width, 4 * config.growth, 1, bias=config.use_bias)]
         width = 4 * config.growth
-    return nn.Sequential(*layers, *_activate(width), nn.Conv3d(width, config.growth, 3, padding=1, bias=config.use_bias))
+    convolution = nn.Conv3d(width, config.growth, 3, padding=1, bias=config.use_bias)
+    return nn.Sequential(*layers, *_activate(width), convolution)
 
 
 def _activate(width: int) -> list[nn.Module]:

@@ -1,8 +1,11 @@
-"""The one layer Keras lacks: a batch normalisation that is fast on volumes.
+"""The two layers Keras lacks: a batch normalisation and an ELU that are fast, and frugal, on volumes.
 
 Stock `keras.layers.BatchNormalization` handles a 5-D tensor with broadcasts and reductions that cost more
 than the convolutions around it. On the TensorFlow backend this one views the volume as a 2-D image, which
 costs nothing, and calls the fused kernel. Weights, names and results are the stock layer's.
+
+In mixed precision the two work as a pair: feature maps come in and go out in bfloat16, and only those are
+kept for the gradient; between them, and within them, everything is float32, which a CPU also does faster.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     `training=True` normalises by the batch's statistics and moves the moving ones (unless within
     `moving_statistics_kept()`), `training=False` by the moving statistics: the paper's two modes.
+
+    The output has the layer's compute dtype. With `autocast=False` the input may be of a lower one.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -51,20 +56,55 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _normalise(self, inputs, mean, variance):
         if _has_fused_kernel(inputs):
-            return _fused(inputs, self.gamma, self.beta, mean, variance, self.epsilon)
-        outputs = ops.batch_normalization(
-            ops.cast(inputs, "float32"), mean, variance, -1, self.beta, self.gamma, self.epsilon
-        )
+            outputs = _fused(inputs, self.gamma, self.beta, mean, variance, self.epsilon)
+        else:
+            wide = ops.cast(inputs, "float32")
+            outputs = ops.batch_normalization(wide, mean, variance, -1, self.beta, self.gamma, self.epsilon)
         return ops.cast(outputs, self.compute_dtype)
 
     def _normalise_by_batch(self, inputs):
         if _has_fused_kernel(inputs):
-            return _fused_by_batch(inputs, self.gamma, self.beta, self.epsilon)
+            outputs, mean, variance = _fused_by_batch(inputs, self.gamma, self.beta, self.epsilon)
+            return ops.cast(outputs, self.compute_dtype), mean, variance
         mean, variance = ops.moments(ops.cast(inputs, "float32"), axes=(0, 1, 2, 3))
         return self._normalise(inputs, mean, variance), mean, variance
 
     def _move(self, moving, batch_value):
         moving.assign(moving * self.momentum + ops.cast(batch_value, moving.dtype) * (1.0 - self.momentum))
+
+
+@keras.saving.register_keras_serializable(package="mdcsrn_tf")
+class Elu(keras.layers.Activation):
+    """ELU, computed in the input's dtype (with `autocast=False`) and returned in the layer's compute dtype.
+
+    The gradient needs the output alone, so in mixed precision that is all that is kept.
+    """
+
+    def __init__(self, activation="elu", **kwargs):
+        super().__init__(activation, **kwargs)
+
+    def call(self, inputs):
+        """max(x, exp(x) - 1), elementwise."""
+        if keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype:
+            return ops.elu(inputs)
+        if keras.backend.backend() == "tensorflow":
+            return _narrowing_elu(inputs, self.compute_dtype)
+        return ops.cast(ops.elu(inputs), self.compute_dtype)
+
+
+def _narrowing_elu(inputs, dtype):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def narrow(x):
+        y = tf.cast(tf.nn.elu(x), dtype)
+
+        def gradient(dy):
+            return tf.raw_ops.EluGrad(gradients=tf.cast(dy, x.dtype), outputs=_cast_when(dy, y, x.dtype))
+
+        return y, gradient
+
+    return narrow(inputs)
 
 
 def _has_fused_kernel(inputs) -> bool:
@@ -100,20 +140,64 @@ def _folded(volume):
 
 
 def _fused_by_batch(inputs, gamma, beta, epsilon):
+    """Normalise by the batch's statistics: the outputs in float32, the mean and the biased variance."""
     import tensorflow as tf
 
-    # Here the channels cannot be folded, and in low precision the slow path costs more than two casts.
-    slow_path = inputs.dtype != tf.float32 and inputs.shape[-1] % 16 != 0
-    image = _as_image(tf.cast(inputs, tf.float32) if slow_path else inputs)
-    empty = tf.zeros([0], gamma.dtype)
-    outputs = tf.raw_ops.FusedBatchNormV3(
-        x=image, scale=gamma, offset=beta, mean=empty, variance=empty, epsilon=epsilon, is_training=True
-    )
+    kernel = _fused_training_kernel if inputs.dtype == tf.float32 else _widening_kernel
+    outputs, mean, unbiased = kernel(inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), epsilon)
     # The kernel returns the unbiased variance, Keras moves its statistics by the biased one.
-    count = tf.cast(tf.size(inputs) // inputs.shape[-1], gamma.dtype)
-    biased_variance = outputs.batch_variance * (count - 1.0) / count
-    volume = tf.ensure_shape(tf.reshape(outputs.y, tf.shape(inputs)), inputs.shape)
-    return tf.cast(volume, inputs.dtype), outputs.batch_mean, biased_variance
+    count = tf.cast(tf.size(inputs) // inputs.shape[-1], unbiased.dtype)
+    return tf.ensure_shape(outputs, inputs.shape), mean, unbiased * (count - 1.0) / count
+
+
+def _fused_training_kernel(volume, gamma, beta, epsilon):
+    outputs = _run_training_kernel(volume, gamma, beta, epsilon)
+    return _like(outputs.y, volume), outputs.batch_mean, outputs.batch_variance
+
+
+def _widening_kernel(volume, gamma, beta, epsilon):
+    """The same for a low-precision volume, computed in float32; it alone is kept for the gradient."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def widen(x, gamma, beta):
+        outputs = _run_training_kernel(tf.cast(x, tf.float32), gamma, beta, epsilon)
+
+        def gradient(dy, *_):
+            gradients = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=_as_image(dy),
+                x=_as_image(_cast_when(dy, x, tf.float32)),
+                scale=gamma,
+                reserve_space_1=outputs.reserve_space_1,
+                reserve_space_2=outputs.reserve_space_2,
+                reserve_space_3=outputs.reserve_space_3,
+                epsilon=epsilon,
+                is_training=True,
+            )
+            dx = tf.cast(_like(gradients.x_backprop, x), x.dtype)
+            return dx, gradients.scale_backprop, gradients.offset_backprop
+
+        return (_like(outputs.y, x), outputs.batch_mean, outputs.batch_variance), gradient
+
+    return widen(volume, gamma, beta)
+
+
+def _run_training_kernel(volume, gamma, beta, epsilon):
+    import tensorflow as tf
+
+    empty = tf.zeros([0], gamma.dtype)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=_as_image(volume), scale=gamma, offset=beta, mean=empty, variance=empty, epsilon=epsilon, is_training=True
+    )
+
+
+def _cast_when(there, tensor, dtype):
+    """Cast once `there` is computed: or else the graph optimizer finds the same cast in the forward pass,
+    and keeps its result in memory all the way."""
+    import tensorflow as tf
+
+    with tf.control_dependencies([there]):
+        return tf.cast(tensor, dtype)
 
 
 def _as_image(volume):
@@ -123,3 +207,9 @@ def _as_image(volume):
     shape = tf.shape(volume)
     image = tf.reshape(volume, [shape[0], shape[1] * shape[2], shape[3], shape[4]])
     return tf.ensure_shape(image, [volume.shape[0], None, volume.shape[3], volume.shape[4]])
+
+
+def _like(image, volume):
+    import tensorflow as tf
+
+    return tf.reshape(image, tf.shape(volume))

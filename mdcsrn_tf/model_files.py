@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,11 +53,8 @@ class ModelCard:
 
 def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard) -> None:
     """Write `model` and its card to `path` (`.keras`), whole or not at all, in float32."""
-    from keras.layers import BatchNormalization as StockBatchNormalization
-
-    portable = _rebuilt(model, StockBatchNormalization, "float32")
     with replace_when_done(path) as partial:
-        portable.save(partial)
+        portable(model).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(CARD_MEMBER, card.to_json())
 
@@ -68,13 +64,11 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
     card = read_card(path)
     import keras
 
-    from mdcsrn_tf.layers import BatchNormalization
-
     try:
-        portable = keras.models.load_model(path, compile=False)
+        stock = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
         raise UserError(f"{path} is damaged: Keras cannot read it ({_first_line(error)}); copy it again.") from error
-    return _rebuilt(portable, BatchNormalization, precision), card
+    return with_precision(stock, precision), card
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -95,30 +89,44 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 
 def with_precision(model: keras.Model, precision: str) -> keras.Model:
-    """A copy of `model` whose convolutions, but the last, compute in that dtype policy.
+    """A copy of `model`, with our layers, that computes in that Keras dtype policy.
 
-    With `mixed_bfloat16` the rest stays in float32, not only for accuracy: on a CPU the normalisations and
-    activations are slower in bfloat16 than the casts around the convolutions cost (benchmarks/train_step.py).
+    With `mixed_bfloat16` the convolutions compute in bfloat16 and the feature maps are kept in it; what is
+    done between convolutions (normalise, activate) is done in float32, and so is the output convolution.
     """
-    from mdcsrn_tf.layers import BatchNormalization
+    from mdcsrn_tf.layers import BatchNormalization, Elu
 
-    return _rebuilt(model, BatchNormalization, precision)
+    return _rebuilt(model, BatchNormalization, Elu, precision)
 
 
-def _rebuilt(model: keras.Model, norm_class: Callable[..., Any], precision: str) -> keras.Model:
-    """The same network and weights, its batch normalisations of another class, its convolutions in `precision`."""
+def portable(model: keras.Model) -> keras.Model:
+    """A float32 copy of `model` of stock Keras layers only."""
+    from keras.layers import Activation, BatchNormalization
+
+    return _rebuilt(model, BatchNormalization, Activation, "float32")
+
+
+def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str) -> keras.Model:
+    """The same network and weights, of the given classes of layers, computing in `precision`."""
     import keras
 
     outputs = set(model.output_names)
 
     def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if not isinstance(layer, keras.layers.InputLayer):
-            inner_convolution = isinstance(layer, keras.layers.Conv3D) and layer.name not in outputs
-            config["dtype"] = precision if inner_convolution else "float32"
+        if isinstance(layer, keras.layers.InputLayer):
+            return layer.__class__.from_config(config)
+        config["dtype"] = "float32" if layer.name in outputs else precision
         if isinstance(layer, keras.layers.BatchNormalization):
-            return norm_class.from_config(config)  # type: ignore[attr-defined]
-        return layer.__class__.from_config(config)
+            config["dtype"] = "float32"
+            rebuilt = norm_class.from_config(config)
+            rebuilt.autocast = False  # it widens its input itself
+        elif isinstance(layer, keras.layers.Activation):
+            rebuilt = elu_class.from_config(config)
+            rebuilt.autocast = False  # it narrows its output itself
+        else:
+            rebuilt = layer.__class__.from_config(config)
+        return rebuilt
 
     copy = keras.models.clone_model(model, clone_function=rebuild)
     copy.set_weights(model.get_weights())

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mdcsrn_tf.layers import BatchNormalization
+from mdcsrn_tf.layers import BatchNormalization, Elu
 from mdcsrn_tf.presets import BN_EPSILON, BN_MOMENTUM, MdcsrnConfig
 
 
@@ -83,7 +83,7 @@ class _Builder:
 
     def activate(self, x, name: str):
         """The pre-activation: BN, then ELU."""
-        return layers.Activation("elu", name=f"{name}_elu")(self.normalise(x, name))
+        return Elu(name=f"{name}_elu")(self.normalise(x, name))
 
     def normalise(self, x, name: str):
         """Batch normalisation."""

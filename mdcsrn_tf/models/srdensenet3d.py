@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from mdcsrn_tf.layers import BatchNormalization
+from mdcsrn_tf.layers import BatchNormalization, Elu
 from mdcsrn_tf.presets import BN_EPSILON, BN_MOMENTUM, SrdensenetConfig
 
 
@@ -25,7 +25,7 @@ def build_srdensenet3d(
         return BatchNormalization(momentum=bn_momentum, epsilon=BN_EPSILON, name=name)(x)
 
     def dense_unit(x, name):
-        x = layers.Activation("elu", name=f"{name}_elu")(norm(x, f"{name}_norm"))
+        x = Elu(name=f"{name}_elu")(norm(x, f"{name}_norm"))
         return conv(x, config.growth, 3, f"{name}_conv")
 
     def dense_block(x, name):

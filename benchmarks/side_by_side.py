@@ -1,0 +1,109 @@
+"""Time contenders fairly on a noisy machine: each in a process of its own, taking turns, medians compared.
+
+A contender is a script that calls `serve(step)`: it warms up, says so, and takes one timed step whenever it
+is asked. Between its turns it waits on a pipe, so contenders share nothing but the weather.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Contender:
+    """A process that takes timed steps on demand."""
+
+    name: str
+    command: Sequence[str]
+    seconds: list[float] = field(default_factory=list)
+    peak_gib: float = 0.0
+    _process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it has warmed up."""
+        self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._ask_for("ready")
+
+    def step(self) -> None:
+        """Let it take one step and note the seconds."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        self.seconds.append(self._ask_for("seconds"))
+
+    def stop(self) -> None:
+        """End the process and note its peak memory."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()
+        self.peak_gib = self._ask_for("peak_gib")
+        self._process.wait()
+
+    @property
+    def median(self) -> float:
+        """Of its steps' seconds."""
+        return statistics.median(self.seconds)
+
+    def _ask_for(self, key: str) -> float:
+        """Read until the process answers `{key: value}`; libraries print to standard output too."""
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{") and key in (answer := json.loads(line)):
+                return answer[key]
+        raise RuntimeError(f"{self.name} ended before it answered ({' '.join(self.command)})")
+
+
+def take_turns(contenders: Sequence[Contender], rounds: int) -> None:
+    """Start all, let them step in turns for `rounds` rounds, stop all."""
+    for contender in contenders:
+        contender.start()
+        print(f"  {contender.name} is warm", file=sys.stderr)
+    for _ in range(rounds):
+        for contender in contenders:
+            contender.step()
+    for contender in contenders:
+        contender.stop()
+
+
+def serve(step: Callable[[], object], warm_up: int = 2) -> None:
+    """Be a contender: warm up, then step whenever a line comes in on standard input."""
+    for _ in range(warm_up):
+        step()
+    _answer("ready", 1)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        step()
+        _answer("seconds", time.perf_counter() - started)
+    _answer("peak_gib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def _answer(key: str, value: float) -> None:
+    print(json.dumps({key: value}), flush=True)
+
+
+def results(contenders: Sequence[Contender], reference: str) -> list[dict]:
+    """One row a contender, with the ratio of its median to the reference's."""
+    baseline = next(contender.median for contender in contenders if contender.name == reference)
+    return [
+        {
+            "contender": contender.name,
+            "median_seconds": round(contender.median, 4),
+            "seconds": [round(value, 4) for value in contender.seconds],
+            f"ratio_to_{reference}": round(contender.median / baseline, 3),
+            "peak_gib": round(contender.peak_gib, 2),
+        }
+        for contender in contenders
+    ]
+
+
+def print_rows(rows: Sequence[dict]) -> None:
+    """The rows as a table on standard output."""
+    for row in rows:
+        ratio = next(value for key, value in row.items() if key.startswith("ratio"))
+        print(f"{row['contender']:44s} {row['median_seconds']:9.3f} s {ratio:7.2f} {row['peak_gib']:7.2f} GiB")

@@ -1,0 +1,144 @@
+"""One training step of journal/b4u4k12 against PyTorch: L1, critic and generator, both precisions.
+
+    python benchmarks/train_step.py [--kinds=l1,critic,generator] [--batch_size=6] [--rounds=5]
+
+Every contender is the same network on the same batch; PyTorch uses channels_last_3d and, for bfloat16,
+autocast. The critic is float32 everywhere. Writes benchmarks/results/train_step.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks import side_by_side
+from mdcsrn_tf.presets import get_preset
+from mdcsrn_tf.run_record import RunRecord
+
+PRESET = get_preset("journal/b4u4k12")
+RECIPE = PRESET.training
+STOCK = "tensorflow-stock-float32"  # what Keras's own batch normalisation would cost
+ENGINES = ("tensorflow-float32", "tensorflow-mixed_bfloat16", "torch-float32", "torch-bfloat16", STOCK)
+REFERENCE = "torch-bfloat16"
+RESULTS = Path(__file__).parent / "results" / "train_step.json"
+
+
+def main() -> None:
+    """Time every kind of step, or be one contender (`--engine`)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", default="l1,critic,generator")
+    parser.add_argument("--batch_size", type=int, default=RECIPE.batch_size)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--engines", default=",".join(ENGINES), help="all at once take 25 GiB")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--engine", help="be this contender: what the benchmark starts itself with")
+    arguments = parser.parse_args()
+    if arguments.engine:
+        build = torch_step if arguments.engine.startswith("torch") else tensorflow_step
+        side_by_side.serve(build(arguments.kinds, arguments.engine, arguments.batch_size, arguments.threads))
+        return
+    record = RunRecord.begin({"batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name})
+    for kind in arguments.kinds.split(","):
+        record.results[kind] = compare(kind, arguments)
+    record.write(arguments.output, folders_kept=False)
+
+
+def compare(kind: str, arguments: argparse.Namespace) -> list[dict]:
+    """Let all engines take turns at one kind of step."""
+    engines = [name for name in arguments.engines.split(",") if kind == "l1" or name != STOCK]
+    fixed = [f"--kinds={kind}", f"--batch_size={arguments.batch_size}", f"--threads={arguments.threads}"]
+    contenders = [
+        side_by_side.Contender(engine, [sys.executable, __file__, f"--engine={engine}", *fixed])
+        for engine in engines
+    ]
+    print(f"{kind} step, batch {arguments.batch_size} of {RECIPE.patch_size}^3, median | to {REFERENCE} | peak")
+    side_by_side.take_turns(contenders, arguments.rounds)
+    rows = side_by_side.results(contenders, REFERENCE)
+    side_by_side.print_rows(rows)
+    return rows
+
+
+def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Callable[[], object]:
+    """Our step, compiled, as the training loop runs it."""
+    import keras
+    import tensorflow as tf
+
+    from mdcsrn_tf import train_steps
+    from mdcsrn_tf.model_files import portable
+    from mdcsrn_tf.train_state import build_state
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    state = build_state(PRESET, "l1" if kind == "l1" else "gan", precision=engine.split("-")[-1])
+    if engine == STOCK:
+        state.generator = portable(state.generator)
+        state.generator_optimizer = keras.optimizers.Adam(RECIPE.learning_rate)
+        state.generator_optimizer.build(state.generator.trainable_variables)
+    options = train_steps.StepOptions(adversarial_weight=RECIPE.gan.adversarial_weight)
+    shape = (batch_size, *3 * (RECIPE.patch_size,), 1)
+    low_res, high_res = tf.random.normal(shape), tf.random.normal(shape)
+    alpha = tf.random.uniform((batch_size,))
+    steps = {
+        "l1": lambda: train_steps.l1_step(state, options, low_res, high_res),
+        "critic": lambda: train_steps.critic_step(state, options, low_res, high_res, alpha),
+        "generator": lambda: train_steps.generator_step(state, options, low_res, high_res),
+    }
+    compiled = tf.function(steps[kind])
+    return lambda: {name: float(value) for name, value in compiled().items()}
+
+
+def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callable[[], object]:
+    """The same step in PyTorch."""
+    import torch
+
+    from benchmarks.torch_networks import Critic, Mdcsrn
+
+    torch.set_num_threads(threads)
+    layout = torch.channels_last_3d
+    generator = Mdcsrn(PRESET.network).to(memory_format=layout).train()
+    critic = Critic(PRESET.critic, RECIPE.patch_size).to(memory_format=layout)
+    critic_optimizer = torch.optim.Adam(critic.parameters(), RECIPE.gan.learning_rate)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), RECIPE.learning_rate)
+    shape = (batch_size, 1, *3 * (RECIPE.patch_size,))
+    low_res, high_res = (torch.randn(shape).to(memory_format=layout) for _ in range(2))
+
+    def super_resolve():
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=engine.endswith("bfloat16")):
+            return generator(low_res).float()
+
+    def update(optimizer, loss):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def l1():
+        return update(generator_optimizer, (super_resolve() - high_res).abs().mean())
+
+    def generator_step():
+        super_res = super_resolve()
+        adversarial = -critic(super_res).mean()
+        loss = (super_res - high_res).abs().mean() + RECIPE.gan.adversarial_weight * adversarial
+        return update(generator_optimizer, loss)
+
+    def critic_step():
+        with torch.no_grad():
+            super_res = super_resolve()
+        alpha = torch.rand(batch_size, 1, 1, 1, 1)
+        between = (alpha * high_res + (1 - alpha) * super_res).requires_grad_()
+        (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        penalty = ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
+        earth_mover = critic(high_res).mean() - critic(super_res).mean()
+        return update(critic_optimizer, RECIPE.gan.gradient_penalty_weight * penalty - earth_mover)
+
+    return {"l1": l1, "critic": critic_step, "generator": generator_step}[kind]
+
+
+if __name__ == "__main__":
+    main()
