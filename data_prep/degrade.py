@@ -103,7 +103,7 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 
 def _apart(source: Path, target: Path) -> tuple[Path, Path]:
-    if source.absolute() == target.absolute():
+    if source.absolute() == target.absolute() or (target.exists() and source.exists() and target.samefile(source)):
         raise UserError(f"--output would replace the scan {source}; name another place.")
     return source, target
 

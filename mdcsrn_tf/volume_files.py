@@ -34,11 +34,6 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     return sorted(found)
 
 
-def is_dicom_folder(folder: Path) -> bool:
-    """Whether the folder itself holds a DICOM file."""
-    return any(entry.is_file() and _is_dicom(entry) for entry in sorted(folder.iterdir()))
-
-
 def _listed(path: Path) -> list[Path]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
