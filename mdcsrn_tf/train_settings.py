@@ -11,7 +11,17 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.presets import Preset
 from mdcsrn_tf.run_record import plain
 
-PHASES = ("l1", "gan")
+# Settings that leave a phase's weights as they are, by the beginnings of their names.
+NOT_IN = {
+    "l1": ("preset.inference.", "preset.critic.", "preset.training.gan."),
+    "gan": (
+        "preset.inference.",
+        "preset.training.l1_steps",
+        "preset.training.learning_rate",
+        "preset.training.init",
+        "preset.training.bn_reestimation_batches",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class TrainSettings:
     upkeep: Upkeep = field(default_factory=Upkeep, compare=False)
 
     def comparable(self) -> dict[str, Any]:
-        """The settings as flat JSON values, without what may change freely."""
+        """The settings as flat JSON values, without the upkeep."""
         content = plain(replace(self, changed=()))
         del content["upkeep"], content["changed"]
         return _flat(content)
@@ -59,8 +69,8 @@ def override(settings: TrainSettings, assignments: Iterable[str]) -> TrainSettin
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that differ between a checkpoint and this run, one text each."""
-    names = sorted(old.keys() | new.keys())
+    """The settings that differ between a checkpoint and this run and matter to the phase, one text each."""
+    names = [name for name in sorted(old.keys() | new.keys()) if not name.startswith(NOT_IN[new["phase"]])]
     return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names if old.get(name) != new.get(name)]
 
 

@@ -62,6 +62,16 @@ def test_a_difference_names_field_old_and_new():
     ]
 
 
+def test_a_phase_may_go_on_when_the_other_phase_changes():
+    first = train_helpers.settings("l1")
+    gan = override(first, ["gan.length=9", "critic.filters=2"])
+    assert difference(first.comparable(), gan.comparable()) == []
+    second = train_helpers.settings("gan")
+    l1 = override(second, ["l1_steps=9", "learning_rate=0.5", "init=identity"])
+    assert difference(second.comparable(), l1.comparable()) == []
+    assert len(difference(second.comparable(), override(second, ["gan.learning_rate=0.5"]).comparable())) == 1
+
+
 def test_upkeep_is_no_difference():
     changed = override(START, ["run.log_every=3", "run.keep_checkpoints=9"])
     assert difference(START.comparable(), changed.comparable()) == []
