@@ -2,9 +2,12 @@
 
 import base64
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -21,21 +24,25 @@ def browser(width=1200, height=900):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        session = Session(f"http://127.0.0.1:{port}", chromium, width, height)
-        yield session
-        session.close()
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # nothing is left in anybody's home
+        places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), folder)
+        process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env={**os.environ, **places}, start_new_session=True)  # fmt: skip
+        try:
+            session = Session(f"http://127.0.0.1:{port}", chromium, width, height)
+            yield session
+            session.close()
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)  # the driver and whatever it started
+            process.wait(timeout=10)
 
 
 class Session:
     def __init__(self, address, chromium, width, height):
         self.address = address
         # No sandbox: root has none. Host rules: a page that asked for anything on the network would fail.
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad",
+                     "--disable-crash-reporter",
                      "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},{height}"]  # fmt: skip
         options = {"binary": chromium, "args": arguments}
         wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}

@@ -192,7 +192,7 @@ def test_a_cluster_gives_the_same(scans, tmp_path):
     import distributed
 
     flags = [f"--hr={scans}", "--baselines=linear", "--nofigures", "--quiet"]
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         code, _, err = run_eval(*flags, f"--cluster={cluster.scheduler_address}", f"--output={tmp_path / 'far'}")
     assert code == 0, err
     run_eval(*flags, f"--output={tmp_path / 'near'}")

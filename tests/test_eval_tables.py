@@ -164,7 +164,8 @@ def test_partial_columns_are_admitted():
     methods = [Method("nn", "baseline", "nearest")]
     found = results(methods, {"nn": {"s1": {"psnr": 1.0}, "s2": {}}}, missing={"ssim": "no window fits"})
     text = markdown(our_table(found))
-    assert "nn, psnr: 1 of 2 subjects have a value." in text and "ssim: no window fits." in text
+    assert "psnr: 1 of 2 subjects have a value; of another: nn has none for the others." in text
+    assert "ssim: no window fits." in text
 
 
 def test_conventions_are_parsed_and_checked():

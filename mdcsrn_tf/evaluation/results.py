@@ -20,7 +20,7 @@ class Row:
     metrics: dict[str, Summary]
     seconds: Summary
     device: str = ""
-    missing: dict[str, str] = field(default_factory=dict)  # metric -> why no subject has it
+    missing: dict[str, str] = field(default_factory=dict)  # metric -> why a subject has none
 
     @property
     def figures(self) -> dict[str, Summary]:
@@ -82,7 +82,7 @@ def _row(
     devices = sorted({_device(entry["device"]) for entry in entries if entry.get("device")})
     missing: dict[str, str] = {}
     for entry in entries:
-        missing |= {metric: why for metric, why in entry["missing"].items() if not values.get(metric)}
+        missing |= entry["missing"]
     return Row(
         method,
         {m: summarise(list(found.values()), plan.conventions) for m, found in values.items()},
@@ -100,11 +100,15 @@ def _device(device: dict[str, Any]) -> str:
 
 def _remarks(rows: Sequence[Row], subjects: int) -> list[str]:
     """What a reader must know about empty or partial cells, each once."""
-    remarks = dict.fromkeys(f"{metric}: {why}." for row in rows for metric, why in row.missing.items())
+    remarks: dict[str, None] = {}
     for row in rows:
-        for metric, summary in row.metrics.items():
-            if summary.subjects < subjects:
-                remarks[f"{row.method.name}, {metric}: {summary.subjects} of {subjects} subjects have a value."] = None
+        for metric in [*row.metrics, *row.missing]:
+            having = row.metrics[metric].subjects if metric in row.metrics else 0
+            why = row.missing.get(metric, f"{row.method.name} has none for the others")
+            if having == 0:
+                remarks[f"{metric}: {why}."] = None
+            elif having < subjects:
+                remarks[f"{metric}: {having} of {subjects} subjects have a value; of another: {why}."] = None
     if any(math.isinf(summary.mean) for row in rows for summary in row.metrics.values()):
         remarks["inf: the images are identical."] = None
     return list(remarks)
