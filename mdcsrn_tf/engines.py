@@ -99,7 +99,10 @@ class OpenVinoEngine(Engine):
             saved = path if path.is_dir() else _export_tiles_only(path, bn, Path(folder))
             card, metadata = read_metadata(saved)
             super().__init__(card, bn, metadata["receptive_field_radius"])
-            self._model = openvino.convert_model(str(saved))
+            try:
+                self._model = openvino.convert_model(str(saved))
+            except Exception as error:  # its readers raise what they like
+                raise UserError(f"{path} cannot be read by OpenVINO ({_first_line(error)}); export it again.") from error
         self._precision = "bf16" if precision == "bfloat16" else "f32"
 
     def _build(self, tile: int, batch: int) -> ApplyTiles:

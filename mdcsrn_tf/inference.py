@@ -114,7 +114,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
 def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
     """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
     card = engine.card
-    tile = settings.tile or card.tile
+    tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:
         if settings.margin is not None and settings.margin < engine.radius:
@@ -124,7 +124,7 @@ def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
             )
         margin = max(margin, engine.radius)
         # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
-        tile = settings.tile or max(card.tile, 3 * margin)
+        tile = max(card.tile, 3 * margin) if settings.tile is None else settings.tile
     tiling.check_tile(tile, margin)
     return tile, margin
 
