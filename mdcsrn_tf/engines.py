@@ -102,7 +102,8 @@ class OpenVinoEngine(Engine):
             try:
                 self._model = openvino.convert_model(str(saved))
             except Exception as error:  # its readers raise what they like
-                raise UserError(f"{path} cannot be read by OpenVINO ({_first_line(error)}); export it again.") from error
+                reason = _first_line(error)
+                raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
         self._precision = "bf16" if precision == "bfloat16" else "f32"
 
     def _build(self, tile: int, batch: int) -> ApplyTiles:
