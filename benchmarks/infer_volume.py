@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import side_by_side
-from mdcsrn_tf.presets import get_preset
+from mdcsrn_tf.presets import MdcsrnConfig, get_preset
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
@@ -117,6 +117,7 @@ def torch_engine(precision: str) -> Callable[[np.ndarray], np.ndarray]:
 
     from benchmarks.torch_networks import Mdcsrn
 
+    assert isinstance(PRESET.network, MdcsrnConfig)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     network = Mdcsrn(PRESET.network).to(dtype).to(memory_format=torch.channels_last_3d).train()

@@ -76,7 +76,10 @@ class Kernels:
 
 
 def _sum_of_terms(arrays, activations, dtype):
-    values = [_evaluate(*array, act) for array, act in zip(arrays, activations, strict=True)]
+    values = [
+        _evaluate(x, scale, shift, slopes, activation)
+        for (x, scale, shift, slopes), activation in zip(arrays, activations, strict=True)
+    ]
     return tf.cast(tf.add_n(values) if len(values) > 1 else values[0], dtype)
 
 
