@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_contract import randomise, random_volumes
+from model_contract import random_volumes, randomise
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.model_files import ModelCard, load_model, portable, read_card, save_model, with_precision
@@ -109,7 +109,7 @@ def test_damage_is_one_sentence_that_names_the_file(saved, tmp_path, damage):
         model.save(path)
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("mdcsrn_model_card.json", "[1, 2]")
-    with pytest.raises(UserError, match="net.keras") as caught:
+    with pytest.raises(UserError, match=r"net\.keras") as caught:
         load_model(path)
     assert "\n" not in str(caught.value)
 

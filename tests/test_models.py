@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_contract import ModelContract, randomise, random_volumes
+from model_contract import ModelContract, random_volumes, randomise
 from scipy.ndimage import correlate
 
 from mdcsrn_tf.architectures import receptive_field_radius, trainable_parameters
