@@ -19,6 +19,8 @@ PANELS = (
     ("gradient norms", ("gradient_norm", "critic_gradient_norm")),
     ("validation PSNR (dB)", ("psnr", "input_psnr")),
 )
+# The critic's gradients are hundreds of times the generator's.
+LOGARITHMIC = ("gradient norms",)
 
 
 def draw_patches(path: Path, low_res: np.ndarray, super_res: np.ndarray, high_res: np.ndarray, title: str) -> None:
@@ -58,6 +60,7 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
         axis.set_xlabel("step", fontsize=8)
         if axis.lines:
             axis.legend(fontsize=6)
+            axis.set_yscale("log" if title in LOGARITHMIC else "linear")
     _write(figure, path)
 
 

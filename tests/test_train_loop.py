@@ -220,7 +220,7 @@ def test_reestimated_statistics_are_the_means_over_batches():
     first = norms[0]
     weights = [v.numpy().copy() for v in state.generator.trainable_variables]
     assert reestimate_statistics(state.generator, train_helpers.data().training(10), 4)
-    inside = keras.Model(state.generator.inputs, first.input)
+    inside = keras.Model(state.generator.input, first.input)
     means, variances = [], []
     for step in range(10, 14):
         features = inside(train_helpers.batch(0, step)[0]).numpy().astype(np.float64)
