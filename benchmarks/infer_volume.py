@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,11 +74,13 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     side_by_side.take_turns(contenders, arguments.rounds)
     rows = side_by_side.results(contenders, REFERENCE)
     for row in rows:
+        row["cpu_seconds"] = round(float((folder / f"{row['contender']}.cpu").read_text()), 2)
         output = folder / f"{row['contender']}.npy"
         if trained and output.exists():
             row["psnr_db"] = round(psnr(np.load(output), high_res), 4)
     side_by_side.print_rows(rows)
-    print({row["contender"]: row["psnr_db"] for row in rows if "psnr_db" in row})
+    for name in ("cpu_seconds", "psnr_db"):
+        print(name, {row["contender"]: row[name] for row in rows if name in row})
     record.results["rows"] = rows
     record.write(arguments.output, folders_kept=False)
 
@@ -95,7 +98,10 @@ def contend(engine: str, folder: Path) -> None:
         super_resolve(low_res[:64, :64, :64])
 
     def step() -> None:
+        started = time.process_time()
         result = super_resolve(low_res)
+        # Less swayed by a busy machine than the seconds on the wall.
+        (folder / f"{engine}.cpu").write_text(str(time.process_time() - started))
         if name != "torch":
             np.save(folder / f"{engine}.npy", result)
 
