@@ -29,6 +29,7 @@ setup(
         "absl-py",
         "tqdm",
         "matplotlib",
+        "pillow",
         "tensorboard",
     ],
     extras_require={
