@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import side_by_side
-from mdcsrn_tf.presets import get_preset
+from mdcsrn_tf.presets import MdcsrnConfig, get_preset
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
@@ -100,6 +100,7 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     from benchmarks.torch_networks import Critic, Mdcsrn
 
     torch.set_num_threads(threads)
+    assert isinstance(PRESET.network, MdcsrnConfig)
     layout = torch.channels_last_3d
     generator = Mdcsrn(PRESET.network).to(memory_format=layout).train()
     critic = Critic(PRESET.critic, RECIPE.patch_size).to(memory_format=layout)

@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards")
 
 
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_the_commands_are_installed():
     installed = {entry.name for entry in metadata.distribution("mdcsrn-tf").entry_points}
     assert installed == set(COMMANDS)
@@ -20,7 +24,7 @@ def test_the_commands_are_installed():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command):
-    done = subprocess.run([Path(sys.executable).parent / command, "--help"], capture_output=True, text=True)
+    done = run(Path(sys.executable).parent / command, "--help")
     assert done.returncode == 0
     assert f"usage: {command} [flags]" in done.stdout
     assert done.stdout.count("  --") >= 3
@@ -28,7 +32,7 @@ def test_every_command_explains_itself(command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_mistyped_flag_is_one_sentence(command):
-    done = subprocess.run([Path(sys.executable).parent / command, "--no_such_flag=1"], capture_output=True, text=True)
+    done = run(Path(sys.executable).parent / command, "--no_such_flag=1")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -38,7 +42,7 @@ def test_a_mistyped_flag_is_one_sentence(command):
 @pytest.mark.parametrize("script", ["train.py", "infer.py", "eval.py"])
 def test_the_root_scripts_are_shims_of_the_same_commands(script):
     assert len((ROOT / script).read_text().splitlines()) < 20
-    done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True)
+    done = run(sys.executable, ROOT / script, "--help")
     assert done.returncode == 0
     assert f"usage: mdcsrn-{script[:-3]} [flags]" in done.stdout
 

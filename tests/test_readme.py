@@ -48,12 +48,13 @@ def save(data, affine, path):
 @pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command[:4]) for command in COMMANDS])
 def test_readme_command_runs(command, folder):
     if command[0] == "make":
-        target = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True)
+        target = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
         assert target.returncode == 0, target.stderr
         return
-    shorter = SHORTER.get(command[0], []) if "--dry_run" not in command and "--table=architectures" not in command else []
+    quick_already = {"--dry_run", "--table=architectures"} & set(command)
+    shorter = [] if quick_already else SHORTER.get(command[0], [])
     program = str(Path(sys.executable).parent / command[0])
-    done = subprocess.run([program, *command[1:], *shorter], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([program, *command[1:], *shorter], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for flag in command:
         if flag.startswith(("--output=", "--workdir=")):
