@@ -70,10 +70,11 @@ class Phase:
         self._saved = time.monotonic()
         try:
             with StopRequest() as stop:
-                self._train(stop)
-            if stop.signal is None:
-                self._finish()
-            return self._results(stop.signal)
+                stopped = self._train(stop)
+                if not stopped:
+                    self._finish()
+                    stopped = self._must_stop(stop)
+            return self._results(stop.signal if stopped else None)
         finally:
             self._log.close()
 
@@ -93,7 +94,8 @@ class Phase:
         progress = self.state.progress
         progress.complete = progress.complete and progress.step >= self.total
 
-    def _train(self, stop: StopRequest) -> None:
+    def _train(self, stop: StopRequest) -> bool:
+        """Train to the end of the phase (False) or to a stop request (True)."""
         progress, window = self.state.progress, Window()
         if progress.step == 0:
             self._validate()
@@ -110,15 +112,19 @@ class Phase:
             self._after_step(window)
         self._flush(window)
         self._save()
+        return self._must_stop(stop)
 
     def _must_stop(self, stop: StopRequest) -> bool:
         """Whether to end here; processes that step together ask each other, at the steps that are logged."""
-        if spans_processes(self.strategy):
-            if self.state.progress.step % self.settings.upkeep.log_every:
-                return False
-            if any_process(self.strategy, stop.signal is not None) and stop.signal is None:
-                stop.signal = signal.SIGTERM
-        return stop.signal is not None
+        if not spans_processes(self.strategy):
+            return stop.signal is not None
+        if self.state.progress.step % self.settings.upkeep.log_every:
+            return False
+        # What was agreed counts: a signal that comes while the answer is on its way has to wait for the next time.
+        agreed = any_process(self.strategy, stop.signal is not None)
+        if agreed and stop.signal is None:
+            stop.signal = signal.SIGTERM
+        return agreed
 
     def _after_step(self, window: Window) -> None:
         step, upkeep = self.state.progress.step, self.settings.upkeep

@@ -89,14 +89,14 @@ def test_two_processes_of_batch_3_take_the_steps_of_one_of_6(single, tmp_path):
     assert_alike(single, tmp_path)
 
 
-def test_a_killed_worker_rejoins_from_the_checkpoint(tmp_path):
+def test_a_killed_worker_rejoins_and_a_polite_stop_of_one_stops_both(tmp_path):
     shards = tmp_path / "shards"
     arguments = ["--phantoms=3", "--patch=12", "--patches_per_subject=4", "--split=2,1,0,0", "--workers=1", "--quiet"]
     assert make_shards([*arguments, f"--output={shards}"]) == 0
     command = [
         sys.executable, str(HERE.parent / "train.py"), f"--data={shards}", f"--workdir={tmp_path / 'run'}",
-        "--preset=fsrcnn3d", "--recipe=quick", "--phase=l1", "--steps=100", "--batch_size=2", "--set=patch_size=12",
-        "--strategy=multiworker", "--set=run.checkpoint_every=20", "--set=run.validate_every=100",
+        "--preset=fsrcnn3d", "--recipe=quick", "--phase=l1", "--steps=100000", "--batch_size=2", "--set=patch_size=12",
+        "--strategy=multiworker", "--set=run.checkpoint_every=20",
     ]  # fmt: skip
     cluster = addresses()
 
@@ -105,18 +105,23 @@ def test_a_killed_worker_rejoins_from_the_checkpoint(tmp_path):
             command, env=environment(cluster, index), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
+    checkpoints = tmp_path / "run" / "checkpoints" / "l1"
     chief, other = start(0), start(1)
-    wait_for(tmp_path / "run" / "checkpoints" / "l1" / "step-000000020.npz", chief)
+    wait_for(checkpoints / "step-000000020.npz", chief)
     other.kill()
     other.communicate()
+    at_kill = last(tmp_path / "run", "l1").meta["progress"]["step"]
     other = start(1)
-    outputs = [process.communicate(timeout=240)[0] for process in (chief, other)]
+    wait_for(checkpoints / f"step-{at_kill + 40:09d}.npz", other)
+    other.terminate()
+    outputs = [process.communicate(timeout=120)[0] for process in (chief, other)]
     assert (chief.returncode, other.returncode) == (0, 0), outputs
     assert "a worker was lost" in outputs[0]
-    assert last(tmp_path / "run", "l1").meta["progress"]["complete"]
+    step = last(tmp_path / "run", "l1").meta["progress"]["step"]
+    assert all(f"stopped by SIGTERM after step {step} of 100000" in output for output in outputs)
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     steps = [int(row.split(",")[1]) for row in rows if ",train," in row]
-    assert steps == list(range(10, 101, 10))
+    assert steps == list(range(10, step + 1, 10))
 
 
 def wait_for(path, process):
