@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -72,17 +73,30 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     ]
     print(f"{'x'.join(map(str, shape))}, median | to {REFERENCE} | peak")
     side_by_side.take_turns(contenders, arguments.rounds)
-    rows = side_by_side.results(contenders, REFERENCE)
+    reference = next((one for one in contenders if one.name == REFERENCE), contenders[0])
+    rows = [row_of(contender, reference.median) for contender in contenders]
     for row in rows:
         row["cpu_seconds"] = round(float((folder / f"{row['contender']}.cpu").read_text()), 2)
         output = folder / f"{row['contender']}.npy"
         if trained and output.exists():
             row["psnr_db"] = round(psnr(np.load(output), high_res), 4)
-    side_by_side.print_rows(rows)
+    for row in rows:
+        print(f"{row['contender']:24s} {row['median_seconds']:9.3f} s {row['ratio']:7.2f} {row['peak_gib']:7.2f} GiB")
     for name in ("cpu_seconds", "psnr_db"):
         print(name, {row["contender"]: row[name] for row in rows if name in row})
     record.results["rows"] = rows
     record.write(arguments.output, folders_kept=False)
+
+
+def row_of(contender: side_by_side.Contender, reference: float) -> dict[str, Any]:
+    """What is recorded of an engine; `ratio` is to the reference's median."""
+    return {
+        "contender": contender.name,
+        "median_seconds": round(contender.median, 4),
+        "seconds": [round(value, 4) for value in contender.seconds],
+        "ratio": round(contender.median / reference, 3),
+        "peak_gib": round(contender.peak_gib, 2),
+    }
 
 
 def contend(engine: str, folder: Path) -> None:
