@@ -87,23 +87,24 @@ def _answer(key: str, value: float) -> None:
     print(json.dumps({key: value}), flush=True)
 
 
-def results(contenders: Sequence[Contender], reference: str) -> list[dict]:
-    """One row a contender, with the ratio of its median to the reference's."""
-    baseline = next(contender.median for contender in contenders if contender.name == reference)
-    return [
-        {
-            "contender": contender.name,
-            "median_seconds": round(contender.median, 4),
-            "seconds": [round(value, 4) for value in contender.seconds],
-            f"ratio_to_{reference}": round(contender.median / baseline, 3),
-            "peak_gib": round(contender.peak_gib, 2),
-        }
-        for contender in contenders
-    ]
+def result(contender: Contender, reference: Contender) -> dict:
+    """What came of a contender's turns with the reference: medians, their ratio, peak memory."""
+    return {
+        "contender": contender.name,
+        "ratio": round(contender.median / reference.median, 3),
+        "median_seconds": round(contender.median, 4),
+        "reference_median_seconds": round(reference.median, 4),
+        "seconds": [round(value, 4) for value in contender.seconds],
+        "reference_seconds": [round(value, 4) for value in reference.seconds],
+        "peak_gib": round(contender.peak_gib, 2),
+        "reference_peak_gib": round(reference.peak_gib, 2),
+    }
 
 
-def print_rows(rows: Sequence[dict]) -> None:
-    """The rows as a table on standard output."""
-    for row in rows:
-        ratio = next(value for key, value in row.items() if key.startswith("ratio"))
-        print(f"{row['contender']:44s} {row['median_seconds']:9.3f} s {ratio:7.2f} {row['peak_gib']:7.2f} GiB")
+def print_row(row: dict) -> None:
+    """The result as a line on standard output."""
+    print(
+        f"{row['contender']:28s} {row['median_seconds']:9.3f} s {row['ratio']:7.2f} {row['peak_gib']:7.2f} GiB"
+        f"   (reference {row['reference_median_seconds']:.3f} s, {row['reference_peak_gib']:.2f} GiB)",
+        flush=True,
+    )

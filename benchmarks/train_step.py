@@ -3,7 +3,8 @@
     python benchmarks/train_step.py [--kinds=l1,critic,generator] [--batch_size=6] [--rounds=5]
 
 Every contender is the same network on the same batch; PyTorch uses channels_last_3d and, for bfloat16,
-autocast. The critic is float32 everywhere. Writes benchmarks/results/train_step.json.
+autocast. The critic is float32 everywhere. Each contender takes turns with PyTorch in bfloat16, two at a time
+(all at once would take 25 GiB). Writes benchmarks/results/train_step_KIND.json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RECIPE = PRESET.training
 STOCK = "tensorflow-stock-float32"  # what Keras's own batch normalisation would cost
 ENGINES = ("tensorflow-float32", "tensorflow-mixed_bfloat16", "torch-float32", "torch-bfloat16", STOCK)
 REFERENCE = "torch-bfloat16"
-RESULTS = Path(__file__).parent / "results" / "train_step.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="l1,critic,generator")
     parser.add_argument("--batch_size", type=int, default=RECIPE.batch_size)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engines", default=",".join(ENGINES), help="all at once take 25 GiB")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="contenders")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--engine", help="be this contender: what the benchmark starts itself with")
@@ -44,24 +45,28 @@ def main() -> None:
         build = torch_step if arguments.engine.startswith("torch") else tensorflow_step
         side_by_side.serve(build(arguments.kinds, arguments.engine, arguments.batch_size, arguments.threads))
         return
-    record = RunRecord.begin({"batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name})
     for kind in arguments.kinds.split(","):
-        record.results[kind] = compare(kind, arguments)
-    record.write(arguments.output, folders_kept=False)
+        config = {"kind": kind, "batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name}
+        record = RunRecord.begin(config)
+        record.results = {"against": REFERENCE, "contenders": compare(kind, arguments)}
+        record.write(arguments.output / f"train_step_{kind}.json", folders_kept=False)
 
 
 def compare(kind: str, arguments: argparse.Namespace) -> list[dict]:
-    """Let all engines take turns at one kind of step."""
-    engines = [name for name in arguments.engines.split(",") if kind == "l1" or name != STOCK]
+    """Let every engine take turns with the reference at one kind of step."""
     fixed = [f"--kinds={kind}", f"--batch_size={arguments.batch_size}", f"--threads={arguments.threads}"]
-    contenders = [
-        side_by_side.Contender(engine, [sys.executable, __file__, f"--engine={engine}", *fixed])
-        for engine in engines
-    ]
-    print(f"{kind} step, batch {arguments.batch_size} of {RECIPE.patch_size}^3, median | to {REFERENCE} | peak")
-    side_by_side.take_turns(contenders, arguments.rounds)
-    rows = side_by_side.results(contenders, REFERENCE)
-    side_by_side.print_rows(rows)
+    rows = []
+    print(f"{kind} step, batch {arguments.batch_size} of {RECIPE.patch_size}^3: median | to {REFERENCE} | peak")
+    for engine in arguments.engines.split(","):
+        if engine == REFERENCE or (engine == STOCK and kind != "l1"):
+            continue
+        pair = [
+            side_by_side.Contender(name, [sys.executable, __file__, f"--engine={name}", *fixed])
+            for name in (engine, REFERENCE)
+        ]
+        side_by_side.take_turns(pair, arguments.rounds)
+        rows.append(side_by_side.result(*pair))
+        side_by_side.print_row(rows[-1])
     return rows
 
 
