@@ -29,8 +29,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# A bundled low-resolution scan by the bundled network, beside interpolation and the truth.
 demo: $(READY)
-	$(BIN)/python eval.py --table=architectures
+	$(BIN)/python demo/run.py --output=demo_output
 
 # Phantoms to a trained, exported and applied model, in minutes and with no data at all.
 train-smoke: $(READY)

@@ -60,3 +60,27 @@ def test_low_resolution_scans_that_are_given_are_what_the_network_gets(grid, net
     rows = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["methods"]
     assert rows["first"]["psnr"]["mean"] == pytest.approx(rows["lr"]["psnr"]["mean"], rel=1e-4)
     assert rows["lr"]["psnr"]["mean"] == pytest.approx(rows["linear"]["psnr"]["mean"], rel=1e-6)
+
+
+def test_a_scan_stored_with_swapped_axes_scores_the_same(tmp_path):
+    """A network is not symmetric: without turning the scan as its training scans were, the scores would differ."""
+    model = build_generator(get_preset(PRESET).network)
+    start_as_identity(model, get_preset(PRESET).network)
+    stem = model.get_layer("stem")
+    kernel, bias = stem.get_weights()
+    kernel[2, 1, 1, 0, 0] = 0.5  # the output gains half of the right-hand neighbour
+    stem.set_weights([kernel, bias])
+    card = ModelCard(PRESET, "0.1.0", "linear", ("LR", "AP"), (2, 2), tile=32, margin=3, bn="moving")
+    save_model(tmp_path / "skewed.keras", model, card)
+    scans = make_scans(tmp_path / "ras", 1)
+    data = nib.load(scans / "sub-00_T1w.nii.gz").get_fdata().astype(np.float32)
+    write_scan(tmp_path / "swapped" / "sub-00_T1w.nii.gz", data.transpose(1, 0, 2), np.eye(4)[:, [1, 0, 2, 3]])
+    scores = []
+    for folder in (scans, tmp_path / "swapped"):
+        output = tmp_path / f"out_{folder.name}"
+        flags = [f"--hr={folder}", f"--models={tmp_path / 'skewed.keras'}", "--baselines=linear", "--nofigures"]
+        code, _, err = run_eval(*flags, "--axes=LR,AP", f"--output={output}")
+        assert code == 0, err
+        scores.append(json.loads((output / "run.json").read_text())["results"]["methods"])
+    for metric in ("psnr", "ssim", "nrmse"):
+        assert scores[0]["skewed"][metric]["mean"] == pytest.approx(scores[1]["skewed"][metric]["mean"], rel=1e-5)

@@ -66,7 +66,8 @@ TABLE = {
     "cli.export": "command_line export weights",
     "cli.eval": "cli. architectures command_line evaluation. metrics. run_record",
     "cli.eval_settings": "cli. evaluation. metrics. published",
-    "cli.eval_methods": "architectures engines evaluation. inference models presets volumes weights data_prep.kspace",
+    "cli.eval_methods": "architectures engines evaluation. inference models orientation presets volumes weights "
+    "data_prep.kspace",
     # preparation: the four at the bottom are NumPy and SciPy only
     "data_prep.shard_folder": "data_prep.splits",
     "data_prep.scans": "data_prep.splits volumes",

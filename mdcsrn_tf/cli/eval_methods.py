@@ -12,8 +12,9 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
+from mdcsrn_tf.orientation import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.presets import PRESETS, get_preset
-from mdcsrn_tf.volumes import Volume, resolve_axes
+from mdcsrn_tf.volumes import Volume
 
 # What the papers call them -> data_prep.kspace's method.
 BASELINES = {"nn": "nearest", "linear": "linear", "bicubic": "cubic", "sinc": "sinc"}
@@ -64,8 +65,14 @@ class KspaceMaker:
             data = self.low_res(reference, plan, interpolation)
         else:
             raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
+        scan = low_res or reference
+        assert scan is not None
         started = time.monotonic()
-        return super_resolve_volume(method.source, data), time.monotonic() - started
+        if not axes_are_anatomical(plan.axes):
+            return super_resolve_volume(method.source, data), time.monotonic() - started
+        straight, _ = to_ras(data, scan.affine)  # as its training scans were
+        result = from_ras(super_resolve_volume(method.source, straight), scan.affine)
+        return result, time.monotonic() - started
 
 
 def baseline_methods(names: Sequence[str]) -> list[Method]:
