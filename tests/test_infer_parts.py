@@ -15,9 +15,12 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.frames import Frame, is_backwards, order_for
 from mdcsrn_tf.kspace_check import examine_axis
 from mdcsrn_tf.memory import is_out_of_memory, without_library_chatter
+from mdcsrn_tf.model_files import ModelCard, save_model
+from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.outputs import plan
+from mdcsrn_tf.presets import get_preset
 from mdcsrn_tf.qc import log_spectrum, save_picture
-from mdcsrn_tf.weights import find_model, list_models
+from mdcsrn_tf.weights import describe, find_model, list_models
 
 
 def test_bundled_models_by_name(tmp_path):
@@ -35,9 +38,21 @@ def test_bundled_models_by_name(tmp_path):
         find_model("c", tmp_path)
 
 
-def test_list_models_prints_names(capsys):
+def test_list_models_prints_a_line_of_each_card(capsys):
     assert infer("--list_models") == 0
-    assert capsys.readouterr().out.split() == list_models()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == list_models()
+    assert all(": journal/" in line or ": miccai/" in line for line in lines)
+
+
+def test_a_cards_line_is_spelt_out(tmp_path):
+    notes = {"recipe": "quick", "phase": "l1", "step": 650, "validation": {"psnr": 35.551, "input_psnr": 35.276}}
+    card = ModelCard("journal/b4u4k12", "0.1.0", "sinc", ("LR", "AP"), (2, 2), notes=notes)
+    save_model(tmp_path / "net.keras", build_generator(get_preset("journal/b4u4k8").network), card)
+    assert describe("net", tmp_path) == (
+        "net: journal/b4u4k12, sinc inputs, 2x2 LR,AP; quick recipe, l1 phase, step 650; "
+        "validation 35.55 dB, its input 35.28"
+    )
 
 
 def touch(*paths):

@@ -51,6 +51,7 @@ TABLE = {
     "fused": "kernels",
     "export": "fused model_files tiling",
     "engines": "export fused inference model_files weights",
+    "weights": "model_files",
     "frames": "orientation",
     "outputs": "volume_files",
     # evaluation: metrics know arrays only, evaluation knows metrics

@@ -48,7 +48,7 @@ def define_flags(values: flags.FlagValues) -> None:
     switch("qc_seams", False, "Mark the borders of the cubes in it.", **own)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
     switch("overwrite", False, "Replace results that are there already.", **own)
-    switch("list_models", False, "Print the names of the bundled networks, the default first, and end.", **own)
+    switch("list_models", False, "Print a line about each bundled network, the default first, and end.", **own)
     switch("quiet", False, "No progress and no log lines, only errors.", **own)
 
 
@@ -58,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(values: flags.FlagValues) -> int:
-    from mdcsrn_tf.weights import list_models
+    from mdcsrn_tf.weights import describe, list_models
 
     if values.list_models:
-        print("\n".join(list_models()))
+        print("\n".join(describe(name) for name in list_models()))
         return 0
     if not values.input or not values.output:
         raise UserError("--input and --output are both needed.")

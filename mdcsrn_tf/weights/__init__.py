@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.model_files import read_card
 
 _FOLDER = Path(__file__).parent
 # One line: the name of the network that is used when none is named. Without it, the first by name.
@@ -21,6 +22,19 @@ def list_models(folder: Path = _FOLDER) -> list[str]:
         first = default.read_text(encoding="utf-8").strip()
         names.sort(key=lambda name: name != first)
     return names
+
+
+def describe(name: str, folder: Path = _FOLDER) -> str:
+    """The line of a bundled network's card: what it is, what it takes, how it was trained and how it did."""
+    card = read_card(folder / f"{name}.keras")
+    phase, step, validation = (card.notes.get(key) for key in ("phase", "step", "validation"))
+    factor, axes = "x".join(map(str, card.factor)), ",".join(card.axes)
+    line = f"{name}: {card.preset}, {card.interpolation} inputs, {factor} {axes}"
+    if step:
+        line += f"; {card.notes.get('recipe')} recipe, {phase} phase, step {step}"
+    if validation and "psnr" in validation:
+        line += f"; validation {validation['psnr']:.2f} dB, its input {validation['input_psnr']:.2f}"
+    return line
 
 
 def find_model(name: str | os.PathLike[str] | None = None, folder: Path = _FOLDER) -> Path:
