@@ -212,7 +212,7 @@ def test_identity_start_returns_the_input_exactly(kind, training):
 
 @pytest.mark.parametrize("kind", ["journal-r", "srresnet3d", "srdensenet3d"])
 def test_identity_start_is_refused_where_there_is_none(kind):
-    with pytest.raises(UserError, match="--init=glorot"):
+    with pytest.raises(UserError, match="--set=init=glorot"):
         start_as_identity(build_generator(SMALL[kind]), SMALL[kind])
 
 

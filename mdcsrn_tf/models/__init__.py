@@ -65,5 +65,5 @@ def start_as_identity(model: keras.Model, config: NetworkConfig) -> None:
     else:
         raise UserError(
             "The identity start needs a network whose output reads its input's features directly "
-            "(mDCSRN without -r, or fsrcnn3d); train this one with --init=glorot."
+            "(mDCSRN without -r, or fsrcnn3d); train this one with --set=init=glorot."
         )
