@@ -42,8 +42,14 @@ train-smoke: $(READY)
 bench-setup: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
 
+# Every benchmark that needs no scans; with DATA=FOLDER_OF_SCANS those that do, too. An hour on 2 cores.
+BENCHMARKS := degrade make_shards read_shards train_step infer_volume evaluate gan_learning
+DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines
+
 bench: bench-setup
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
+	set -e; for name in $(if $(DATA),$(DATA_BENCHMARKS)); do $(BIN)/python benchmarks/$$name.py --data=$(DATA); done
+	$(BIN)/python benchmarks/results_doc.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -4,7 +4,8 @@
 
 Runs eval.py on every scan in DIR (docs/evaluation.md's default conventions, 2x2x1 along LR and AP), keeps each
 scan's values in benchmarks/results/baselines.json and writes docs/results.md anew. A run that was stopped goes
-on in --workdir.
+on in --workdir. The networks' record is made with the test scans alone, `--models` and
+`--output=benchmarks/results/networks.json`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> None:
         subprocess.run([sys.executable, "eval.py", *flags], cwd=ROOT, check=True)
         record.results = json.loads((output / "run.json").read_text(encoding="utf-8"))["results"]
     record.write(arguments.output, folders_kept=False)
-    results_doc.PAGE.write_text(results_doc.page(), encoding="utf-8")
+    results_doc.main()
     print(results_doc.PAGE.read_text(encoding="utf-8"))
 
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_demo_beats_interpolation_on_the_bundled_scan(tmp_path):
-    dry = subprocess.run(["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    target = ["make", "--no-print-directory", "-n", "demo"]
+    dry = subprocess.run(target, cwd=ROOT, capture_output=True, text=True, check=True)
     assert dry.stdout.strip().endswith("demo/run.py --output=demo_output")
     command = [sys.executable, ROOT / "demo" / "run.py", f"--output={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

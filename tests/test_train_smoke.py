@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 def test_phantoms_to_a_super_resolved_phantom_in_under_three_minutes(tmp_path):
     commands = Path(sys.executable).parent
     # The target would build a virtual environment of its own: run what it runs with this one's commands.
-    dry = subprocess.run(["make", "--no-print-directory", "-n", "train-smoke"], cwd=ROOT, capture_output=True, text=True, check=True)
+    target = ["make", "--no-print-directory", "-n", "train-smoke"]
+    dry = subprocess.run(target, cwd=ROOT, capture_output=True, text=True, check=True)
     assert dry.stdout.strip().endswith(".ci/train_smoke .venv/bin runs/smoke")
     begun = time.monotonic()
     done = subprocess.run(
