@@ -28,6 +28,7 @@ browser:
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/*.Dockerfile
 
 # A bundled low-resolution scan by the bundled network, beside interpolation and the truth.
 demo: $(READY)

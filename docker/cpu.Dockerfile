@@ -15,7 +15,7 @@ COPY mdcsrn_tf ./mdcsrn_tf
 RUN pip install --constraint constraints.txt ".[dicom,openvino]" \
     && useradd --create-home --uid 1000 mdcsrn
 
-USER mdcsrn
+USER 1000
 WORKDIR /data
 ENTRYPOINT ["mdcsrn-infer"]
 CMD ["--help"]
