@@ -77,6 +77,7 @@ def page() -> str:
     parts = [INTRODUCTION]
     sections = {
         "networks.json": lambda record: scores(record, "Networks on scans that none was trained on,"),
+        "infer_quality.json": ways_to_run,
         "baselines.json": lambda record: scores(record, "Interpolation of scans"),
         "train_step_l1.json": lambda record: training_steps(),
         "infer_volume.json": inference_time,
@@ -157,6 +158,24 @@ def inference_time(record: dict[str, Any]) -> str:
     ]
     head = ["engine", "ratio", "seconds", "CPU seconds", "peak GiB", "PSNR (dB)"]
     return "\n".join([*lines, *_table(head, rows), ""])
+
+
+def ways_to_run(record: dict[str, Any]) -> str:
+    """The default network in every mode and precision, with and without consistency."""
+    card, scans = record["data"]["model"], record["results"]
+    lines = [
+        "## The ways to run the default network",
+        "",
+        f"{_circumstances(record)} PSNR (dB) / SSIM of {card['preset']} (step {card['notes']['step']}): `paper` takes "
+        "each tile's own statistics, `moving` the trained ones, `seamless` also a margin of the receptive field; "
+        "`consistent` is `--consistency`.",
+        "",
+    ]
+    rows = []
+    for way in next(iter(scans.values())):
+        cells = [[_number(scan[way][metric], metric) for metric in ("psnr", "ssim")] for scan in scans.values()]
+        rows.append([way, *(" / ".join(cell) for cell in cells)])
+    return "\n".join([*lines, *_table(["", *(name.split(".")[0] for name in scans)], rows), ""])
 
 
 def gan_learning(record: dict[str, Any]) -> str:

@@ -136,14 +136,20 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     def critic_step():
         with torch.no_grad():
             super_res = super_resolve()
-        alpha = torch.rand(batch_size, 1, 1, 1, 1)
-        between = (alpha * high_res + (1 - alpha) * super_res).requires_grad_()
-        (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        penalty = ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
-        earth_mover = critic(high_res).mean() - critic(super_res).mean()
-        return update(critic_optimizer, RECIPE.gan.gradient_penalty_weight * penalty - earth_mover)
+        penalty = RECIPE.gan.gradient_penalty_weight * torch_penalty(critic, high_res, super_res)
+        return update(critic_optimizer, penalty - critic(high_res).mean() + critic(super_res).mean())
 
     return {"l1": l1, "critic": critic_step, "generator": generator_step}[kind]
+
+
+def torch_penalty(critic, real, fake):
+    """WGAN-GP's gradient penalty in PyTorch."""
+    import torch
+
+    alpha = torch.rand(len(real), 1, 1, 1, 1)
+    between = (alpha * real + (1 - alpha) * fake).requires_grad_()
+    (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
 if __name__ == "__main__":
