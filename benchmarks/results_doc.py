@@ -49,7 +49,7 @@ def readme_scores() -> list[str]:
     rows = []
     for name, values in results["values"].items():
         if "psnr" in values:
-            cells = [(_number(values[m][scan], m) for m in ("psnr", "ssim")) for scan in scans]
+            cells = [[_number(values[m][scan], m) for m in ("psnr", "ssim")] for scan in scans]
             rows.append([name, *(" / ".join(cell) for cell in cells)])
     sentence = "PSNR (dB) / SSIM, slice by slice in the degraded plane, on scans that no network was trained on:"
     return [sentence, "", *_table(["", *scans], rows), ""]

@@ -21,6 +21,15 @@ def test_the_readmes_results_are_generated():
     assert results_doc.readme(text) == text
 
 
+def test_every_cell_of_the_readmes_table_is_its_own_scans():
+    values = json.loads((results_doc.RESULTS / "networks.json").read_text())["results"]["values"]
+    rows = [line.strip("| ").split(" | ") for line in results_doc.readme_scores() if line.startswith("| ")]
+    head, _, *rows = rows
+    for name, *cells in rows:
+        for scan, cell in zip(head[-2:], cells, strict=True):
+            assert cell == f"{values[name]['psnr'][scan]:.2f} / {values[name]['ssim'][scan]:.4f}"
+
+
 def test_the_default_network_beats_every_interpolation_on_scans_it_was_not_trained_on():
     values = json.loads((results_doc.RESULTS / "networks.json").read_text())["results"]["values"]
     (network,) = (name for name in values if name.startswith("mdcsrn-"))
