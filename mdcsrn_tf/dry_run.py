@@ -36,7 +36,7 @@ def describe(settings: Sequence[TrainSettings]) -> str:
 def estimated_bytes(settings: TrainSettings, state: TrainState) -> float:
     """Peak memory of a step: weights, gradients, Adam's moments, and the activations kept for the gradient.
 
-    Within a quarter of what was measured on a CPU for both phases of journal/b4u4k12 (docs/decisions.md).
+    Rough by design (docs/decisions.md); benchmarks/train_step.py measures.
     """
     recipe = settings.preset.training
     width = 2 if settings.precision == "mixed_bfloat16" else 4
