@@ -50,6 +50,7 @@ setup(
             "mdcsrn-export = mdcsrn_tf.cli.export:main",
             "mdcsrn-degrade = data_prep.degrade:main",
             "mdcsrn-shards = data_prep.make_shards:main",
+            "mdcsrn-variants = data_prep.variants:main",
         ],
     },
     classifiers=[

@@ -74,6 +74,7 @@ TABLE = {
     "data_prep.scans": "data_prep.splits volumes",
     "data_prep.shard_job": "data_prep.kspace data_prep.patches data_prep.phantom data_prep.scans records volumes",
     "data_prep.degrade": "data_prep. command_line volumes",
+    "data_prep.variants": "data_prep. command_line volumes",
     "data_prep.make_shards": "data_prep. command_line run_record volumes",
 }
 

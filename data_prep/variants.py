@@ -1,0 +1,94 @@
+"""mdcsrn-variants: the scans of a training set as they are, skull-stripped, and in an inverted contrast.
+
+A network sees in use what its makers did not have: other contrasts, and heads without their skull. Changing the
+high-resolution scan, before it is degraded, gives training pairs that are as truthful as the scan's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from data_prep.brain import brain_mask
+from data_prep.degrade import plan_outputs
+from data_prep.scans import stem_of
+from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.volumes import read_volume, write_volume
+
+_WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, and become black
+
+
+def brain_only(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The scan with a hard edge to zero around the brain."""
+    return np.where(mask, scan, 0)
+
+
+def inverted(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The brain with dark for bright: the order of fluid, grey and white matter that T2-weighted scans have."""
+    white = np.percentile(scan[mask], _WHITE_PERCENTILE)
+    return np.where(mask, np.maximum(white - scan, 0), 0)
+
+
+KINDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "original": lambda scan, mask: scan,
+    "brain": brain_only,
+    "inverted": inverted,
+}
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of mdcsrn-variants."""
+    flags.DEFINE_string("input", None, "Training scans (T1-weighted, skull on): a folder, a list (.txt) or a scan.",
+                        flag_values=values)  # fmt: skip
+    flags.DEFINE_string("output", None, "The folder to write to; a variant's name ends with its kind.",
+                        flag_values=values)  # fmt: skip
+    flags.DEFINE_list("kinds", list(KINDS), f"Which of {', '.join(KINDS)} to write.", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    return run_command("mdcsrn-variants", __doc__ or "", define_flags, _run, argv)
+
+
+def _run(values: flags.FlagValues) -> int:
+    if not values.input or not values.output:
+        raise UserError("--input and --output are both needed.")
+    unknown = [kind for kind in values.kinds if kind not in KINDS]
+    if unknown or not values.kinds:
+        raise UserError(f"--kinds={','.join(values.kinds)} must be some of {', '.join(KINDS)}.")
+    output = Path(values.output)
+    if output.is_file():
+        raise UserError(f"--output={output} is a file; name a folder.")
+    pairs = plan_outputs(Path(values.input), output / "")
+    failed = 0
+    for source, target in tqdm(pairs, unit="scan", disable=values.quiet or None):
+        try:
+            write_variants(source, target, values.kinds)
+        except UserError as error:
+            failed += 1
+            print(f"mdcsrn-variants: error: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
+    """Write the scan's variants beside `target`: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
+    volume = read_volume(source)
+    try:
+        mask = brain_mask(volume.data, np.linalg.norm(volume.affine[:3, :3], axis=0))
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        path = target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz")
+        write_volume(path, KINDS[kind](volume.data, mask), volume)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
