@@ -1,0 +1,109 @@
+"""Every bundled network on scans that none was trained on, by the commands a user would type.
+
+    python benchmarks/networks.py --data=TEST_SCANS --niqe_data=TRAINING_SCANS [--workdir=DIR]
+
+The scans are degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py in every way (WAYS), and
+measured by eval.py with the interpolations beside them. NIQE's model is fitted on the training scans for blocks of 48
+pixels, since small scans hold no two blocks of 96. Writes benchmarks/results/networks.json and docs/results.md anew.
+What is in --workdir already is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import results_doc
+from mdcsrn_tf.evaluation.plan import Conventions
+from mdcsrn_tf.evaluation.statistics import compare
+from mdcsrn_tf.model_files import read_card
+from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.weights import find_model, list_models
+
+ROOT = Path(__file__).resolve().parents[1]
+METRICS = ("psnr", "ssim", "nrmse", "psnr3d", "ssim3d", "nrmse3d", "piqe", "niqe", "dice")
+DEGRADATION = ("--axes=LR,AP", "--factor=2,2")
+# Beside the card's own way, in which eval.py runs a network itself.
+WAYS = {
+    "paper": ("--bn=batch",),
+    "seamless": ("--seamless",),
+    "consistent": ("--seamless", "--consistency"),
+}
+NIQE_BLOCK = 48
+
+
+def main() -> None:
+    """Degrade, super-resolve, evaluate, keep the record, regenerate the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--niqe_data", type=Path, required=True)
+    parser.add_argument("--workdir", type=Path)
+    arguments = parser.parse_args()
+    models = list_models()
+    record = RunRecord.begin(
+        {"metrics": METRICS, "axes": "LR,AP", "factor": [2, 2], "ways": WAYS, "niqe_block": NIQE_BLOCK},
+        data={"models": {name: asdict(read_card(find_model(name))) for name in models}},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = arguments.workdir or Path(folder)
+        finished = super_resolve(arguments.data, models, workdir)
+        record.results = evaluate(arguments.data, arguments.niqe_data, models, finished, workdir)
+    record.write(results_doc.RESULTS / "networks.json", folders_kept=False)
+    results_doc.main()
+
+
+def super_resolve(data: Path, models: Sequence[str], workdir: Path) -> dict[str, Path]:
+    """A folder of results for every network and way, by the name of its row."""
+    small = workdir / "small"
+    run("-m", "data_prep.degrade", f"--input={data}", f"--output={small}", "--grid=small", *DEGRADATION)
+    finished = {}
+    for model in models:
+        for way, flags in WAYS.items():
+            name = f"{model} {way}"
+            finished[name] = workdir / name.replace(" ", "-")
+            places = (f"--input={small}", f"--output={finished[name]}", "--grid=small")
+            run("infer.py", *places, f"--model={model}", *DEGRADATION, *flags, "--quiet")
+    return finished
+
+
+def evaluate(
+    data: Path, niqe_data: Path, models: Sequence[str], finished: dict[str, Path], workdir: Path
+) -> dict[str, Any]:
+    """eval.py's results over all rows, and each scan's paired differences."""
+    output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
+    if not niqe.is_file():
+        run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_data}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
+    folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
+    run("eval.py", f"--hr={data}", f"--models={','.join(models)}", f"--sr={folders}", f"--output={output}",
+        f"--metrics={','.join(METRICS)}", "--segmenter=builtin", f"--niqe_model={niqe}", "--nofigures")  # fmt: skip
+    results = json.loads((output / "run.json").read_text(encoding="utf-8"))["results"]
+    subjects = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "subjects").glob("*.json"))]
+    return {**results, "paired": list(paired_over_slices(subjects, models))}
+
+
+def paired_over_slices(subjects: Sequence[dict[str, Any]], models: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each network less each smooth interpolation, slice by slice of one scan: two people are too few for a test."""
+    for subject in subjects:
+        for model in models:
+            for other in ("bicubic", "sinc"):
+                for metric in ("psnr", "ssim"):
+                    one, two = (subject["methods"][name]["slices"][metric] for name in (model, other))
+                    yield {"scan": subject["subject"], **asdict(compare(metric, model, other, one, two, Conventions()))}
+
+
+def run(*command: str) -> None:
+    """One of our commands, as a user would start it."""
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
