@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 # mallopt's parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -36,24 +32,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return True
     return any(sign in str(error) for sign in _SIGNS)
-
-
-@contextmanager
-def without_library_chatter() -> Iterator[None]:
-    """Keep what libraries print to standard error while they are loaded, and show it only if that fails.
-
-    TensorFlow greets with half a screen before its log level takes effect.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        shown = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            kept.seek(0)
-            os.write(shown, kept.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)

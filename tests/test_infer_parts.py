@@ -11,10 +11,11 @@ import pytest
 from infer_helpers import hr_volume, infer
 
 from data_prep.kspace import degrade, interpolate, truncate
+from mdcsrn_tf.chatter import without_library_chatter
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.frames import Frame, is_backwards, order_for
 from mdcsrn_tf.kspace_check import examine_axis
-from mdcsrn_tf.memory import is_out_of_memory, without_library_chatter
+from mdcsrn_tf.memory import is_out_of_memory
 from mdcsrn_tf.model_files import ModelCard, save_model
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.outputs import plan

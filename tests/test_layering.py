@@ -60,15 +60,15 @@ TABLE = {
     "metrics.piqe": "metrics.luminance",
     "evaluation.": "evaluation. metrics. published run_record volumes",
     # commands
-    "cli.train": "command_line dry_run presets train_run train_settings",
-    "cli.infer": "cli. command_line engines inference memory orientation outputs weights data_prep.settings",
+    "cli.train": "chatter command_line dry_run presets train_run train_settings",
+    "cli.infer": "chatter cli. command_line engines inference memory orientation outputs weights data_prep.settings",
     "cli.infer_scan": "engines frames inference kspace_check orientation outputs qc run_record tiling volumes "
     "data_prep.kspace data_prep.settings",
-    "cli.export": "command_line export weights",
-    "cli.eval": "cli. architectures command_line evaluation. metrics. run_record",
+    "cli.export": "chatter command_line export weights",
+    "cli.eval": "chatter cli. architectures command_line evaluation. metrics. run_record",
     "cli.eval_settings": "cli. evaluation. metrics. published",
-    "cli.eval_methods": "architectures engines evaluation. inference models orientation presets volumes weights "
-    "data_prep.kspace",
+    "cli.eval_methods": "chatter architectures engines evaluation. inference models orientation presets volumes "
+    "weights data_prep.kspace",
     # preparation: the four at the bottom are NumPy and SciPy only
     "data_prep.shard_folder": "data_prep.splits",
     "data_prep.scans": "data_prep.splits volumes",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
+from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
@@ -78,7 +78,7 @@ def _run(values: flags.FlagValues) -> int:
 
 
 def _architectures(values: flags.FlagValues) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    load_tensorflow_quietly()
     from mdcsrn_tf import architectures
 
     rows = architectures.architecture_rows()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.orientation import axes_are_anatomical, from_ras, resolve_axes, to_ras
@@ -51,7 +51,7 @@ class KspaceMaker:
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
         """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        load_tensorflow_quietly()
         from mdcsrn_tf.engines import load_engine
         from mdcsrn_tf.inference import Settings, super_resolve_volume
 
@@ -87,7 +87,7 @@ def model_methods(names: Sequence[str]) -> list[Method]:
     """The models, by bundled name or file, each with the preset and sizes of its network."""
     if not names:
         return []
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    load_tensorflow_quietly()
     from mdcsrn_tf.architectures import macs_per_voxel, trainable_parameters
     from mdcsrn_tf.engines import read_any_card
     from mdcsrn_tf.models import build_generator

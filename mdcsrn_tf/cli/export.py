@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
+from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 
@@ -41,7 +41,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"{model} is an exported folder already; name a .keras file.")
     if output.exists():
         _check_replaceable(output, values.overwrite)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    load_tensorflow_quietly()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -130,15 +130,11 @@ def _engine(values: flags.FlagValues, settings):
     import numpy as np
 
     from data_prep.settings import parse_factors
-    from mdcsrn_tf.memory import keep_freed_memory, without_library_chatter
+    from mdcsrn_tf.chatter import load_tensorflow_quietly
+    from mdcsrn_tf.memory import keep_freed_memory
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     keep_freed_memory()
-
-    with without_library_chatter():
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()
+    load_tensorflow_quietly()
     from mdcsrn_tf.engines import load_engine
     from mdcsrn_tf.inference import geometry
     from mdcsrn_tf.orientation import resolve_axes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.presets import PRESETS, RECIPES, get_preset, get_recipe
@@ -98,7 +98,7 @@ def _run(values: flags.FlagValues) -> int:
     settings = [settings_from(values, phase) for phase in phases]
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    load_tensorflow_quietly()
     if values.dry_run:
         from mdcsrn_tf.dry_run import describe
 
