@@ -101,7 +101,7 @@ def leave_alone(data: Path, output: Path) -> dict[str, Any]:
     """infer.py over every scan as it is: how many, how long, and whether it came to an end by itself."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--precision=bfloat16", "--quiet"],
+        [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--quiet"],
         cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return {
