@@ -1,8 +1,8 @@
 """Every bundled network on scans that none was trained on, by the commands a user would type.
 
-    python benchmarks/networks.py --data=TEST_SCANS --niqe_data=TRAINING_SCANS [--workdir=DIR]
+    python benchmarks/networks.py --data=FOLDER [--tests=sub-07,sub-08] [--workdir=DIR]
 
-The scans are degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py in every way (WAYS), and
+The test scans are degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py in every way (WAYS), and
 measured by eval.py with the interpolations beside them. NIQE's model is fitted on the training scans for blocks of 48
 pixels, since small scans hold no two blocks of 96. Writes benchmarks/results/networks.json and docs/results.md anew.
 What is in --workdir already is not made again.
@@ -27,6 +27,7 @@ from mdcsrn_tf.evaluation.plan import Conventions
 from mdcsrn_tf.evaluation.statistics import compare
 from mdcsrn_tf.model_files import read_card
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.volumes import find_volumes
 from mdcsrn_tf.weights import find_model, list_models
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +46,8 @@ def main() -> None:
     """Degrade, super-resolve, evaluate, keep the record, regenerate the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--niqe_data", type=Path, required=True)
+    parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
+    parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05")
     parser.add_argument("--workdir", type=Path)
     arguments = parser.parse_args()
     models = list_models()
@@ -55,16 +57,26 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         workdir = arguments.workdir or Path(folder)
-        finished = super_resolve(arguments.data, models, workdir)
-        record.results = evaluate(arguments.data, arguments.niqe_data, models, finished, workdir)
+        tests = list_file(arguments.data, arguments.tests, workdir / "tests.txt")
+        niqe_scans = list_file(arguments.data, arguments.niqe_scans, workdir / "niqe.txt")
+        finished = super_resolve(tests, models, workdir)
+        record.results = evaluate(tests, niqe_scans, models, finished, workdir)
     record.write(results_doc.RESULTS / "networks.json", folders_kept=False)
     results_doc.main()
 
 
-def super_resolve(data: Path, models: Sequence[str], workdir: Path) -> dict[str, Path]:
+def list_file(data: Path, beginnings: str, path: Path) -> Path:
+    """A list of the scans in `data` whose names begin so, as the commands take it."""
+    chosen = [scan for scan in find_volumes(data) if scan.name.startswith(tuple(beginnings.split(",")))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{scan.absolute()}\n" for scan in chosen), encoding="utf-8")
+    return path
+
+
+def super_resolve(tests: Path, models: Sequence[str], workdir: Path) -> dict[str, Path]:
     """A folder of results for every network and way, by the name of its row."""
     small = workdir / "small"
-    run("-m", "data_prep.degrade", f"--input={data}", f"--output={small}", "--grid=small", *DEGRADATION)
+    run("-m", "data_prep.degrade", f"--input={tests}", f"--output={small}", "--grid=small", *DEGRADATION)
     finished = {}
     for model in models:
         for way, flags in WAYS.items():
@@ -76,14 +88,14 @@ def super_resolve(data: Path, models: Sequence[str], workdir: Path) -> dict[str,
 
 
 def evaluate(
-    data: Path, niqe_data: Path, models: Sequence[str], finished: dict[str, Path], workdir: Path
+    tests: Path, niqe_scans: Path, models: Sequence[str], finished: dict[str, Path], workdir: Path
 ) -> dict[str, Any]:
     """eval.py's results over all rows, and each scan's paired differences."""
     output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
     if not niqe.is_file():
-        run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_data}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
+        run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_scans}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
-    run("eval.py", f"--hr={data}", f"--models={','.join(models)}", f"--sr={folders}", f"--output={output}",
+    run("eval.py", f"--hr={tests}", f"--models={','.join(models)}", f"--sr={folders}", f"--output={output}",
         f"--metrics={','.join(METRICS)}", "--segmenter=builtin", f"--niqe_model={niqe}", "--nofigures")  # fmt: skip
     results = json.loads((output / "run.json").read_text(encoding="utf-8"))["results"]
     subjects = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "subjects").glob("*.json"))]
