@@ -15,6 +15,8 @@ from mdcsrn_tf.volumes import VOLUME_SUFFIXES, find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1) and IXI write the subject into their names.
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+")
+VARIANTS = ("original", "brain", "inverted")  # kinds of data_prep.variants: what the names it writes end with
+_VARIANT = re.compile(rf"_({'|'.join(VARIANTS)})$")
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ def subject_of(relative: str) -> str:
     """The subject of a scan, from its path below the common folder.
 
     A BIDS, OASIS or IXI identifier if there is one; else the first folder (as HCP's 100307/T1w/...); else the
-    file's own name.
+    file's own name, without what mdcsrn-variants adds to it.
     """
     match = _SUBJECT.search(relative)
     if match:
         return match.group()
     first, *rest = relative.split("/")
-    return first if rest else stem_of(first)
+    return first if rest else _VARIANT.sub("", stem_of(first))
 
 
 def stem_of(name: str) -> str:

@@ -1,7 +1,7 @@
 """mdcsrn-variants: the scans of a training set as they are, skull-stripped, and in an inverted contrast.
 
-A network sees in use what its makers did not have: other contrasts, and heads without their skull. Changing the
-high-resolution scan, before it is degraded, gives training pairs that are as truthful as the scan's own.
+A network sees in use what its makers did not have: other contrasts, and heads without their skull. The
+high-resolution scan is changed, before it is degraded, so the two images of a pair belong together exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_prep.brain import brain_mask
 from data_prep.degrade import plan_outputs
-from data_prep.scans import stem_of
+from data_prep.scans import VARIANTS, stem_of
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.volumes import read_volume, write_volume
@@ -35,11 +35,7 @@ def inverted(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, np.maximum(white - scan, 0), 0)
 
 
-KINDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "original": lambda scan, mask: scan,
-    "brain": brain_only,
-    "inverted": inverted,
-}
+MAKERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"brain": brain_only, "inverted": inverted}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -48,7 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
                         flag_values=values)  # fmt: skip
     flags.DEFINE_string("output", None, "The folder to write to; a variant's name ends with its kind.",
                         flag_values=values)  # fmt: skip
-    flags.DEFINE_list("kinds", list(KINDS), f"Which of {', '.join(KINDS)} to write.", flag_values=values)
+    flags.DEFINE_list("kinds", list(VARIANTS), f"Which of {', '.join(VARIANTS)} to write.", flag_values=values)
     flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
 
 
@@ -60,9 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(values: flags.FlagValues) -> int:
     if not values.input or not values.output:
         raise UserError("--input and --output are both needed.")
-    unknown = [kind for kind in values.kinds if kind not in KINDS]
-    if unknown or not values.kinds:
-        raise UserError(f"--kinds={','.join(values.kinds)} must be some of {', '.join(KINDS)}.")
+    if not values.kinds or not set(values.kinds) <= set(VARIANTS):
+        raise UserError(f"--kinds={','.join(values.kinds)} must be some of {', '.join(VARIANTS)}.")
     output = Path(values.output)
     if output.is_file():
         raise UserError(f"--output={output} is a file; name a folder.")
@@ -80,14 +75,19 @@ def _run(values: flags.FlagValues) -> int:
 def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
     """Write the scan's variants beside `target`: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
     volume = read_volume(source)
+    places = {kind: target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz") for kind in kinds}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if "original" in kinds:
+        write_volume(places["original"], volume.data, volume)
+    made = [kind for kind in MAKERS if kind in kinds]
+    if not made:
+        return
     try:
         mask = brain_mask(volume.data, np.linalg.norm(volume.affine[:3, :3], axis=0))
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for kind in kinds:
-        path = target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz")
-        write_volume(path, KINDS[kind](volume.data, mask), volume)
+    for kind in made:
+        write_volume(places[kind], MAKERS[kind](volume.data, mask), volume)
 
 
 if __name__ == "__main__":

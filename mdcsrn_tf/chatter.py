@@ -7,30 +7,49 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+
+@dataclass
+class Chatter:
+    """What is being kept back; it is printed after all where `wanted` is set."""
+
+    wanted: bool = False
 
 
 def load_tensorflow_quietly() -> None:
-    """Import TensorFlow and look for devices; what it prints is shown only if that fails."""
+    """Import TensorFlow and look for devices, if that is still to be done.
+
+    What it prints is shown only if that fails, or if there is a GPU that TensorFlow cannot use: it says why.
+    """
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with without_library_chatter():
+    with without_library_chatter() as chatter:
         import tensorflow
 
-        tensorflow.config.list_physical_devices()
+        chatter.wanted = _NVIDIA_DRIVER.exists() and not tensorflow.config.list_physical_devices("GPU")
 
 
 @contextmanager
-def without_library_chatter() -> Iterator[None]:
-    """Keep what libraries print to standard error while they are loaded, and show it only if that fails."""
+def without_library_chatter() -> Iterator[Chatter]:
+    """Keep what libraries print to standard error while they are loaded; show it if that fails, or on request."""
     sys.stderr.flush()
+    chatter = Chatter()
     with tempfile.TemporaryFile() as kept:
         shown = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:
-            yield
+            yield chatter
         except BaseException:
-            kept.seek(0)
-            os.write(shown, kept.read())
+            chatter.wanted = True
             raise
         finally:
+            if chatter.wanted:
+                kept.seek(0)
+                os.write(shown, kept.read())
             os.dup2(shown, 2)
             os.close(shown)

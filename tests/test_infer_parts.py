@@ -159,10 +159,14 @@ def test_signs_of_exhausted_memory(error, memory):
     assert is_out_of_memory(error) is memory
 
 
-def test_chatter_is_shown_only_if_loading_fails(capfd):
+def test_chatter_is_shown_only_if_loading_fails_or_if_it_is_wanted(capfd):
     with without_library_chatter():
         os.write(2, b"half a screen")
     assert capfd.readouterr().err == ""
+    with without_library_chatter() as chatter:
+        os.write(2, b"why the GPU is not used")
+        chatter.wanted = True
+    assert "why the GPU is not used" in capfd.readouterr().err
     with pytest.raises(ValueError, match="no such library"), without_library_chatter():
         os.write(2, b"the reason")
         raise ValueError("no such library")

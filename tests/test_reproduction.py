@@ -19,11 +19,16 @@ from mdcsrn_tf.presets import PRESETS
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reproduction.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 SHORTER = {
-    "mdcsrn-shards": ["--split=2,0,0,1", "--patch=16", "--epochs_of_patches=1", "--patches_per_subject=2"],
+    "mdcsrn-shards": ["--split=1,0,0,2", "--patch=16", "--epochs_of_patches=1", "--patches_per_subject=2"],
     "mdcsrn-train": ["--dry_run", "--set=patch_size=16"],
     "mdcsrn-eval": ["--metrics=psnr,ssim,nrmse", "--nofigures"],
 }
-TRAINED = {"run_fsrcnn/best_l1": "fsrcnn3d", "run_journal/best_l1": "journal/b8u4k12"}
+TRAINED = {
+    "run_fsrcnn/best_l1": "fsrcnn3d",
+    "run_srresnet/best_l1": "srresnet3d",
+    "run_srdensenet/best_l1": "srdensenet3d",
+    "run_journal/best_l1": "journal/b8u4k12",
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +58,10 @@ def test_command_runs(command, folder):
     )
     assert done.returncode == 0, done.stderr
     if program == "mdcsrn-eval":
-        assert "FSRCNN" in done.stdout and "fsrcnn3d" in done.stdout
+        for theirs, ours in (("FSRCNN", "fsrcnn3d"), ("SRResNet", "srresnet3d"), ("SRDenseNet", "srdensenet3d")):
+            assert theirs in done.stdout and ours in done.stdout
 
 
 def test_the_page_trains_every_network_of_the_papers():
-    unnamed = [name for name in PRESETS if name not in PAGE]
-    assert not unnamed
+    named = set(re.findall(r"--preset=(\S+)|`([a-z]+/\S+?)`", PAGE))
+    assert {first or second for first, second in named} == set(PRESETS)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from data_prep import variants
 from data_prep.brain import brain_mask
-from data_prep.scans import list_scans
+from data_prep.scans import list_scans, subject_of
 from mdcsrn_tf.errors import UserError
 
 SPACING = (1.5, 1.2, 2.0)
@@ -97,13 +97,22 @@ def test_the_command_writes_every_kind_and_subjects_stay_together(folder):
     assert len(splits) == 2
 
 
+@pytest.mark.parametrize("stem, subject", [
+    ("patient1_T1", "patient1_T1"), ("sub-01_T1w", "sub-01"), ("OAS1_0001_MR1", "OAS1_0001"), ("brain", "brain"),
+])  # fmt: skip
+def test_variants_are_the_same_subject_whatever_the_names_are(stem, subject):
+    assert {subject_of(f"{stem}_{kind}.nii.gz") for kind in variants.VARIANTS} == {subject}
+    assert subject_of(f"{stem}.nii.gz") == subject
+
+
 def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
     noise = np.random.default_rng(0).normal(100, 5, (90, 90, 90)).astype(np.float32)
     nib.save(nib.Nifti1Image(noise, np.diag([2.0, 2, 2, 1])), folder / "scans" / "sub-0_T1w.nii.gz")
-    done = run(folder, "--kinds=brain")
+    done = run(folder)
     assert done.returncode == 1
     assert "sub-0_T1w.nii.gz: No brain was found" in done.stderr and "Traceback" not in done.stderr
-    assert len(list((folder / "out").iterdir())) == 2
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert len(names) == 7 and "sub-0_T1w_original.nii.gz" in names
 
 
 @pytest.mark.parametrize("flags, text", [

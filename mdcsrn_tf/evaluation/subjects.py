@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,13 +89,24 @@ def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:
 
 
 def _by_subject(folder: Path) -> dict[str, Path]:
+    """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are."""
+    paths = [Path(path) for path in find_volumes(folder)]
+    names = [subject_name(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = _folder_names(paths) or names
     files: dict[str, Path] = {}
-    for path in find_volumes(folder):
-        name = subject_name(Path(path))
+    for name, path in zip(names, paths, strict=True):
         if name in files:
             raise UserError(f"{files[name]} and {path} look like the same scan ({name}); keep one of them.")
-        files[name] = Path(path)
+        files[name] = path
     return files
+
+
+def _folder_names(paths: list[Path]) -> list[str]:
+    """The first folder below the one they share, for each; nothing if that does not tell them apart."""
+    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    names = [path.absolute().relative_to(root).parts[0] for path in paths]
+    return names if len(set(names)) == len(names) else []
 
 
 def _size(volume: Volume) -> str:
