@@ -2,10 +2,11 @@
 
     python benchmarks/default_network.py --data=FOLDER [--tests=sub-07,sub-08] [--picture=sub-07]
 
-For the test scans of FOLDER: the shift that registers the result to the original (a network that shifts or blurs can
-score well), the radial spectrum's distance from the original's in the band that the degradation removed, beside
-sinc's, and whether a second run writes the same bytes. Then infer.py goes over all scans of FOLDER as they are. Writes
-benchmarks/results/default_network.json, docs/images/results.png, and docs/results.md anew.
+For the test scans of FOLDER (of even sizes): the shift that registers the result to the original (a network that shifts
+or blurs can score well), the distance of its radial spectrum from the original's beyond half of the Nyquist frequency,
+the share of the removed k-space that is still wrong, and whether a second run writes the same bytes. Then infer.py goes
+over all scans of FOLDER as they are. Writes benchmarks/results/default_network.json, docs/images/results.png, and
+docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from skimage.registration import phase_cross_correlation
 
 from benchmarks import results_doc
 from data_prep.kspace import degrade
+from data_prep.scans import stem_of
 from mdcsrn_tf.evaluation.spectra import radial_power, ring_centres
 from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.orientation import to_ras
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.volumes import find_volumes, read_volume
 from mdcsrn_tf.weights import list_models
@@ -41,43 +44,43 @@ def main() -> None:
     """Check, keep the record, draw the picture, regenerate the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tests", default="sub-07,sub-08")
+    parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
     parser.add_argument("--picture", default="sub-07")
     arguments = parser.parse_args()
     tests = [path for path in find_volumes(arguments.data) if path.name.startswith(tuple(arguments.tests.split(",")))]
+    if not any(path.name.startswith(arguments.picture) for path in tests):
+        raise SystemExit(f"--picture={arguments.picture} is none of the test scans.")
     record = RunRecord.begin({"model": list_models()[0], "axes": "LR,AP", "factor": FACTORS})
+    record.results["scans"] = {}
     with tempfile.TemporaryDirectory() as folder:
-        results = super_resolve_twice(tests, Path(folder))
-        record.results["scans"] = {path.name.split(".")[0]: check(path, *results[path]) for path in tests}
         for path in tests:
+            high, super_res, repeated = super_resolve_twice(path, Path(folder))
+            record.results["scans"][stem_of(path.name)] = {**check(high, super_res), "same_bytes_twice": repeated}
             if path.name.startswith(arguments.picture):
-                draw(path, results[path][0])
+                draw(high, super_res)
         record.results["all_scans"] = leave_alone(arguments.data, Path(folder, "all"))
     record.write(results_doc.RESULTS / "default_network.json", folders_kept=False)
     results_doc.main()
 
 
-def super_resolve_twice(tests: list[Path], folder: Path) -> dict[Path, tuple[Path, Path]]:
-    """Each test scan's two results, from its small matrix, by two runs of the command."""
-    for path in tests:
-        small = folder / "small" / path.name
-        run("-m", "data_prep.degrade", f"--input={path}", f"--output={small}", "--grid=small", *DEGRADATION)
-    for number in ("1", "2"):
-        places = (f"--input={folder / 'small'}", f"--output={folder / number}", "--grid=small")
-        run("infer.py", *places, *DEGRADATION, "--quiet")
-    found = [sorted((folder / number).rglob("*.nii.gz")) for number in ("1", "2")]
-    return dict(zip(tests, zip(*found, strict=True), strict=True))
+def super_resolve_twice(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray, bool]:
+    """A scan and its result from its small matrix, axes R, A, S, and whether two runs wrote the same file."""
+    name = f"{stem_of(path.name)}.nii.gz"
+    small, first, second = (folder / kind / name for kind in ("small", "first", "second"))
+    run("-m", "data_prep.degrade", f"--input={path}", f"--output={small}", "--grid=small", *DEGRADATION)
+    for result in (first, second):
+        run("infer.py", f"--input={small}", f"--output={result}", "--grid=small", *DEGRADATION, "--quiet")
+    high, super_res = (to_ras(scan.data, scan.affine)[0] for scan in (read_volume(path), read_volume(first)))
+    if high.shape != super_res.shape:
+        raise SystemExit(f"{path} has an odd size along a degraded axis: its result does not lie on its grid.")
+    return high, super_res, sha256_of(first) == sha256_of(second)
 
 
-def check(original: Path, result: Path, again: Path) -> dict[str, Any]:
-    """One scan's shift, spectrum and repeatability."""
-    high = read_volume(original).data
-    sinc, super_res = degrade(high, FACTORS, AXES, "sinc"), read_volume(result).data
-    return {
-        "shift_voxels": {"sinc": shift(high, sinc), "network": shift(high, super_res)},
-        "spectrum_distance_db": {"sinc": spectrum_distance(high, sinc), "network": spectrum_distance(high, super_res)},
-        "same_bytes_twice": sha256_of(result) == sha256_of(again),
-    }
+def check(high: np.ndarray, super_res: np.ndarray) -> dict[str, Any]:
+    """Shift, spectrum and what is wrong in the removed k-space, of the network's image and of sinc's."""
+    images = {"sinc": degrade(high, FACTORS, AXES, "sinc"), "network": super_res}
+    measures = {"shift_voxels": shift, "spectrum_distance_db": spectrum_distance, "wrong_share": wrong_share}
+    return {name: {of: measure(high, image) for of, image in images.items()} for name, measure in measures.items()}
 
 
 def shift(reference: np.ndarray, image: np.ndarray) -> list[float]:
@@ -90,11 +93,22 @@ def shift(reference: np.ndarray, image: np.ndarray) -> list[float]:
 
 
 def spectrum_distance(reference: np.ndarray, image: np.ndarray) -> float:
-    """Mean distance in dB between two radial power spectra of axial slices, over the band that was removed."""
+    """Mean distance in dB between two radial power spectra of axial slices, beyond half of the Nyquist frequency."""
     slices = np.flatnonzero((reference > 0.05 * reference.max()).mean(axis=(0, 1)) > 0.1)
     lost = ring_centres() > 1 / max(FACTORS)
     one, two = (10 * np.log10(radial_power(volume, 2, slices)[lost]) for volume in (reference, image))
     return float(np.abs(one - two).mean())
+
+
+def wrong_share(reference: np.ndarray, image: np.ndarray) -> float:
+    """Power of the error over power of the original in the k-space that was removed.
+
+    1 for an image that has nothing there, and above 1 for invented detail: only what is truly there brings it down.
+    """
+    frequencies = [np.abs(np.fft.fftfreq(reference.shape[axis])) for axis in AXES]
+    removed = (frequencies[0][:, None] > 0.25) | (frequencies[1][None, :] > 0.25)
+    truth, found = (np.fft.fft2(volume, axes=AXES)[removed] for volume in (reference, image))
+    return float((np.abs(found - truth) ** 2).sum() / (np.abs(truth) ** 2).sum())
 
 
 def leave_alone(data: Path, output: Path) -> dict[str, Any]:
@@ -104,23 +118,20 @@ def leave_alone(data: Path, output: Path) -> dict[str, Any]:
         [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--quiet"],
         cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
-    return {
-        "exit_code": done.returncode,
-        "scans": len(find_volumes(data)),
-        "results": len(list(output.rglob("*.nii.gz"))),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    scans, results = len(find_volumes(data)), len(list(output.rglob("*.nii.gz")))
+    if done.returncode or results != scans:
+        raise SystemExit(f"infer.py ended with {done.returncode} and {results} results of {scans} scans.")
+    return {"scans": scans, "results": results, "seconds": round(time.monotonic() - started, 1)}
 
 
-def draw(original: Path, result: Path) -> None:
+def draw(high: np.ndarray, super_res: np.ndarray) -> None:
     """The low-resolution scan, the result and the original in an axial slice, and a detail of each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    high = read_volume(original).data
     images = {
         "low resolution (2 x 2 fewer samples)": degrade(high, FACTORS, AXES, "sinc"),
-        "mdcsrn_tf": read_volume(result).data,
+        "mdcsrn_tf": super_res,
         "original": high,
     }
     place = int(np.argmax((high > 0.05 * high.max()).sum(axis=(0, 1))))

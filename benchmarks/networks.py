@@ -1,11 +1,10 @@
 """Every bundled network on scans that none was trained on, by the commands a user would type.
 
-    python benchmarks/networks.py --data=FOLDER [--tests=sub-07,sub-08] [--workdir=DIR]
+    python benchmarks/networks.py --data=FOLDER [--tests=sub-07,sub-08]
 
 The test scans are degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py in every way (WAYS), and
 measured by eval.py with the interpolations beside them. NIQE's model is fitted on the training scans for blocks of 48
 pixels, since small scans hold no two blocks of 96. Writes benchmarks/results/networks.json and docs/results.md anew.
-What is in --workdir already is not made again.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -48,7 +48,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
     parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05")
-    parser.add_argument("--workdir", type=Path)
     arguments = parser.parse_args()
     models = list_models()
     record = RunRecord.begin(
@@ -56,11 +55,11 @@ def main() -> None:
         data={"models": {name: asdict(read_card(find_model(name))) for name in models}},
     )
     with tempfile.TemporaryDirectory() as folder:
-        workdir = arguments.workdir or Path(folder)
+        workdir = Path(folder)
         tests = list_file(arguments.data, arguments.tests, workdir / "tests.txt")
         niqe_scans = list_file(arguments.data, arguments.niqe_scans, workdir / "niqe.txt")
-        finished = super_resolve(tests, models, workdir)
-        record.results = evaluate(tests, niqe_scans, models, finished, workdir)
+        finished, seconds = super_resolve(tests, models, workdir)
+        record.results = {**evaluate(tests, niqe_scans, models, finished, workdir), "way_seconds": seconds}
     record.write(results_doc.RESULTS / "networks.json", folders_kept=False)
     results_doc.main()
 
@@ -73,18 +72,20 @@ def list_file(data: Path, beginnings: str, path: Path) -> Path:
     return path
 
 
-def super_resolve(tests: Path, models: Sequence[str], workdir: Path) -> dict[str, Path]:
-    """A folder of results for every network and way, by the name of its row."""
+def super_resolve(tests: Path, models: Sequence[str], workdir: Path) -> tuple[dict[str, Path], dict[str, float]]:
+    """A folder of results for every network and way, and the seconds of the command, by the name of the row."""
     small = workdir / "small"
     run("-m", "data_prep.degrade", f"--input={tests}", f"--output={small}", "--grid=small", *DEGRADATION)
-    finished = {}
+    finished, seconds = {}, {}
     for model in models:
         for way, flags in WAYS.items():
             name = f"{model} {way}"
             finished[name] = workdir / name.replace(" ", "-")
             places = (f"--input={small}", f"--output={finished[name]}", "--grid=small")
+            started = time.monotonic()
             run("infer.py", *places, f"--model={model}", *DEGRADATION, *flags, "--quiet")
-    return finished
+            seconds[name] = round(time.monotonic() - started, 2)
+    return finished, seconds
 
 
 def evaluate(
@@ -92,8 +93,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """eval.py's results over all rows, and each scan's paired differences."""
     output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
-    if not niqe.is_file():
-        run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_scans}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
+    run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_scans}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
     run("eval.py", f"--hr={tests}", f"--models={','.join(models)}", f"--sr={folders}", f"--output={output}",
         f"--metrics={','.join(METRICS)}", "--segmenter=builtin", f"--niqe_model={niqe}", "--nofigures")  # fmt: skip
@@ -103,13 +103,19 @@ def evaluate(
 
 
 def paired_over_slices(subjects: Sequence[dict[str, Any]], models: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Each network less each smooth interpolation, slice by slice of one scan: two people are too few for a test."""
+    """Differences slice by slice of one scan, since two people are too few for an interval.
+
+    Each network less the smooth interpolations, each way less the network's own, the default less each other network.
+    """
+    default, *others = models
+    pairs = [(model, interpolation) for model in models for interpolation in ("bicubic", "sinc")]
+    pairs += [(f"{model} {way}", model) for model in models for way in WAYS]
+    pairs += [(default, other) for other in others]
     for subject in subjects:
-        for model in models:
-            for other in ("bicubic", "sinc"):
-                for metric in ("psnr", "ssim"):
-                    one, two = (subject["methods"][name]["slices"][metric] for name in (model, other))
-                    yield {"scan": subject["subject"], **asdict(compare(metric, model, other, one, two, Conventions()))}
+        for first, second in pairs:
+            for metric in ("psnr", "ssim"):
+                one, two = (subject["methods"][name]["slices"][metric] for name in (first, second))
+                yield {"scan": subject["subject"], **asdict(compare(metric, first, second, one, two, Conventions()))}
 
 
 def run(*command: str) -> None:
