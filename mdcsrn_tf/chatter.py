@@ -31,7 +31,8 @@ def load_tensorflow_quietly() -> None:
     with without_library_chatter() as chatter:
         import tensorflow
 
-        chatter.wanted = _NVIDIA_DRIVER.exists() and not tensorflow.config.list_physical_devices("GPU")
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus
 
 
 @contextmanager
