@@ -25,7 +25,7 @@ from mdcsrn_tf.distribution import (
 )
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import remove
-from mdcsrn_tf.model_files import ModelCard, load_model, save_model
+from mdcsrn_tf.model_files import ModelCard, load_model, read_card, save_model
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.train_log import MetricsTable
 from mdcsrn_tf.train_loop import Phase, TrainData
@@ -112,12 +112,15 @@ def _run_phase(
             settings.preset, settings.phase, precision=settings.precision, patch_size=manifest.patch_size
         )
     best = workdir / f"best_{settings.phase}.keras"
+    start = Path(init_from) if init_from else workdir / "best_l1.keras" if settings.phase == "gan" else None
+    # A model's card tells its whole history: the notes of the model it started from, and that one's.
+    history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
     if is_chief(strategy):
         for partial in workdir.glob(".partial-*"):
             remove(partial)
 
     def save_best(state: TrainState, found: dict[str, float]) -> None:
-        notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256}
+        notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256, **history}
         save_model(best, state.generator, model_card(settings, manifest, notes))
 
     def training(start_step: int) -> tf.data.Dataset:
@@ -131,18 +134,15 @@ def _run_phase(
 
     phase = Phase(settings, state, TrainData(training, validation), workdir, save_best, strategy, allow_change)
     if not phase.checkpoints.paths():
-        _initialise(state, settings, manifest, init_from, workdir)
+        _initialise(state, settings, manifest, start, named=bool(init_from))
     return phase.run()
 
 
-def _initialise(
-    state: TrainState, settings: TrainSettings, manifest: Any, init_from: str | None, workdir: Path
-) -> None:
-    """Start the generator from a model file, if this phase starts from one."""
-    path = Path(init_from) if init_from else workdir / "best_l1.keras" if settings.phase == "gan" else None
+def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path: Path | None, *, named: bool) -> None:
+    """Start the generator from a model file, if this phase starts from one; `named` by --init_from or not."""
     if path is None:
         return
-    if not init_from and not path.is_file():
+    if not named and not path.is_file():
         raise UserError(
             f"The GAN phase starts from the best model of the L1 phase, but there is no {path}: "
             "run --phase=l1 first, or name a model by --init_from."

@@ -15,7 +15,7 @@ import pytest
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.checkpoints import CheckpointFolder
 from mdcsrn_tf.cli.train import main as train
-from mdcsrn_tf.model_files import load_model
+from mdcsrn_tf.model_files import load_model, read_card
 
 SCRIPT = Path(__file__).parents[1] / "train.py"
 # A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
@@ -184,6 +184,12 @@ def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
     assert f"Shard {shard} is corrupt" in text
     shard.write_bytes(b"")
     assert "truncated" in mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL)
+
+
+def test_a_card_tells_what_its_model_started_from(uninterrupted):
+    first, second = (read_card(uninterrupted / f"best_{phase}.keras").notes for phase in ("l1", "gan"))
+    assert "started_from" not in first
+    assert second["started_from"] == first
 
 
 def test_a_model_of_another_preset_or_interpolation_is_no_start(capsys, shards, uninterrupted, tmp_path):
