@@ -30,7 +30,7 @@ FACTORS, AXES = (2, 2), (0, 1)
 def folder(tmp_path_factory):
     """The folders that the README speaks of, each with a scan or more."""
     folder = tmp_path_factory.mktemp("readme")
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])  # heads of a natural size on a small matrix
     for seed in range(5):
         head = make_phantom((44, 40, 36), seed=seed)
         save(head, affine, folder / "hr_scans" / f"sub-{seed}_T1w.nii.gz")
@@ -63,5 +63,5 @@ def test_readme_command_runs(command, folder):
 
 def test_the_readme_has_commands_for_every_step():
     assert {command[0] for command in COMMANDS} == {
-        "make", "mdcsrn-infer", "mdcsrn-shards", "mdcsrn-train", "mdcsrn-export", "mdcsrn-eval",
+        "make", "mdcsrn-infer", "mdcsrn-shards", "mdcsrn-train", "mdcsrn-export", "mdcsrn-variants", "mdcsrn-eval",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 
 from benchmarks import results_doc
+from mdcsrn_tf.weights import list_models
 
 CATALOGUE = {  # PSNR of the published reference pipeline for scans 01 to 08, as the data's description gives it
     "nn": [36.46, 28.02, 28.48, 31.17, 25.83, 33.70, 26.88, 26.09],
@@ -30,14 +31,50 @@ def test_every_cell_of_the_readmes_table_is_its_own_scans():
             assert cell == f"{values[name]['psnr'][scan]:.2f} / {values[name]['ssim'][scan]:.4f}"
 
 
+def values_of(record):
+    return json.loads((results_doc.RESULTS / record).read_text())["results"]["values"]
+
+
 def test_the_default_network_beats_every_interpolation_on_scans_it_was_not_trained_on():
-    values = json.loads((results_doc.RESULTS / "networks.json").read_text())["results"]["values"]
-    (network,) = (name for name in values if name.startswith("mdcsrn-"))
-    assert set(values[network]["psnr"]) == {"sub-07_T1w", "sub-08_T2w"}
+    values = values_of("networks.json")
+    network = values[list_models()[0]]
+    assert set(network["psnr"]) == {"sub-07_T1w", "sub-08_T2w"}
     for interpolation in ("nn", "linear", "bicubic", "sinc"):
         for metric in ("psnr", "ssim"):
-            for scan, value in values[network][metric].items():
+            for scan, value in network[metric].items():
                 assert value > values[interpolation][metric][scan]
+
+
+def test_the_default_network_keeps_its_distance_to_interpolation():
+    # What has been reached and shall not be lost; 0.8 and 1.1 dB on 07 are still to be reached.
+    rows = {name: row["psnr"] for name, row in values_of("networks.json").items() if "psnr" in row}
+    network = rows[list_models()[0]]
+    for scan, over_sinc, over_bicubic in (("sub-07_T1w", 0.65, 0.95), ("sub-08_T2w", 1.3, 1.7)):
+        assert network[scan] >= rows["sinc"][scan] + over_sinc
+        assert network[scan] >= rows["bicubic"][scan] + over_bicubic
+
+
+def test_the_default_way_is_no_worse_than_the_others_by_more_than_they_differ():
+    values, name = values_of("networks.json"), list_models()[0]
+    mean = {way: sum(values[way]["psnr"].values()) for way in values if way.startswith(name)}
+    assert mean[name] >= max(mean.values()) - 0.1  # two scans: 0.05 dB each
+
+
+def test_every_bundled_network_is_in_the_record_in_every_way():
+    values = values_of("networks.json")
+    for name in list_models():
+        assert {name, *(f"{name} {way}" for way in ("paper", "seamless", "consistent"))} <= set(values)
+
+
+def test_the_gain_is_no_shift_and_no_blur():
+    results = json.loads((results_doc.RESULTS / "default_network.json").read_text())["results"]
+    assert len(results["scans"]) == 2
+    for values in results["scans"].values():
+        assert max(map(abs, values["shift_voxels"]["network"])) < 0.05
+        assert values["spectrum_distance_db"]["network"] < values["spectrum_distance_db"]["sinc"]
+        assert values["wrong_share"]["network"] < min(1, values["wrong_share"]["sinc"])
+        assert values["same_bytes_twice"]
+    assert results["all_scans"]["results"] == results["all_scans"]["scans"] == 8
 
 
 def test_steps_and_volumes_keep_their_distance_to_pytorch():
@@ -72,5 +109,5 @@ def test_speed_is_within_the_limits():
 
 def test_the_page_has_a_table_of_every_metric():
     text = results_doc.page()
-    for title in ("PSNR (dB)", "SSIM", "NRMSE", "PIQE"):
+    for title in ("PSNR (dB)", "SSIM", "NRMSE", "PIQE", "NIQE"):
         assert f"### {title}, scan by scan" in text
