@@ -37,7 +37,7 @@ MRI of eight people, not HCP: their digits do not compare with the papers'. Conv
 |---|---|
 | networks | `python benchmarks/networks.py --data=SCANS` |
 | the default network | `python benchmarks/default_network.py --data=SCANS` |
-| ways to run it | `python benchmarks/infer_quality.py --data=SCANS` |
+| its precisions | `python benchmarks/infer_quality.py --data=SCANS` |
 | interpolation | `python benchmarks/baselines.py --data=SCANS` |
 | learning on phantoms | `python benchmarks/gan_learning.py` |
 | everything, speed too | `make bench DATA=SCANS` |
@@ -284,14 +284,13 @@ def inference_time(record: dict[str, Any]) -> str:
 
 
 def ways_to_run(record: dict[str, Any]) -> str:
-    """The default network in every mode and precision, with and without consistency."""
+    """The default network in both precisions, with and without consistency."""
     card, scans = record["data"]["model"], record["results"]
     lines = [
-        "## The ways to run the default network",
+        "## The default network in both precisions",
         "",
-        f"{_circumstances(record)} PSNR (dB) / SSIM of {card['preset']} (step {card['notes']['step']}): `paper` takes "
-        "each tile's own statistics, `moving` the trained ones, `seamless` also a margin of the receptive field; "
-        "`consistent` is `--consistency`.",
+        f"{_circumstances(record)} PSNR (dB) / SSIM of {card['preset']} (step {card['notes']['step']:,}): `moving` "
+        "takes the trained statistics, `paper` each tile's own; `consistent` is `--consistency`.",
         "",
     ]
     rows = []
