@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards")
+COMMANDS = (
+    "mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards", "mdcsrn-variants"
+)  # fmt: skip
 
 
 def run(*command):
