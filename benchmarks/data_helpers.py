@@ -1,4 +1,4 @@
-"""What the benchmarks of data preparation share: a head of HCP's size, and the cost of a child process."""
+"""What the benchmarks share: a head of HCP's size, choosing scans, running our commands and what that costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdcsrn_tf.volumes import find_volumes
+
 ROOT = Path(__file__).resolve().parents[1]
 HCP_SHAPE = (320, 320, 256)
+DEGRADATION = ("--axes=LR,AP", "--factor=2,2")
+
+
+def scans_beginning(data: Path, beginnings: str) -> list[Path]:
+    """The scans in `data` whose names begin with one of `beginnings`, `sub-07,sub-08` for instance."""
+    return [path for path in find_volumes(data) if path.name.startswith(tuple(beginnings.split(",")))]
+
+
+def run(*command: str) -> None:
+    """One of our commands, as a user would start it."""
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
 
 
 def write_hcp_sized_scan(path: Path) -> None:

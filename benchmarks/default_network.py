@@ -25,6 +25,7 @@ import numpy as np
 from skimage.registration import phase_cross_correlation
 
 from benchmarks import results_doc
+from benchmarks.data_helpers import DEGRADATION, ROOT, run, scans_beginning
 from data_prep.kspace import degrade
 from data_prep.scans import stem_of
 from mdcsrn_tf.evaluation.spectra import radial_power, ring_centres
@@ -34,9 +35,7 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.volumes import find_volumes, read_volume
 from mdcsrn_tf.weights import list_models
 
-ROOT = Path(__file__).resolve().parents[1]
 FACTORS, AXES = (2, 2), (0, 1)
-DEGRADATION = ("--axes=LR,AP", "--factor=2,2")
 PICTURE = ROOT / "docs" / "images" / "results.png"
 
 
@@ -47,7 +46,7 @@ def main() -> None:
     parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
     parser.add_argument("--picture", default="sub-07")
     arguments = parser.parse_args()
-    tests = [path for path in find_volumes(arguments.data) if path.name.startswith(tuple(arguments.tests.split(",")))]
+    tests = scans_beginning(arguments.data, arguments.tests)
     if not any(path.name.startswith(arguments.picture) for path in tests):
         raise SystemExit(f"--picture={arguments.picture} is none of the test scans.")
     record = RunRecord.begin({"model": list_models()[0], "axes": "LR,AP", "factor": FACTORS})
@@ -152,11 +151,6 @@ def draw(high: np.ndarray, super_res: np.ndarray) -> None:
             axes[row, column].set_axis_off()
     with replace_when_done(PICTURE) as partial:
         figure.savefig(partial, dpi=75, facecolor="black", format="png")
-
-
-def run(*command: str) -> None:
-    """One of our commands, as a user would start it."""
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

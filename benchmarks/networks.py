@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,16 +22,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import results_doc
+from benchmarks.data_helpers import DEGRADATION, run, scans_beginning
 from mdcsrn_tf.evaluation.plan import Conventions
 from mdcsrn_tf.evaluation.statistics import compare
 from mdcsrn_tf.model_files import read_card
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.volumes import find_volumes
 from mdcsrn_tf.weights import find_model, list_models
 
-ROOT = Path(__file__).resolve().parents[1]
 METRICS = ("psnr", "ssim", "nrmse", "psnr3d", "ssim3d", "nrmse3d", "piqe", "niqe", "dice")
-DEGRADATION = ("--axes=LR,AP", "--factor=2,2")
 # Beside the card's own way, in which eval.py runs a network itself.
 # A seamless result does not depend on its tiles: larger ones waste less on margins.
 WAYS = {
@@ -53,7 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     models = list_models()
     record = RunRecord.begin(
-        {"metrics": METRICS, "axes": "LR,AP", "factor": [2, 2], "ways": WAYS, "niqe_block": NIQE_BLOCK},
+        {"metrics": METRICS, "axes": "LR,AP", "factor": [2, 2], "ways": WAYS, "way_precision": PRECISION,
+         "niqe_block": NIQE_BLOCK},  # fmt: skip
         data={"models": {name: asdict(read_card(find_model(name))) for name in models}},
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -68,9 +66,7 @@ def main() -> None:
 
 def list_file(data: Path, beginnings: str, path: Path) -> Path:
     """A list of the scans in `data` whose names begin so, as the commands take it."""
-    chosen = [scan for scan in find_volumes(data) if scan.name.startswith(tuple(beginnings.split(",")))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{scan.absolute()}\n" for scan in chosen), encoding="utf-8")
+    path.write_text("".join(f"{scan.absolute()}\n" for scan in scans_beginning(data, beginnings)), encoding="utf-8")
     return path
 
 
@@ -118,11 +114,6 @@ def paired_over_slices(subjects: Sequence[dict[str, Any]], models: Sequence[str]
             for metric in ("psnr", "ssim"):
                 one, two = (subject["methods"][name]["slices"][metric] for name in (first, second))
                 yield {"scan": subject["subject"], **asdict(compare(metric, first, second, one, two, Conventions()))}
-
-
-def run(*command: str) -> None:
-    """One of our commands, as a user would start it."""
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def page() -> str:
     sections = {
         "networks.json": networks,
         "default_network.json": default_network,
-        "infer_quality.json": ways_to_run,
+        "infer_quality.json": precisions,
         "baselines.json": lambda record: scores(record, "Interpolation of scans"),
         "train_step_l1.json": lambda record: training_steps(),
         "infer_volume.json": inference_time,
@@ -283,7 +283,7 @@ def inference_time(record: dict[str, Any]) -> str:
     return "\n".join([*lines, *_table(head, rows), ""])
 
 
-def ways_to_run(record: dict[str, Any]) -> str:
+def precisions(record: dict[str, Any]) -> str:
     """The default network in both precisions, with and without consistency."""
     card, scans = record["data"]["model"], record["results"]
     lines = [

@@ -19,7 +19,7 @@ from data_prep.degrade import plan_outputs
 from data_prep.scans import VARIANTS, stem_of
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.volumes import read_volume, write_volume
+from mdcsrn_tf.volumes import NIFTI_SUFFIXES, read_volume, write_volume
 
 _WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, and become black
 
@@ -59,9 +59,9 @@ def _run(values: flags.FlagValues) -> int:
     if not values.kinds or not set(values.kinds) <= set(VARIANTS):
         raise UserError(f"--kinds={','.join(values.kinds)} must be some of {', '.join(VARIANTS)}.")
     output = Path(values.output)
-    if output.is_file():
+    if output.is_file() or output.name.lower().endswith(NIFTI_SUFFIXES):
         raise UserError(f"--output={output} is a file; name a folder.")
-    pairs = plan_outputs(Path(values.input), output / "")
+    pairs = plan_outputs(Path(values.input), output)
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=values.quiet or None):
         try:

@@ -54,10 +54,10 @@ def test_the_default_network_keeps_its_distance_to_interpolation():
         assert network[scan] >= rows["bicubic"][scan] + over_bicubic
 
 
-def test_the_default_way_is_no_worse_than_the_others_by_more_than_they_differ():
+def test_the_default_way_is_the_best_or_as_good_as_the_readme_says():
     values, name = values_of("networks.json"), list_models()[0]
     mean = {way: sum(values[way]["psnr"].values()) for way in values if way.startswith(name)}
-    assert mean[name] >= max(mean.values()) - 0.1  # two scans: 0.05 dB each
+    assert mean[name] >= max(mean.values()) - 0.02  # two scans, 0.01 dB each
 
 
 def test_every_bundled_network_is_in_the_record_in_every_way():

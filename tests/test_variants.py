@@ -120,6 +120,7 @@ def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
     (["--kinds="], "must be some of"),
     (["--input=nowhere"], "nowhere does not exist"),
     (["--output="], "--output"),
+    (["--output=brain.nii.gz"], "is a file; name a folder"),
 ])  # fmt: skip
 def test_mistakes_are_told_in_a_sentence(folder, flags, text):
     done = run(folder, *flags)

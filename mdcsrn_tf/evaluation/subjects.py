@@ -90,7 +90,7 @@ def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:
 
 def _by_subject(folder: Path) -> dict[str, Path]:
     """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are."""
-    paths = [Path(path) for path in find_volumes(folder)]
+    paths = find_volumes(folder)
     names = [subject_name(path) for path in paths]
     if len(set(names)) < len(names):
         names = _folder_names(paths) or names
