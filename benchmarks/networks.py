@@ -51,7 +51,7 @@ def main() -> None:
     models = list_models()
     record = RunRecord.begin(
         {"metrics": METRICS, "axes": "LR,AP", "factor": [2, 2], "ways": WAYS, "way_precision": PRECISION,
-         "niqe_block": NIQE_BLOCK},  # fmt: skip
+         "niqe_block": NIQE_BLOCK},
         data={"models": {name: asdict(read_card(find_model(name))) for name in models}},
     )
     with tempfile.TemporaryDirectory() as folder:
