@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from data_prep import kspace
 from data_prep.scans import stem_of
-from data_prep.settings import parse_factors
+from data_prep.settings import define_slice_flags, parse_factors
 from data_prep.workers import available_cores
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.volumes import NIFTI_SUFFIXES, find_volumes, read_volume, resolve_axes, write_volume
+from mdcsrn_tf.scans.slice_profile import profile_for, slice_settings
+from mdcsrn_tf.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -32,6 +33,7 @@ def define_flags(values: flags.FlagValues) -> None:
                       "truncated matrix with its own affine.", flag_values=values)
     flags.DEFINE_enum("interpolation", "linear", kspace.METHODS, "How to come back to the grid; linear is the "
                       "papers'.", flag_values=values)
+    define_slice_flags(values)
     flags.DEFINE_float("noise_snr", None, "Add complex noise: signal over its standard deviation.",
                        flag_values=values)
     flags.DEFINE_integer("seed", 0, "Decides the noise.", lower_bound=0, flag_values=values)
@@ -51,7 +53,7 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     factors = parse_factors(values.factor, values.axes)
     image = kspace.acquire(
         volume.data, factors, axes, noise_snr=values.noise_snr, rng=_rng(values.seed, source),
-        workers=available_cores(),
+        slices=_profile(volume, factors, axes, values), workers=available_cores(),
     )
     affine = None
     if values.grid == "small":
@@ -64,12 +66,23 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     write_volume(target, image, volume, affine=affine)
 
 
+def _profile(volume: Volume, factors: Sequence[int], axes: Sequence[int], values: flags.FlagValues):
+    """The slice profile that the flags ask for in this scan, or None for k-space truncation."""
+    settings = slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes)
+    count = kspace.small_size(volume.data.shape[axes[0]], factors[0])
+    try:
+        return profile_for(settings, volume.data.shape, count, axes[0], volume.affine)
+    except UserError as error:
+        raise UserError(f"{volume.path}: {error}") from error
+
+
 def _run(values: flags.FlagValues) -> int:
     if values.input is None or values.output is None:
         raise UserError("--input and --output are both needed.")
     if values.noise_snr is not None and not values.noise_snr > 0:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
     parse_factors(values.factor, values.axes)
+    slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes)
     pairs = plan_outputs(Path(values.input), Path(values.output))
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):

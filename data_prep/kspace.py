@@ -23,6 +23,8 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
+from mdcsrn_tf.scans.slice_profile import SliceProfile
+
 METHODS = ("nearest", "linear", "cubic", "sinc")
 
 
@@ -98,14 +100,21 @@ def acquire(
     *,
     noise_snr: float | None = None,
     rng: np.random.Generator | None = None,
+    slices: SliceProfile | None = None,
     workers: int = 1,
 ) -> np.ndarray:
     """`truncate` as a scanner would deliver it: a magnitude image, with Rician noise if `noise_snr` is given.
 
     Truncation rings, below zero at the edges of the head. A scanner stores magnitudes, so a volume without
-    negative voxels (a magnitude image itself) gives one; any other volume stays signed.
+    negative voxels (a magnitude image itself) gives one; any other volume stays signed. With a slice profile
+    the one axis is not truncated but sampled by thick slices, at the same places.
     """
-    small = truncate(volume, factors, axes, workers=workers)
+    if slices is None:
+        small = truncate(volume, factors, axes, workers=workers)
+    else:
+        _check(volume, factors, axes)
+        (axis,) = axes
+        small = slices.thick_slices(_floating(volume), small_size(volume.shape[axis], factors[0]), axis)
     if noise_snr is not None:
         return add_noise(small, noise_snr, rng or np.random.default_rng())
     return np.abs(small) if volume.min() >= 0 else small
@@ -119,10 +128,11 @@ def degrade(
     *,
     noise_snr: float | None = None,
     rng: np.random.Generator | None = None,
+    slices: SliceProfile | None = None,
     workers: int = 1,
 ) -> np.ndarray:
     """The low-resolution image on the volume's own grid: `acquire`, then `interpolate`."""
-    small = acquire(volume, factors, axes, noise_snr=noise_snr, rng=rng, workers=workers)
+    small = acquire(volume, factors, axes, noise_snr=noise_snr, rng=rng, slices=slices, workers=workers)
     return interpolate(small, volume.shape, factors, axes, method, workers=workers)
 
 

@@ -12,7 +12,7 @@ from absl import flags
 from tqdm import tqdm
 
 from data_prep.scans import Scan, list_scans, phantom_scans
-from data_prep.settings import parse_factors
+from data_prep.settings import define_slice_flags, parse_factors
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.workers import available_cores, run_local, run_on_cluster
@@ -20,6 +20,7 @@ from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.slice_profile import slice_settings
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -39,6 +40,7 @@ def define_flags(values: flags.FlagValues) -> None:
     text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
     flags.DEFINE_enum("interpolation", "linear", ("linear", "sinc"), "How the low-resolution image comes back to the "
                       "grid; linear is the papers'.", flag_values=values)
+    define_slice_flags(values)
     number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
     text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", flag_values=values)
@@ -60,8 +62,9 @@ def _run(values: flags.FlagValues) -> int:
         axes=values.axes.upper().replace(" ", ""),
         factor=parse_factors(values.factor, values.axes),
         interpolation=values.interpolation,
+        slices=slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes),
     )
-    asked = {**asdict(settings), "factor": list(settings.factor), "scans": [asdict(scan) for scan in scans]}
+    asked = {**settings.for_manifest(), "scans": [asdict(scan) for scan in scans]}
     record = RunRecord.begin({"settings": settings, "workers": values.workers, "cluster": values.cluster})
     folder = ShardFolder(Path(values.output))
     folder.open(asked, overwrite=values.overwrite)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from data_prep.scans import Scan
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.records import write_shard
+from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
 from mdcsrn_tf.volumes import (
     NORMALISATION,
     Normalisation,
@@ -41,6 +42,14 @@ class ShardSettings:
     interpolation: str
     min_foreground: float = MIN_FOREGROUND
     normalisation: str = NORMALISATION
+    slices: SliceSettings | None = None  # None: k-space truncation
+
+    def for_manifest(self) -> dict[str, Any]:
+        """The settings as JSON values; without a slice profile none is named, as in the shards of old."""
+        settings = {**asdict(self), "factor": list(self.factor)}
+        if self.slices is None:
+            del settings["slices"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -84,12 +93,14 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
     if axes_are_anatomical(settings.axes):
         data, affine = to_ras(data, affine)
     axes = resolve_axes(settings.axes, affine)
-    low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation)
     try:
+        slices = _profile(data, affine, axes, settings)
+        low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation, slices=slices)
         normalisation = Normalisation.from_low_res(low_res)
         corners = _corners(low_res, scan, settings)
     except UserError as error:
         raise UserError(f"{path or scan.name}: {error}") from error
+    voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
     shard = Path(job.output, scan.split, f"{scan.name}.tfrecord")
     shard.parent.mkdir(parents=True, exist_ok=True)
     pairs = zip(
@@ -106,8 +117,9 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         "source_bytes": source_size(scan, job.root),
         "source_sha256": _source_checksum(path, data),
         "matrix": list(data.shape),
-        "voxel_mm": [round(float(mm), 5) for mm in np.linalg.norm(affine[:3, :3], axis=0)],
+        "voxel_mm": [round(float(mm), 5) for mm in voxel_mm],
         "array_axes": list(axes),
+        **_slices_entry(slices, data.shape[axes[0]], settings.factor[0], float(voxel_mm[axes[0]])),
         "mean": normalisation.mean,
         "std": normalisation.std,
         "shard": f"{scan.split}/{shard.name}",
@@ -115,6 +127,24 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         "shard_bytes": size,
         "shard_sha256": checksum,
         "corners": corners.tolist(),
+    }
+
+
+def _profile(
+    data: np.ndarray, affine: np.ndarray, axes: tuple[int, ...], settings: ShardSettings
+) -> SliceProfile | None:
+    count = kspace.small_size(data.shape[axes[0]], settings.factor[0])
+    return profile_for(settings.slices, data.shape, count, axes[0], affine)
+
+
+def _slices_entry(slices: SliceProfile | None, size: int, factor: int, voxel_mm: float) -> dict[str, float]:
+    """What the thick slices of this scan were, in millimetres."""
+    if slices is None:
+        return {}
+    spacing = size / kspace.small_size(size, factor) * voxel_mm
+    return {
+        "slice_thickness_mm": round(slices.thickness * voxel_mm, 5),
+        "slice_spacing_mm": round(spacing, 5),
     }
 
 

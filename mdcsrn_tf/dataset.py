@@ -60,6 +60,7 @@ class Manifest:
     normalisation: str
     splits: dict[str, tuple[Shard, ...]]
     sha256: str
+    slices: dict[str, str] | None = None  # slice profile, thickness and gap; None: k-space truncation
 
     def pairs(self, split: str) -> int:
         """How many pairs a split has."""
@@ -208,6 +209,7 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
         normalisation=settings["normalisation"],
         splits={split: tuple(shards) for split, shards in splits.items()},
         sha256=checksum,
+        slices=settings.get("slices"),
     )
 
 

@@ -36,6 +36,7 @@ class ModelCard:
     bn: str = "batch"
     normalisation: str = "zscore-foreground"
     notes: dict[str, Any] = field(default_factory=dict)
+    slices: dict[str, str] | None = None  # the slice profile of its inputs; None: k-space truncation
 
     def to_json(self) -> str:
         """The card as JSON text."""

@@ -89,6 +89,7 @@ def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) ->
         interpolation=manifest.interpolation,
         axes=tuple(manifest.axes),
         factor=tuple(manifest.factor),
+        slices=manifest.slices,
         tile=inference.tile,
         margin=inference.margin,
         # Where BN statistics were measured anew they are the better ones (docs/decisions.md).

@@ -70,12 +70,15 @@ TABLE = {
     "cli.eval_methods": "chatter architectures engines evaluation. inference models orientation presets volumes "
     "weights data_prep.kspace",
     # preparation: the four at the bottom are NumPy and SciPy only
+    "data_prep.kspace": "scans.slice_profile",
+    "data_prep.settings": "scans.slice_profile",
     "data_prep.shard_folder": "data_prep.splits",
     "data_prep.scans": "data_prep.splits volumes",
-    "data_prep.shard_job": "data_prep.kspace data_prep.patches data_prep.phantom data_prep.scans records volumes",
-    "data_prep.degrade": "data_prep. command_line volumes",
+    "data_prep.shard_job": "data_prep.kspace data_prep.patches data_prep.phantom data_prep.scans records "
+    "scans.slice_profile volumes",
+    "data_prep.degrade": "data_prep. command_line scans.slice_profile volumes",
     "data_prep.variants": "data_prep. command_line volumes",
-    "data_prep.make_shards": "data_prep. command_line run_record volumes",
+    "data_prep.make_shards": "data_prep. command_line run_record scans.slice_profile volumes",
 }
 
 # Third-party packages that only these may import anywhere, even inside a function.

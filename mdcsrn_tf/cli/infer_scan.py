@@ -83,6 +83,11 @@ def process(
 
 def _prepare(job: Job, engine: Engine, wanted: ScanSettings, say: Say) -> _Scan:
     card = engine.card
+    if wanted.consistency and card.slices:
+        raise UserError(
+            f"--consistency puts back measured k-space, but {card.preset} was trained for thick slices, which are "
+            "means through the slice; leave it out."
+        )
     volume = read_volume(job.source, wanted.series)
     axes = wanted.axes or ",".join(card.axes) or "LR,AP"
     factors = parse_factors(wanted.factor or ",".join(map(str, card.factor)) or "2", axes)

@@ -1,0 +1,1 @@
+"""Scans: files and geometry, NumPy, SciPy and nibabel only."""
