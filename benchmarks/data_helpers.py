@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdcsrn_tf.volumes import find_volumes
+from mdcsrn_tf.scans.volumes import find_volumes
 
 ROOT = Path(__file__).resolve().parents[1]
 HCP_SHAPE = (320, 320, 256)

@@ -26,13 +26,13 @@ from skimage.registration import phase_cross_correlation
 
 from benchmarks import results_doc
 from benchmarks.data_helpers import DEGRADATION, ROOT, run, scans_beginning
-from data_prep.kspace import degrade
-from data_prep.scans import stem_of
+from data_prep.subjects import stem_of
 from mdcsrn_tf.evaluation.spectra import radial_power, ring_centres
 from mdcsrn_tf.files import replace_when_done, sha256_of
-from mdcsrn_tf.orientation import to_ras
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume
 from mdcsrn_tf.weights import list_models
 
 FACTORS, AXES = (2, 2), (0, 1)

@@ -2,7 +2,7 @@
 
     python benchmarks/degrade.py [--rounds=3] [--output=FILE]
 
-Times `data_prep.kspace.degrade` in a process of its own for each method, and the whole command from .nii.gz
+Times `mdcsrn_tf.scans.kspace.degrade` in a process of its own for each method, and the whole command from .nii.gz
 to .nii.gz. Limits: 5 s and 1.2 GB on 2 cores for the linear one. Writes benchmarks/results/degrade.json.
 """
 
@@ -49,8 +49,8 @@ def measure(method: str, rounds: int) -> dict:
     """Best and all wall times of one method, and the peak memory with the scan itself."""
     import numpy as np
 
-    from data_prep import kspace
     from data_prep.workers import available_cores
+    from mdcsrn_tf.scans import kspace
 
     volume = np.random.default_rng(0).random(HCP_SHAPE, dtype=np.float32)
     start_gb = own_peak_gb()

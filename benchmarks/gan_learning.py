@@ -22,14 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from data_prep import kspace
 from data_prep.make_shards import main as make_shards
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.metrics.fidelity import psnr
-from mdcsrn_tf.model_files import load_model
+from mdcsrn_tf.models.files import load_model
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.volumes import Normalisation
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.volumes import Normalisation
 
 RESULTS = Path(__file__).parent / "results" / "gan_learning.json"
 PRESET = "journal/b4u4k8"

@@ -19,12 +19,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from data_prep.kspace import acquire, interpolate, put_back_centre
-from mdcsrn_tf.inference import Settings, run
-from mdcsrn_tf.memory import keep_freed_memory
+from mdcsrn_tf.inference.memory import keep_freed_memory
+from mdcsrn_tf.inference.volume import Settings, run
 from mdcsrn_tf.metrics.fidelity import slice_scores
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.volumes import find_volumes, read_volume, to_ras
+from mdcsrn_tf.scans.kspace import acquire, interpolate, put_back_centre
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume, to_ras
 
 RESULTS = Path(__file__).parent / "results" / "infer_quality.json"
 FACTORS, AXES = (2, 2), (0, 1)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep_freed_memory()
-    from mdcsrn_tf.engines import load_engine
+    from mdcsrn_tf.inference.engines import load_engine
 
     card = load_engine(arguments.model, Settings()).card
     record = RunRecord.begin({"ways": arguments.ways}, data={"model": card, "scans": arguments.scans})
@@ -59,7 +59,7 @@ def main() -> None:
 
 def measure(path: Path, model: str | None, card, ways: list[str]) -> dict[str, dict[str, float | None]]:
     """One scan by every way."""
-    from mdcsrn_tf.engines import load_engine
+    from mdcsrn_tf.inference.engines import load_engine
 
     scan = read_volume(path)
     high = to_ras(scan.data, scan.affine)[0]

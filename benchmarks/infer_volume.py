@@ -4,7 +4,8 @@
 
 Every contender runs the same network in the paper's mode (each tile's own statistics, margin 3), in a process
 of its own, taking turns. PyTorch uses channels_last_3d and MONAI's sliding_window_inference with the same tiles;
-`torch-bfloat16-kept` is given our allocator setting too (`mdcsrn_tf.memory`), which PyTorch's users do not have.
+`torch-bfloat16-kept` is given our allocator setting too (`mdcsrn_tf.inference.memory`), which PyTorch's users do
+not have.
 With a trained model the PSNR against the high-resolution scan is reported for every precision, in the whole
 volume, its maximum as range. Writes benchmarks/results/infer_volume.json.
 """
@@ -26,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import side_by_side
-from mdcsrn_tf.presets import MdcsrnConfig, get_preset
+from mdcsrn_tf.papers.config import MdcsrnConfig, get_preset
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
@@ -104,7 +105,7 @@ def contend(engine: str, folder: Path) -> None:
     low_res = np.load(folder / "low_res.npy")
     name, precision, *kept = engine.split("-")
     if name != "torch" or kept:
-        from mdcsrn_tf.memory import keep_freed_memory
+        from mdcsrn_tf.inference.memory import keep_freed_memory
 
         keep_freed_memory()
     super_resolve = torch_engine(precision) if name == "torch" else our_engine(folder, name, precision)
@@ -124,7 +125,9 @@ def contend(engine: str, folder: Path) -> None:
 
 def our_engine(folder: Path, engine: str, precision: str) -> Callable[[np.ndarray], np.ndarray]:
     """TensorFlow or OpenVINO, as `mdcsrn-infer` runs them."""
-    from mdcsrn_tf.inference import Settings, super_resolve_volume
+    from mdcsrn_tf.inference.settings import Settings
+
+    from mdcsrn_tf.inference.volume import super_resolve_volume
 
     settings = Settings(tile=TILE, margin=MARGIN, bn="batch", precision=precision, engine=engine)
     return lambda volume: super_resolve_volume(folder / "model.keras", volume, settings)
@@ -162,8 +165,8 @@ def prepare_model(wanted: str | None, target: Path) -> bool:
     if wanted or list_models():
         target.write_bytes(find_model(wanted).read_bytes())
         return True
-    from mdcsrn_tf.model_files import ModelCard, save_model
     from mdcsrn_tf.models import build_generator
+    from mdcsrn_tf.models.files import ModelCard, save_model
 
     card = ModelCard(PRESET.name, "untrained", "linear", ("LR", "AP"), (2, 2))
     save_model(target, build_generator(PRESET.network), card)
@@ -172,10 +175,10 @@ def prepare_model(wanted: str | None, target: Path) -> bool:
 
 def prepare_volumes(hr: str | None, shape: tuple[int, ...], model: Path) -> tuple[np.ndarray, np.ndarray]:
     """High and low resolution, of that shape."""
-    from data_prep.kspace import degrade
     from data_prep.phantom import make_phantom
-    from mdcsrn_tf.model_files import read_card
-    from mdcsrn_tf.volumes import read_volume, to_ras
+    from mdcsrn_tf.models.files import read_card
+    from mdcsrn_tf.scans.kspace import degrade
+    from mdcsrn_tf.scans.volumes import read_volume, to_ras
 
     if hr:
         scan = read_volume(hr)

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from data_prep.kspace import degrade
-from mdcsrn_tf.kspace_check import examine_axis
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.kspace_check import examine_axis
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume
 
 RESULTS = Path(__file__).parent / "results" / "kspace_check.json"
 AXES, FACTORS = (0, 1), (2, 2)

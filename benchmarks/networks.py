@@ -25,7 +25,7 @@ from benchmarks import results_doc
 from benchmarks.data_helpers import DEGRADATION, run, scans_beginning
 from mdcsrn_tf.evaluation.plan import Conventions
 from mdcsrn_tf.evaluation.statistics import compare
-from mdcsrn_tf.model_files import read_card
+from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.weights import find_model, list_models
 

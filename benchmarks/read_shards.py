@@ -40,7 +40,7 @@ def main() -> None:
 
 def measure(data: Path, arguments: argparse.Namespace) -> None:
     """Pairs a second of `training_batches`, after a warm-up."""
-    from mdcsrn_tf.dataset import read_manifest, training_batches
+    from mdcsrn_tf.shards.dataset import read_manifest, training_batches
 
     manifest = read_manifest(data)
     record = RunRecord.begin(

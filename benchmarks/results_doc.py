@@ -12,8 +12,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mdcsrn_tf.presets import get_recipe
-from mdcsrn_tf.published import JOURNAL1, JOURNAL2, MICCAI1, MICCAI2
+from mdcsrn_tf.papers.config import get_recipe
+from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, MICCAI1, MICCAI2
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

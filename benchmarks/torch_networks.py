@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mdcsrn_tf.presets import CriticConfig, MdcsrnConfig
+from mdcsrn_tf.papers.config import CriticConfig, MdcsrnConfig
 
 
 class Mdcsrn(nn.Module):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import side_by_side
-from mdcsrn_tf.presets import MdcsrnConfig, get_preset
+from mdcsrn_tf.papers.config import MdcsrnConfig, get_preset
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
@@ -75,9 +75,9 @@ def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Ca
     import keras
     import tensorflow as tf
 
-    from mdcsrn_tf import train_steps
-    from mdcsrn_tf.model_files import portable
-    from mdcsrn_tf.train_state import build_state
+    from mdcsrn_tf.models.files import portable
+    from mdcsrn_tf.training.state import build_state
+    from mdcsrn_tf.training.steps import wgan_gp as train_steps
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     state = build_state(PRESET, "l1" if kind == "l1" else "gan", precision=engine.split("-")[-1])

@@ -11,14 +11,15 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from data_prep import kspace
-from data_prep.scans import stem_of
-from data_prep.settings import define_slice_flags, parse_factors
+from data_prep.slice_flags import define_slice_flags
+from data_prep.subjects import stem_of
 from data_prep.workers import available_cores
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.slice_profile import profile_for, slice_settings
-from mdcsrn_tf.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
+from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -11,15 +11,16 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from data_prep.scans import Scan, list_scans, phantom_scans
-from data_prep.settings import define_slice_flags, parse_factors
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
+from data_prep.slice_flags import define_slice_flags
+from data_prep.subjects import Scan, list_scans, phantom_scans
 from data_prep.workers import available_cores, run_local, run_on_cluster
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.slice_profile import slice_settings
 
 

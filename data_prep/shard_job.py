@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import kspace
 from data_prep.patches import MIN_FOREGROUND, cut_patches, draw_corners
 from data_prep.phantom import make_phantom
-from data_prep.scans import Scan
+from data_prep.subjects import Scan
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
-from mdcsrn_tf.records import write_shard
+from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
-from mdcsrn_tf.volumes import (
+from mdcsrn_tf.scans.volumes import (
     NORMALISATION,
     Normalisation,
     axes_are_anatomical,
@@ -25,6 +24,7 @@ from mdcsrn_tf.volumes import (
     resolve_axes,
     to_ras,
 )
+from mdcsrn_tf.shards.records import write_shard
 
 _PHANTOM_SHAPE = (128, 144, 128)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from data_prep.kspace import interpolate
 from mdcsrn_tf.cli import infer
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.metrics.fidelity import slice_scores
 from mdcsrn_tf.run_record import write_json
-from mdcsrn_tf.volumes import read_volume
+from mdcsrn_tf.scans.kspace import interpolate
+from mdcsrn_tf.scans.volumes import read_volume
 from mdcsrn_tf.weights import find_model
 
 HERE = Path(__file__).resolve().parent

@@ -10,9 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from data_prep.kspace import acquire, degrade, small_affine
 from data_prep.phantom import make_phantom
-from mdcsrn_tf.presets import MdcsrnConfig
+from mdcsrn_tf.papers.config import MdcsrnConfig
+from mdcsrn_tf.scans.kspace import acquire, degrade, small_affine
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = MdcsrnConfig(blocks=2, units=2, growth=4, compress_first=True, bottleneck=True, use_bias=True)
@@ -41,7 +41,7 @@ def tiny_model(seed=0):
 
 
 def write_tiny_model(path, tile=24, margin=3, interpolation="linear", seed=0, **card):
-    from mdcsrn_tf.model_files import ModelCard, save_model
+    from mdcsrn_tf.models.files import ModelCard, save_model
 
     values = {"axes": ("LR", "AP"), "factor": (2, 2), "tile": tile, "margin": margin, "bn": "batch", **card}
     save_model(path, tiny_model(seed), ModelCard("tiny", "0", interpolation, **values))

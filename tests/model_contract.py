@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mdcsrn_tf.layers import BatchNormalization, moving_statistics_kept
-from mdcsrn_tf.model_files import ModelCard, load_model, save_model
+from mdcsrn_tf.models.files import ModelCard, load_model, save_model
+from mdcsrn_tf.models.layers import BatchNormalization, moving_statistics_kept
 
 SIZES = [(1, 1, 1), (6, 6, 6), (5, 8, 7)]
 

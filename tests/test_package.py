@@ -59,7 +59,7 @@ def test_the_wheel_holds_code_types_weights_and_nothing_else(tmp_path):
     subprocess.run([*command, source], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"mdcsrn_tf/py.typed", "data_prep/py.typed", "mdcsrn_tf/cli/infer.py", "data_prep/kspace.py"} <= set(names)
+    assert {"mdcsrn_tf/py.typed", "data_prep/py.typed", "mdcsrn_tf/cli/infer.py", "data_prep/degrade.py"} <= set(names)
     assert {f"mdcsrn_tf/weights/{path.name}" for path in (ROOT / "mdcsrn_tf/weights").glob("*.keras")} <= set(names)
     assert "mdcsrn_tf/metrics/niqe_brain_mri.npz" in names
     assert {name.split("/")[0] for name in names} == {"mdcsrn_tf", "data_prep", f"{wheel.name[:15]}.dist-info"}

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from mdcsrn_tf.presets import JOURNAL, CriticConfig, MdcsrnConfig, Preset
-from mdcsrn_tf.train_loop import TrainData
-from mdcsrn_tf.train_settings import TrainSettings, override
+from mdcsrn_tf.papers.config import JOURNAL, CriticConfig, MdcsrnConfig, Preset
+from mdcsrn_tf.training.loop import TrainData
+from mdcsrn_tf.training.settings import TrainSettings, override
 
 PATCH = 8
 NETWORK = MdcsrnConfig(blocks=2, units=2, growth=4, compress_first=True, bottleneck=True, use_bias=True)

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 import train_helpers
 
-from mdcsrn_tf.distribution import make_strategy, variables_of
-from mdcsrn_tf.train_loop import Phase, TrainData
-from mdcsrn_tf.train_state import build_state
+from mdcsrn_tf.training.distribution import make_strategy, variables_of
+from mdcsrn_tf.training.loop import Phase, TrainData
+from mdcsrn_tf.training.state import build_state
 
 
 def paired_batches(start_step):

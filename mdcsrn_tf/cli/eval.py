@@ -79,7 +79,7 @@ def _run(values: flags.FlagValues) -> int:
 
 def _architectures(values: flags.FlagValues) -> int:
     load_tensorflow_quietly()
-    from mdcsrn_tf import architectures
+    from mdcsrn_tf.evaluation import architectures
 
     rows = architectures.architecture_rows()
     print(architectures.format_table(rows))
@@ -120,9 +120,9 @@ def _compare_labels(values: flags.FlagValues) -> int:
 
 def _evaluate(values: flags.FlagValues) -> int:
     from mdcsrn_tf.cli import eval_settings
-    from mdcsrn_tf.cli.eval_methods import KspaceMaker
     from mdcsrn_tf.evaluation import runner
     from mdcsrn_tf.evaluation.formats import markdown, paired_markdown
+    from mdcsrn_tf.evaluation.methods import KspaceMaker
     from mdcsrn_tf.evaluation.tables import to_json
     from mdcsrn_tf.run_record import RunRecord, write_json
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from absl import flags
 
-from mdcsrn_tf.cli.eval_methods import (
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.methods import (
     BASELINES,
     baseline_methods,
     folder_method,
     folder_methods,
     model_methods,
 )
-from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import FIDELITY, METRICS, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.metrics.fidelity import available_cores
-from mdcsrn_tf.published import TABLES
+from mdcsrn_tf.papers.mdcsrn_tables import TABLES
 
 _UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
 

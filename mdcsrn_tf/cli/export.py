@@ -46,7 +46,7 @@ def _run(values: flags.FlagValues) -> int:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{output.parent} cannot be made ({error.strerror}); name another --output.") from error
-    from mdcsrn_tf.export import export
+    from mdcsrn_tf.inference.export import export
 
     export(model, output, values.bn)
     return 0

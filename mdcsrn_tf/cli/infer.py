@@ -65,7 +65,7 @@ def _run(values: flags.FlagValues) -> int:
         return 0
     if not values.input or not values.output:
         raise UserError("--input and --output are both needed.")
-    from mdcsrn_tf.outputs import plan
+    from mdcsrn_tf.inference.outputs import plan
 
     output = Path(values.output)
     jobs = plan(Path(values.input), output)
@@ -77,7 +77,7 @@ def _run(values: flags.FlagValues) -> int:
         _say(values, f"{len(jobs) - len(todo)} of {len(jobs)} scans are finished already")
     failed = _process_all(todo, values) if todo else []
     if any(job.bids_root for job in todo) and len(failed) < len(todo):
-        from mdcsrn_tf.outputs import write_dataset_description
+        from mdcsrn_tf.inference.outputs import write_dataset_description
 
         write_dataset_description(output if output.is_dir() else output.parent)
     if failed and len(jobs) > 1:
@@ -92,7 +92,7 @@ def _process_all(jobs, values: flags.FlagValues) -> list[tuple[Any, str]]:
     engine = _engine(values, settings)
     from tqdm import tqdm
 
-    from mdcsrn_tf.cli.infer_scan import process
+    from mdcsrn_tf.inference.scan import process
 
     failed = []
     hidden = True if values.quiet else None  # None: where there is a terminal
@@ -111,8 +111,8 @@ def _process_all(jobs, values: flags.FlagValues) -> list[tuple[Any, str]]:
 
 
 def _settings(values: flags.FlagValues):
-    from mdcsrn_tf.cli.infer_scan import ScanSettings
-    from mdcsrn_tf.inference import Settings
+    from mdcsrn_tf.inference.scan import ScanSettings
+    from mdcsrn_tf.inference.volume import Settings
 
     settings = Settings(
         tile=values.tile, margin=values.margin, bn=values.bn, seamless=values.seamless,
@@ -129,15 +129,15 @@ def _engine(values: flags.FlagValues, settings):
     """Load the network, and refuse settings that fit no scan before any is read."""
     import numpy as np
 
-    from data_prep.settings import parse_factors
     from mdcsrn_tf.chatter import load_tensorflow_quietly
-    from mdcsrn_tf.memory import keep_freed_memory
+    from mdcsrn_tf.inference.memory import keep_freed_memory
+    from mdcsrn_tf.scans.factors import parse_factors
 
     keep_freed_memory()
     load_tensorflow_quietly()
-    from mdcsrn_tf.engines import load_engine
-    from mdcsrn_tf.inference import geometry
-    from mdcsrn_tf.orientation import resolve_axes
+    from mdcsrn_tf.inference.engines import load_engine
+    from mdcsrn_tf.inference.volume import geometry
+    from mdcsrn_tf.scans.axes import resolve_axes
 
     if values.axes:
         resolve_axes(values.axes, np.eye(4))

@@ -12,8 +12,8 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.presets import PRESETS, RECIPES, get_preset, get_recipe
-from mdcsrn_tf.train_settings import TrainSettings, override
+from mdcsrn_tf.papers.config import PRESETS, RECIPES, get_preset, get_recipe
+from mdcsrn_tf.training.settings import TrainSettings, override
 
 DESCRIPTION = """Train mDCSRN: the L1 phase, the Wasserstein GAN phase, or both.
 
@@ -100,14 +100,14 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError("--jit works with --strategy=single only.")
     load_tensorflow_quietly()
     if values.dry_run:
-        from mdcsrn_tf.dry_run import describe
+        from mdcsrn_tf.training.dry_run import describe
 
         print(describe(settings))
         return 0
     for name in ("data", "workdir"):
         if not values[name].value:
             raise UserError(f"mdcsrn-train needs --{name}.")
-    from mdcsrn_tf import train_run
+    from mdcsrn_tf.training import run as train_run
 
     return train_run.train(
         settings, Path(values.data), Path(values.workdir), init_from=values.init_from, allow_change=values.allow_change

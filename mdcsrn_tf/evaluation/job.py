@@ -20,7 +20,7 @@ from mdcsrn_tf.evaluation.scene import Scene, set_scene
 from mdcsrn_tf.evaluation.spectra import radial_power
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.run_record import device, write_json
-from mdcsrn_tf.volumes import Volume, read_volume
+from mdcsrn_tf.scans.volumes import Volume, read_volume
 
 SPECTRUM_SLICES = 24  # enough for a smooth curve
 

@@ -12,7 +12,7 @@ from mdcsrn_tf.evaluation.statistics import Summary, summarise
 from mdcsrn_tf.evaluation.subjects import check_same_grid, match_subjects
 from mdcsrn_tf.evaluation.tables import Cell, Table, TableRow
 from mdcsrn_tf.metrics.overlap import Overlap, overlap
-from mdcsrn_tf.volumes import read_volume
+from mdcsrn_tf.scans.volumes import read_volume
 
 _OVERLAP = ("dice", "jaccard")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.measure import run_command_line
-from mdcsrn_tf.volumes import Volume, read_volume, write_volume
+from mdcsrn_tf.scans.volumes import Volume, read_volume, write_volume
 
 BUILTIN = "builtin"
 TISSUES = 3  # cerebrospinal fluid, grey and white matter, from dark to bright in a T1-weighted scan

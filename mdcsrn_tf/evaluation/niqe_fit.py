@@ -14,7 +14,7 @@ from mdcsrn_tf.evaluation.scene import set_scene
 from mdcsrn_tf.evaluation.subjects import subject_name
 from mdcsrn_tf.metrics.niqe import NiqeModel, fit
 from mdcsrn_tf.metrics.slices import eight_bit
-from mdcsrn_tf.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume
 
 
 def fit_from_scans(

@@ -13,7 +13,7 @@ import numpy as np
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.volumes import Volume
+from mdcsrn_tf.scans.volumes import Volume
 
 FIDELITY = ("psnr", "ssim", "nrmse")
 FIDELITY_3D = ("psnr3d", "ssim3d", "nrmse3d")

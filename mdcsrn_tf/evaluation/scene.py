@@ -9,7 +9,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Plan
 from mdcsrn_tf.metrics.slices import foreground_share, slice_axis
-from mdcsrn_tf.volumes import Volume, resolve_axes
+from mdcsrn_tf.scans.volumes import Volume, resolve_axes
 
 PLANES = {"sagittal": "LR", "coronal": "AP", "axial": "IS"}
 

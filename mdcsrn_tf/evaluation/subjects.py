@@ -11,7 +11,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Subject
-from mdcsrn_tf.volumes import VOLUME_SUFFIXES, Volume, find_volumes
+from mdcsrn_tf.scans.volumes import VOLUME_SUFFIXES, Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
 _ADDED = re.compile(r"_(desc|rec|res)-[A-Za-z0-9]+|[_-](sr|lr|hr)(?=_|$)", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.presets import (
+from mdcsrn_tf.papers.config import (
     BN_MOMENTUM,
     CriticConfig,
     FsrcnnConfig,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from mdcsrn_tf.presets import CriticConfig
+from mdcsrn_tf.papers.config import CriticConfig
 
 
 def build_critic(config: CriticConfig, patch_size: int, name: str = "critic") -> keras.Model:

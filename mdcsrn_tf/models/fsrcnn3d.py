@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mdcsrn_tf.presets import FsrcnnConfig
+from mdcsrn_tf.papers.config import FsrcnnConfig
 
 
 def build_fsrcnn3d(config: FsrcnnConfig, name: str = "fsrcnn3d") -> keras.Model:

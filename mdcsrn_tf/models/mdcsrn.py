@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from mdcsrn_tf.layers import BatchNormalization, Elu
-from mdcsrn_tf.presets import BN_EPSILON, BN_MOMENTUM, MdcsrnConfig
+from mdcsrn_tf.models.layers import BatchNormalization, Elu
+from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, MdcsrnConfig
 
 
 def build_mdcsrn(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from mdcsrn_tf.layers import BatchNormalization, Elu
-from mdcsrn_tf.presets import BN_EPSILON, BN_MOMENTUM, SrdensenetConfig
+from mdcsrn_tf.models.layers import BatchNormalization, Elu
+from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, SrdensenetConfig
 
 
 def build_srdensenet3d(

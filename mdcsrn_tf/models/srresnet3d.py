@@ -8,8 +8,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from mdcsrn_tf.layers import BatchNormalization
-from mdcsrn_tf.presets import BN_EPSILON, BN_MOMENTUM, SrresnetConfig
+from mdcsrn_tf.models.layers import BatchNormalization
+from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, SrresnetConfig
 
 
 def build_srresnet3d(

@@ -1,1 +1,1 @@
-"""Scans: files and geometry, NumPy, SciPy and nibabel only."""
+"""Scans: their files, their geometry, their k-space; NumPy, SciPy and nibabel only."""

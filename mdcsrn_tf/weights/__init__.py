@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.model_files import read_card
+from mdcsrn_tf.models.files import read_card
 
 _FOLDER = Path(__file__).parent
 # One line: the name of the network that is used when none is named. Without it, the first by name.

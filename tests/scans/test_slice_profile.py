@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from data_prep import degrade, kspace, make_shards
+from data_prep import degrade, make_shards
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, slice_settings
 
 

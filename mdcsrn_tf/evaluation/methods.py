@@ -1,0 +1,132 @@
+"""The rows of an evaluation: baselines from k-space, models, folders of results; made where a worker runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdcsrn_tf.chatter import load_tensorflow_quietly
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.plan import Method, Plan
+from mdcsrn_tf.papers.config import PRESETS, get_preset
+from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
+from mdcsrn_tf.scans.volumes import Volume
+
+# What the papers call them -> mdcsrn_tf.scans.kspace's method.
+BASELINES = {"nn": "nearest", "linear": "linear", "bicubic": "cubic", "sinc": "sinc"}
+_GAN_SUFFIX = "-gan"
+
+
+@dataclass(frozen=True)
+class KspaceMaker:
+    """Degrades as data_prep does and super-resolves as `infer.py` does; holds nothing, so it travels."""
+
+    def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """The reference truncated in k-space and interpolated back to its own grid."""
+        from mdcsrn_tf.scans import kspace
+
+        axes = resolve_axes(plan.axes, reference.affine)
+        return kspace.degrade(reference.data, _factors(plan, axes), axes, interpolation)
+
+    def enlarge(self, low_res: Volume, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
+        """A scan on the small matrix brought to the reference's grid; one that is there already, as it is."""
+        from mdcsrn_tf.scans import kspace
+
+        shape, axes = reference.data.shape, resolve_axes(plan.axes, reference.affine)
+        if low_res.data.shape == shape:
+            return low_res.data
+        factors = _factors(plan, axes)
+        if low_res.data.shape != kspace.small_shape(shape, factors, axes):
+            raise UserError(
+                f"{low_res.path} has shape {low_res.data.shape}: neither that of {reference.path}, {shape}, "
+                f"nor that degraded by --factor along --axes, {kspace.small_shape(shape, factors, axes)}."
+            )
+        return kspace.interpolate(low_res.data, shape, factors, axes, interpolation)
+
+    def super_resolve(
+        self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
+    ) -> tuple[np.ndarray, float]:
+        """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
+        load_tensorflow_quietly()
+        from mdcsrn_tf.inference.engines import load_engine
+        from mdcsrn_tf.inference.volume import Settings, super_resolve_volume
+
+        # The engine is kept, so that the time below is that of the scan and not of loading the network.
+        interpolation = load_engine(method.source, Settings()).card.interpolation
+        if low_res is not None:
+            data = low_res.data
+            if reference is not None and plan.reference:
+                data = self.enlarge(low_res, reference, plan, interpolation)
+        elif reference is not None:
+            data = self.low_res(reference, plan, interpolation)
+        else:
+            raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
+        scan = low_res or reference
+        assert scan is not None
+        started = time.monotonic()
+        if not axes_are_anatomical(plan.axes):
+            return super_resolve_volume(method.source, data), time.monotonic() - started
+        straight, _ = to_ras(data, scan.affine)  # as its training scans were
+        result = from_ras(super_resolve_volume(method.source, straight), scan.affine)
+        return result, time.monotonic() - started
+
+
+def baseline_methods(names: Sequence[str]) -> list[Method]:
+    """The interpolations of that name."""
+    for name in names:
+        if name not in BASELINES:
+            raise UserError(f"There is no baseline {name!r}; there are {', '.join(BASELINES)}.")
+    return [Method(name, "baseline", BASELINES[name]) for name in names]
+
+
+def model_methods(names: Sequence[str]) -> list[Method]:
+    """The models, by bundled name or file, each with the preset and sizes of its network."""
+    if not names:
+        return []
+    load_tensorflow_quietly()
+    from mdcsrn_tf.evaluation.architectures import macs_per_voxel, trainable_parameters
+    from mdcsrn_tf.inference.engines import read_any_card
+    from mdcsrn_tf.models import build_generator
+    from mdcsrn_tf.weights import find_model
+
+    methods = []
+    for name in names:
+        path = find_model(name)
+        card = read_any_card(path)
+        network = build_generator(get_preset(card.preset).network)
+        gan = card.notes.get("phase") == "gan" or "gan" in path.stem.lower()
+        sizes = trainable_parameters(network), macs_per_voxel(network)
+        methods.append(Method(path.stem, "model", str(path.resolve()), card.preset, gan, *sizes))
+    return methods
+
+
+def folder_methods(text: str) -> dict[str, Path]:
+    """`--sr`: folders of finished results, `DIR` or `NAME=DIR`; NAME may be a paper's method or a preset."""
+    folders: dict[str, Path] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, folder = item.rpartition("=")
+        path = Path(folder)
+        name = name if equals else path.name.split(".")[0]
+        if name in folders:
+            raise UserError(f"--sr names {name!r} twice; give each folder a name of its own (NAME=DIR).")
+        folders[name] = path
+    return folders
+
+
+def folder_method(name: str) -> Method:
+    """A folder's row; `journal/b8u4k12` and `journal/b8u4k12-gan` are found in the papers' tables."""
+    gan = name.lower().endswith(_GAN_SUFFIX)
+    preset = name[: -len(_GAN_SUFFIX)] if gan else name
+    return Method(name, "folder", preset=preset if preset in PRESETS else None, gan=gan)
+
+
+def _factors(plan: Plan, axes: Sequence[int]) -> tuple[int, ...]:
+    if len(plan.factor) == 1:
+        return plan.factor * len(axes)
+    if len(plan.factor) != len(axes):
+        raise UserError(f"--factor has {len(plan.factor)} numbers and --axes {len(axes)} axes; give one number each.")
+    return plan.factor

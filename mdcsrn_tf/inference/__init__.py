@@ -1,0 +1,1 @@
+"""A scan's way through a trained network."""

@@ -1,0 +1,205 @@
+"""What runs the network on a batch of cubes: TensorFlow from a `.keras` file or a SavedModel, or OpenVINO."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.volume import ApplyTiles, Settings
+from mdcsrn_tf.models.files import ModelCard, load_model, read_card
+from mdcsrn_tf.weights import find_model
+
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+ENGINES = ("tensorflow", "openvino")
+DEVICES = ("auto", "cpu", "gpu")
+
+
+class Engine:
+    """A network ready to run; `applier` gives the function for one tile size and batch."""
+
+    def __init__(self, card: ModelCard, bn: str, radius: int):
+        self.card = card
+        self.bn = bn
+        self.radius = radius
+        self._appliers: dict[tuple[int, int], ApplyTiles] = {}
+
+    def applier(self, tile: int, batch: int) -> ApplyTiles:
+        """The function from a batch of cubes to a batch of cubes; built once for each shape."""
+        key = (tile, batch)
+        if key not in self._appliers:
+            self._appliers[key] = self._build(tile, batch)
+        return self._appliers[key]
+
+    def forget(self) -> None:
+        """Free what was built."""
+        self._appliers.clear()
+
+    def _build(self, tile: int, batch: int) -> ApplyTiles:
+        raise NotImplementedError
+
+
+class KerasEngine(Engine):
+    """A `.keras` file, run by TensorFlow."""
+
+    def __init__(self, path: Path, bn: str, precision: str):
+        model, card = load_model(path)
+        from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
+
+        super().__init__(card, bn, receptive_field_radius(model))
+        self._network = FusedNetwork(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
+
+    def _build(self, tile: int, batch: int) -> ApplyTiles:
+        import tensorflow as tf
+
+        shape = tf.TensorSpec((batch, tile, tile, tile, 1), tf.float32)
+        function = tf.function(self._network, input_signature=[shape], autograph=False).get_concrete_function()
+        return lambda cubes: function(tf.constant(cubes[..., np.newaxis])).numpy()[..., 0]
+
+
+class SavedModelEngine(Engine):
+    """A folder written by mdcsrn-export, run by TensorFlow."""
+
+    def __init__(self, path: Path, bn: str):
+        import tensorflow as tf
+
+        card, metadata = read_metadata(path)
+        super().__init__(card, bn, metadata["receptive_field_radius"])
+        try:
+            self._loaded = tf.saved_model.load(str(path))
+            self._serve = self._loaded.signatures["serving_default"]
+        except Exception as error:  # TensorFlow's readers raise a dozen types
+            raise UserError(f"{path} is a damaged SavedModel ({_first_line(error)}); export it again.") from error
+
+    def _build(self, tile: int, batch: int) -> ApplyTiles:
+        import tensorflow as tf
+
+        def apply(cubes: np.ndarray) -> np.ndarray:
+            outputs = self._serve(tiles=tf.constant(cubes[..., np.newaxis]))
+            return next(iter(outputs.values())).numpy()[..., 0]
+
+        return apply
+
+
+class OpenVinoEngine(Engine):
+    """Either kind of model, converted and run by OpenVINO."""
+
+    def __init__(self, path: Path, bn: str, precision: str):
+        try:
+            import openvino
+        except ImportError as error:
+            raise UserError("OpenVINO is not installed: pip install 'mdcsrn-tf[openvino]'.") from error
+        self._openvino = openvino
+        with tempfile.TemporaryDirectory() as folder:
+            saved = path if path.is_dir() else _export_tiles_only(path, bn, Path(folder))
+            card, metadata = read_metadata(saved)
+            super().__init__(card, bn, metadata["receptive_field_radius"])
+            try:
+                self._model = openvino.convert_model(str(saved))
+            except Exception as error:  # its readers raise what they like
+                reason = _first_line(error)
+                raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
+        self._precision = "bf16" if precision == "bfloat16" else "f32"
+
+    def _build(self, tile: int, batch: int) -> ApplyTiles:
+        self._model.reshape({self._model.inputs[0]: (batch, tile, tile, tile, 1)})
+        options = {
+            "INFERENCE_PRECISION_HINT": self._precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        }
+        request = self._openvino.compile_model(self._model, "CPU", options).create_infer_request()
+        return lambda cubes: request.infer({0: cubes[..., np.newaxis]})[0][..., 0]
+
+
+def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Engine:
+    """The engine for a model and settings; kept, so that a second volume does not load it again."""
+    path = find_model(model)
+    bn = _statistics_mode(path, settings)
+    choose_device(settings.device, settings.engine)
+    _choose_precision(settings.precision)
+    stamp = max((p.stat().st_mtime_ns for p in [path, *path.glob("*.pb")]), default=0)
+    return _load(path.resolve(), stamp, bn, settings.precision, settings.engine)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engine:
+    if engine == "openvino":
+        return OpenVinoEngine(path, bn, precision)
+    if path.is_dir():
+        if precision != "float32":
+            raise UserError(f"A SavedModel computes in float32; for --precision={precision} name the .keras file.")
+        return SavedModelEngine(path, bn)
+    return KerasEngine(path, bn, precision)
+
+
+def read_any_card(path: Path) -> ModelCard:
+    """The card of a `.keras` file or of an exported folder."""
+    return read_metadata(path)[0] if path.is_dir() else read_card(path)
+
+
+def read_metadata(path: Path) -> tuple[ModelCard, dict[str, Any]]:
+    """The card and the other metadata of an exported folder."""
+    from mdcsrn_tf.inference.export import load_metadata
+
+    metadata = load_metadata(path)
+    return ModelCard.from_json(metadata["card"]), metadata
+
+
+def choose_device(device: str, engine: str = "tensorflow") -> None:
+    """Hide the GPUs for `cpu`; refuse `gpu` where there is none."""
+    if engine == "openvino":
+        if device == "gpu":
+            raise UserError("--engine=openvino runs on the processor; leave out --device=gpu.")
+        return
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError(
+            "TensorFlow sees no GPU here; check nvidia-smi and pip install 'mdcsrn-tf[gpu]', or take --device=cpu."
+        )
+    if not gpus:
+        return
+    try:
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        else:
+            for gpu in gpus:
+                tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        # The GPU is in use already (a notebook): its settings cannot change any more, and need not.
+        return
+
+
+def _choose_precision(precision: str) -> None:
+    import tensorflow as tf
+
+    # TensorFlow rounds to TensorFloat-32 on a GPU unless told not to; float32 shall mean float32.
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tensorfloat32")
+
+
+def _statistics_mode(path: Path, settings: Settings) -> str:
+    card = read_any_card(path)
+    bn = settings.bn or ("moving" if settings.seamless else card.bn)
+    if settings.seamless and bn != "moving":
+        raise UserError("--seamless uses the moving statistics; leave out --bn=batch.")
+    if path.is_dir() and bn != card.bn:
+        raise UserError(f"{path} was exported with --bn={card.bn}; export it again with --bn={bn}, or name the .keras.")
+    return bn
+
+
+def _export_tiles_only(path: Path, bn: str, folder: Path) -> Path:
+    from mdcsrn_tf.inference.export import export
+
+    export(path, folder / "model", bn, whole_volumes=False)
+    return folder / "model"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

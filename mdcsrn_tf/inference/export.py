@@ -1,0 +1,166 @@
+"""A trained network as a SavedModel that needs nothing but TensorFlow.
+
+Two signatures:
+
+- `serving_default`: `tiles`, float32 [batch, D, H, W, 1], normalised, any size -> `tiles`, the same shape. With
+  `bn="batch"` each tile is normalised by its own statistics, whatever the batch.
+- `super_resolve`: `volume`, float32 [D, H, W], scanner units, interpolated to the target grid, the degraded axes
+  first as the metadata's `axes` say -> `volume`, the same shape and units. Normalisation, mirrored borders,
+  tiling and merging (tile and margin of the model card) happen inside the graph.
+
+The metadata (model card, mode of the batch normalisation, versions) lies in `assets.extra/mdcsrn.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.models.files import load_model
+
+METADATA = Path("assets.extra", "mdcsrn.json")
+
+
+def export(
+    model_path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    bn: str | None = None,
+    whole_volumes: bool = True,
+) -> None:
+    """Write the SavedModel of a `.keras` file, whole or not at all; `bn` overrides the card's mode."""
+    model, card = load_model(model_path)
+    import keras
+    import tensorflow as tf
+
+    from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
+
+    card = replace(card, bn=bn or card.bn)
+    tiling.check_tile(card.tile, card.margin)
+    module = tf.Module()
+    network = FusedNetwork(model, card.bn, compiled=False)
+    module.network = tf.function(network, input_signature=[tf.TensorSpec([None] * 4 + [1])], autograph=False)
+    signatures = {"serving_default": _tiles_signature(module.network)}
+    if whole_volumes:
+        signatures["super_resolve"] = _volume_signature(module.network, card.tile, card.margin)
+    metadata = {
+        "card": card.to_json(),
+        "receptive_field_radius": receptive_field_radius(model),
+        "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+    }
+    try:
+        with replace_when_done(folder) as partial:
+            tf.saved_model.save(module, str(partial), signatures=signatures)
+            (partial / METADATA).parent.mkdir()
+            (partial / METADATA).write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{folder} cannot be written ({_first_line(error)}); check the folder and its disk.") from error
+
+
+def load_metadata(folder: Path) -> dict[str, Any]:
+    """What `export` wrote beside the graph."""
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"{folder} is no SavedModel: it holds no saved_model.pb; name one written by mdcsrn-export.")
+    try:
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        if not {"card", "receptive_field_radius"} <= metadata.keys():
+            raise ValueError("it is incomplete")
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} has no metadata: it was not written by mdcsrn-export; export it again.") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"The metadata in {folder} cannot be read ({_first_line(error)}); export it again.") from error
+    return metadata
+
+
+def _tiles_signature(network):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4 + [1], tf.float32, "tiles")], autograph=False)
+    def serving_default(tiles):
+        return {"tiles": network(tiles)}
+
+    return serving_default
+
+
+def _volume_signature(network, tile: int, margin: int):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * 3, tf.float32, "volume")], autograph=False)
+    def super_resolve(volume):
+        mean, deviation = _foreground(volume)
+        normalised = tf.cast((tf.cast(volume, tf.float64) - mean) / deviation, tf.float32)
+        result = _through_tiles(normalised, network, tile, margin)
+        return {"volume": tf.cast(tf.cast(result, tf.float64) * deviation + mean, tf.float32)}
+
+    return super_resolve
+
+
+def _foreground(volume):
+    """`normalisation.Normalisation.from_low_res` in the graph."""
+    import tensorflow as tf
+
+    values = tf.cast(tf.reshape(volume, [-1]), tf.float64)
+    above = tf.boolean_mask(values, values > tf.reduce_mean(values))
+    mean, deviation = tf.reduce_mean(above), tf.math.reduce_std(above)
+    usable = deviation > 1e-6 * tf.reduce_max(tf.abs(values))  # false where nothing lies above: NaN
+    mean = tf.where(usable, mean, tf.reduce_mean(values))
+    deviation = tf.where(usable, deviation, tf.math.reduce_std(values))
+    check = tf.debugging.assert_positive(deviation, "A volume of one constant value cannot be normalised.")
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(mean), tf.identity(deviation)
+
+
+def _through_tiles(volume, network, tile: int, margin: int):
+    """`inference.super_resolve` in the graph: every core in turn, then each axis put in order."""
+    import tensorflow as tf
+
+    core = tile - 2 * margin
+    shape = tf.shape(volume)
+    counts = -(-shape // core)
+    total = tf.reduce_prod(counts)
+
+    def body(index, cores):
+        place = tf.stack(tf.unravel_index(index, counts))
+        cube = volume
+        for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core) - margin)):
+            cube = tf.gather(cube, _mirrored(start + tf.range(tile), shape[axis]), axis=axis)
+        output = network(tf.reshape(cube, [1, tile, tile, tile, 1]))
+        inside = tf.reshape(output, [tile] * 3)[margin : margin + core, margin : margin + core, margin : margin + core]
+        return index + 1, cores.write(index, inside)
+
+    cores = tf.TensorArray(tf.float32, size=total, element_shape=[core] * 3)
+    _, cores = tf.while_loop(lambda index, _: index < total, body, (0, cores), parallel_iterations=1)
+    grid = tf.reshape(cores.stack(), tf.concat([counts, [core] * 3], 0))
+    merged = tf.reshape(tf.transpose(grid, [0, 3, 1, 4, 2, 5]), counts * core)
+    for axis in range(3):
+        positions = tf.range(shape[axis])
+        first = positions // core * core
+        inside = positions - _starts(first, shape[axis], core)
+        merged = tf.gather(merged, first + inside, axis=axis)
+    return merged
+
+
+def _starts(keep_from, length, core: int):
+    """Where cores begin in the volume: the last one moved back into it (`tiling.spans_of`)."""
+    import tensorflow as tf
+
+    return tf.minimum(keep_from, tf.maximum(length - core, 0))
+
+
+def _mirrored(positions, length):
+    """`tiling.mirrored` in the graph."""
+    import tensorflow as tf
+
+    period = tf.maximum(2 * (length - 1), 1)
+    folded = tf.math.floormod(positions, period)
+    return tf.minimum(folded, period - folded) * tf.cast(length > 1, tf.int32)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,195 @@
+"""A Keras network as inference runs it: the same weights and results, a fraction of the memory traffic.
+
+After the convolutions, element-wise work dominates: batch normalisation, ELU and concatenation touch far more
+memory than they compute on. So this walks the network's layers while the graph is traced, and
+
+- measures each feature map once: the statistics of a concatenation are those of its parts;
+- keeps a batch normalisation and the activation after it pending until a convolution needs them, and then
+  does both in one pass over memory;
+- never builds a concatenation that only 1x1x1 convolutions read: theirs is a sum over the parts;
+- lets the output layer read in float32 what is known in float32.
+
+`bn="batch"` uses each cube's own statistics whatever the batch (J section 4.1 runs one cube at a time), so
+batching cubes never changes a result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from mdcsrn_tf.inference.kernels import Kernels, Term
+
+if TYPE_CHECKING:
+    import keras
+
+_KINDS = ("InputLayer", "Conv3D", "BatchNormalization", "Activation", "PReLU", "Concatenate", "Add")
+
+
+class FusedNetwork:
+    """`network(cubes)`: float32 [batch, D, H, W, 1] to the same; to be traced by a `tf.function`.
+
+    `compiled` lets XLA fuse the element-wise work; a graph that is to be exported is built without it.
+    """
+
+    def __init__(self, model: keras.Model, bn: str, precision: str = "float32", compiled: bool = True):
+        self.layers = [_Layer(layer) for layer in model.layers]
+        self.output = id(model.outputs[0])
+        self.bn = bn
+        self.kernels = Kernels(tf.as_dtype(precision), compiled)
+
+    def __call__(self, cubes: tf.Tensor) -> tf.Tensor:
+        """Run the network; with the cubes' own statistics, one cube at a time."""
+        if self.bn == "moving" or cubes.shape[0] == 1 or not self.kernels.compiled:
+            return self._run(cubes)
+        return tf.map_fn(lambda cube: self._run(cube[tf.newaxis])[0], cubes, parallel_iterations=1)
+
+    def _run(self, cubes: tf.Tensor) -> tf.Tensor:
+        values: dict[int, _Value] = {}
+        for layer in self.layers:
+            values[layer.output] = self._apply(layer, cubes, [values[key] for key in layer.inputs])
+        return self._exact(values[self.output])
+
+    def _apply(self, layer: _Layer, cubes: tf.Tensor, inputs: list[_Value]) -> _Value:
+        if layer.kind == "InputLayer":
+            return _Value(tf.cast(cubes, self.kernels.dtype), exact=cubes)
+        if layer.kind == "Conv3D":
+            return self._convolution(layer, inputs[0])
+        if layer.kind == "BatchNormalization":
+            return inputs[0].normalised(*self._scale_and_shift(layer, inputs[0]))
+        if layer.kind == "Activation":
+            return inputs[0].activated("elu")
+        if layer.kind == "PReLU":
+            return inputs[0].activated("prelu", layer.weights["alpha"].reshape(-1))
+        if layer.kind == "Concatenate":
+            return _Value(parts=inputs)
+        return _Value(self.kernels.total([self._term(value) for value in inputs]))
+
+    def _scale_and_shift(self, layer: _Layer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
+        weights = layer.weights
+        if self.bn == "batch":
+            mean, variance = self._statistics(value)
+        else:
+            mean, variance = weights["moving_mean"], weights["moving_variance"]
+        scale = weights["gamma"] * tf.math.rsqrt(variance + layer.epsilon)
+        return scale, weights["beta"] - mean * scale
+
+    def _statistics(self, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
+        if value.statistics is None:
+            if value.parts:
+                found = [self._statistics(part) for part in value.parts]
+                value.statistics = tuple(tf.concat(which, -1) for which in zip(*found, strict=True))
+            else:
+                value.statistics = self.kernels.statistics(self._tensor(value))
+        return value.statistics
+
+    def _convolution(self, layer: _Layer, value: _Value) -> _Value:
+        kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
+        if layer.output == self.output:
+            return self._output(layer, value)
+        if layer.is_pointwise and value.parts and value.tensor is None:
+            return _Value(self._pointwise_over_parts(kernel, bias, value.parts))
+        if value.exact is not None:
+            exact = self.kernels.convolve(value.exact, kernel, bias)
+            return _Value(tf.cast(exact, self.kernels.dtype), exact=exact)
+        return _Value(self.kernels.convolve(self._tensor(value), kernel, bias))
+
+    def _pointwise_over_parts(self, kernel, bias, parts: list[_Value]) -> tf.Tensor:
+        products = [
+            self.kernels.convolve(self._tensor(part), piece, None)
+            for part, piece in zip(parts, self._split(kernel, parts), strict=True)
+        ]
+        one = None if bias is None else np.ones_like(bias)
+        return self.kernels.total([Term(products[0], one, bias), *map(Term, products[1:])])
+
+    def _output(self, layer: _Layer, value: _Value) -> _Value:
+        """The output layer, in float32 (as its Keras original is under every precision)."""
+        kernel, bias = layer.weights["kernel"], layer.weights.get("bias", 0.0)
+        if layer.is_pointwise:
+            parts = value.parts or [value]
+            pieces = self._split(kernel, parts)
+            total = tf.add_n([self._dot(part, piece) for part, piece in zip(parts, pieces, strict=True)])
+        else:
+            total = self.kernels.convolve(self._exact(value), kernel, None)
+        return _Value(total + bias)
+
+    def _dot(self, value: _Value, kernel) -> tf.Tensor:
+        return self.kernels.dot(self._tensor(value) if value.exact is None else value.exact, kernel)
+
+    def _split(self, kernel, parts: list[_Value]) -> list[Any]:
+        widths = [self._tensor(part).shape[-1] for part in parts]
+        return np.split(kernel, np.cumsum(widths)[:-1], axis=3)
+
+    def _exact(self, value: _Value) -> tf.Tensor:
+        return tf.cast(self._tensor(value), tf.float32) if value.exact is None else value.exact
+
+    def _tensor(self, value: _Value) -> tf.Tensor:
+        """The value's tensor, whatever was pending done, once."""
+        if value.tensor is None:
+            if value.parts:
+                value.tensor = self.kernels.join([self._tensor(part) for part in value.parts])
+            else:
+                value.tensor = self.kernels.total([self._term(value)])
+        return value.tensor
+
+    def _term(self, value: _Value) -> Term:
+        if value.source is None:
+            return Term(self._tensor(value))
+        return Term(self._tensor(value.source), value.scale, value.shift, value.activation, value.slopes)
+
+
+def receptive_field_radius(model: keras.Model) -> int:
+    """How many voxels away an input voxel can change an output voxel: half of each kernel on the longest path."""
+    radius: dict[int, int] = {}
+    for layer in (_Layer(layer) for layer in model.layers):
+        grown = layer.weights["kernel"].shape[0] // 2 if layer.kind == "Conv3D" else 0
+        radius[layer.output] = grown + max((radius[key] for key in layer.inputs), default=0)
+    return radius[id(model.outputs[0])]
+
+
+class _Value:
+    """What a layer returns: a tensor, a concatenation not yet built, or another value with something pending."""
+
+    def __init__(self, tensor=None, *, exact=None, parts=None, source=None):
+        self.tensor = tensor
+        self.exact = exact  # the same in float32, where that is known
+        self.parts: list[_Value] = parts or []
+        self.source: _Value | None = source
+        self.statistics: Any = None
+        self.scale = self.shift = self.activation = self.slopes = None
+
+    def normalised(self, scale, shift) -> _Value:
+        """This value, scaled and shifted when it is first needed."""
+        value = _Value(source=self)
+        value.scale, value.shift = scale, shift
+        return value
+
+    def activated(self, activation: str, slopes=None) -> _Value:
+        """This value, activated when it is first needed, in one pass with what was pending already."""
+        fresh = self.source is None or self.activation is not None
+        value = _Value(source=self if fresh else self.source)
+        if not fresh:
+            value.scale, value.shift = self.scale, self.shift
+        value.activation, value.slopes = activation, slopes
+        return value
+
+
+class _Layer:
+    """What is needed of a Keras layer: its kind, its weights by name, and whose outputs it reads."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        import keras
+
+        kind = next((kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind))), None)
+        elu = keras.activations.elu
+        if kind is None or (kind == "Activation" and layer.activation is not elu):
+            raise TypeError(f"inference knows no layer of the type of {layer.name} ({type(layer).__name__})")
+        self.kind = kind
+        self.weights = {weight.name: np.asarray(weight) for weight in layer.weights}
+        self.epsilon = getattr(layer, "epsilon", None)
+        self.output = id(layer.output)
+        tensors = [] if kind == "InputLayer" else layer.input
+        self.inputs = [id(tensor) for tensor in (tensors if isinstance(tensors, list) else [tensors])]
+        self.is_pointwise = kind == "Conv3D" and self.weights["kernel"].shape[:3] == (1, 1, 1)

@@ -1,0 +1,104 @@
+"""Which result goes where: a file for a file, a tree like the input's for a folder, BIDS derivatives for BIDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
+
+_BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scan and where its result goes; `bids_root` is the dataset it belongs to."""
+
+    source: Path
+    target: Path
+    bids_root: Path | None = None
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the result."""
+        return self.target.with_name(f"{stem_of(self.target)}.json")
+
+    @property
+    def picture(self) -> Path:
+        """The QC picture beside the result."""
+        return self.target.with_name(f"{stem_of(self.target)}_qc.png")
+
+
+def plan(source: Path, output: Path) -> list[Job]:
+    """The jobs of a run, in order; UserError where two would collide or an input would be overwritten."""
+    sources = find_volumes(source)
+    single = len(sources) == 1 and (source.is_file() or sources == [source])
+    if output.name.lower().endswith(NIFTI_SUFFIXES) and not output.is_dir():
+        if not single:
+            raise UserError(f"--output={output} is a file, but --input={source} holds several scans; name a folder.")
+        jobs = [Job(sources[0], output)]
+    else:
+        if output.is_file():
+            raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
+        root = source if source.is_dir() and not single else source.parent
+        jobs = [_job(path, root, output) for path in sources]
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def write_sidecar(job: Job, content: dict) -> None:
+    """The JSON beside a result."""
+    with replace_when_done(job.sidecar) as partial:
+        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_dataset_description(output: Path) -> None:
+    """BIDS wants one in a derivatives folder; one that is there is left alone."""
+    path = output / "dataset_description.json"
+    if path.exists():
+        return
+    content = {
+        "Name": "mDCSRN super-resolution",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "mdcsrn_tf", "Version": __version__}],
+    }
+    with replace_when_done(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def stem_of(path: Path) -> str:
+    """A scan's name without its (double) suffix."""
+    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def _job(path: Path, root: Path, output: Path) -> Job:
+    inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    match = _BIDS_NAME.fullmatch(stem_of(path))
+    if not match:
+        return Job(path, output / inside.with_name(f"{stem_of(path)}_sr.nii.gz"))
+    entities = re.sub(r"_desc-[A-Za-z0-9]+", "", match["entities"])
+    name = f"{entities}_desc-sr_{match['suffix']}.nii.gz"
+    in_dataset = (root / "dataset_description.json").is_file() or path.parent.name == "anat"
+    return Job(path, output / inside.with_name(name), root if in_dataset else None)
+
+
+def _refuse_collisions(jobs: list[Job]) -> None:
+    targets: dict[str, Path] = {}
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        target = os.path.realpath(job.target)
+        if target in sources:
+            raise UserError(f"--output would replace the scan {job.target}; name another file or folder.")
+        if target in targets:
+            raise UserError(f"{targets[target]} and {job.source} would both become {job.target}; rename one.")
+        targets[target] = job.source

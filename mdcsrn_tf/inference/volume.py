@@ -1,0 +1,148 @@
+"""Super-resolve a volume tile by tile, with any engine that maps a batch of cubes to a batch of cubes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.inference.memory import is_out_of_memory
+from mdcsrn_tf.scans.normalisation import Normalisation
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.engines import Engine
+
+ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, tile, tile, tile] to the same
+Progress = Callable[[int, int], None]  # tiles done, tiles in all
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a network; what is None is taken from its model card."""
+
+    tile: int | None = None
+    margin: int | None = None
+    bn: str | None = None  # "batch": J's train mode, each tile's own statistics; "moving": the trained ones
+    seamless: bool = False  # moving statistics, and a margin that makes the result independent of the tiling
+    batch_tiles: int = 1
+    precision: str = "float32"
+    device: str = "auto"
+    engine: str = "tensorflow"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A super-resolved volume, and how it came about."""
+
+    data: np.ndarray
+    tile: int
+    margin: int
+    bn: str
+    tiles: int
+    seam_figure: float | None
+    fallback_tiles: tuple[int, ...] = ()  # tile sizes for which the memory did not suffice
+
+
+def super_resolve(
+    apply_tiles: ApplyTiles,
+    volume: np.ndarray,
+    tile: int,
+    margin: int,
+    batch_tiles: int = 1,
+    on_progress: Progress | None = None,
+) -> np.ndarray:
+    """Run every tile of the (normalised) volume through `apply_tiles`, and merge the cores.
+
+    All batches have one shape (the last repeats its last tile), so that an engine is built once.
+    """
+    tiles = tiling.tiles_of(volume.shape, tile, margin)
+    result = np.empty(volume.shape, np.float32)
+    done = 0
+    for group in tiling.batches(tiles, batch_tiles):
+        cubes = [tiling.cut(volume, where, tile) for where in group]
+        cubes += cubes[-1:] * (batch_tiles - len(cubes))
+        outputs = apply_tiles(np.stack(cubes).astype(np.float32, copy=False))
+        for where, output in zip(group, outputs, strict=False):
+            result[where.kept] = output[where.core]
+        done += len(group)
+        if on_progress:
+            on_progress(done, len(tiles))
+    return result
+
+
+def super_resolve_volume(
+    model: str | os.PathLike[str] | None, low_res: np.ndarray, settings: Settings | None = None, **changes
+) -> np.ndarray:
+    """The super-resolved volume, same grid and units, by a bundled network's name, a file or a SavedModel.
+
+    `changes` are fields of `Settings`, as in `super_resolve_volume(name, scan, seamless=True)`.
+    """
+    from mdcsrn_tf.inference.engines import load_engine
+
+    settings = replace(settings or Settings(), **changes)
+    return run(load_engine(model, settings), low_res, settings).data
+
+
+def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None) -> Result:
+    """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice."""
+    check_volume(low_res)
+    normalisation = Normalisation.from_low_res(low_res)
+    volume = normalisation.apply(low_res)
+    tile, margin = geometry(engine, settings)
+    failed: list[int] = []
+    while True:
+        try:
+            data = super_resolve(engine.applier(tile, settings.batch_tiles), volume, tile, margin,
+                                 settings.batch_tiles, on_progress)  # fmt: skip
+            break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            engine.forget()
+            failed.append(tile)
+            tile = smaller_tile(tile, margin)
+    seam = tiling.seam_figure(data, tile, margin)
+    tiles = len(tiling.tiles_of(volume.shape, tile, margin))
+    return Result(normalisation.undo(data), tile, margin, engine.bn, tiles, seam, tuple(failed))
+
+
+def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
+    """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
+    card = engine.card
+    tile = card.tile if settings.tile is None else settings.tile
+    margin = card.margin if settings.margin is None else settings.margin
+    if settings.seamless:
+        if settings.margin is not None and settings.margin < engine.radius:
+            raise UserError(
+                f"--seamless needs a margin of the network's receptive-field radius, {engine.radius}; "
+                f"leave out --margin={settings.margin}."
+            )
+        margin = max(margin, engine.radius)
+        # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
+        tile = max(card.tile, 3 * margin) if settings.tile is None else settings.tile
+    tiling.check_tile(tile, margin)
+    return tile, margin
+
+
+def smaller_tile(tile: int, margin: int) -> int:
+    """Three quarters of the edge, while that leaves a core."""
+    smaller = 2 * (3 * tile // 8)
+    if smaller <= 2 * margin:
+        raise UserError(
+            f"The memory does not suffice for tiles of {tile} voxels, and smaller ones leave no core inside the "
+            f"margin of {margin}; free memory, or take --batch_tiles=1."
+        )
+    return smaller
+
+
+def check_volume(volume: np.ndarray) -> None:
+    """Refuse what no network can take."""
+    if volume.ndim != 3 or not volume.size:
+        raise UserError(f"A volume has three axes and some voxels; this one has shape {volume.shape}.")
+    if not np.isfinite(volume).all():
+        raise UserError("The volume holds NaN or infinite values; replace them first.")

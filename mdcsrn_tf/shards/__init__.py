@@ -1,0 +1,1 @@
+"""Shards: the format that data_prep writes and training reads."""

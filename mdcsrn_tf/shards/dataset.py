@@ -1,0 +1,224 @@
+"""Shards to batches, by index: which pair comes when, and how it is changed, depends on (seed, step) alone.
+
+Sample g = step * batch_size + place belongs to epoch g // N and is number g % N of that epoch's permutation of
+the N pairs of all shards. Nothing has to be replayed to begin at a later step, and every pair is seen once an
+epoch. Shards have records of one length, so a pair is one read; its checksum is verified every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.shards.augmentation import NONE, Augmentation, augment
+from mdcsrn_tf.shards.records import decode_pairs, read_record
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FORMAT = 1  # of manifest.json
+_MARK = re.compile(r"UserError: (Shard .*?make the shards again\.)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One scan's records."""
+
+    path: Path
+    pairs: int
+    size: int  # bytes
+    subject: str
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of each record."""
+        return self.size // self.pairs
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of shards holds; `sha256` identifies it in run records."""
+
+    directory: Path
+    patch_size: int
+    interpolation: str
+    axes: tuple[str, ...]
+    factor: tuple[int, ...]
+    normalisation: str
+    splits: dict[str, tuple[Shard, ...]]
+    sha256: str
+    slices: dict[str, str] | None = None  # slice profile, thickness and gap; None: k-space truncation
+
+    def pairs(self, split: str) -> int:
+        """How many pairs a split has."""
+        return sum(shard.pairs for shard in self.shards(split))
+
+    def shards(self, split: str) -> tuple[Shard, ...]:
+        """The shards of a split; UserError if there are none."""
+        if not self.splits.get(split):
+            raise UserError(
+                f"{self.directory} holds no {split} shards, only {', '.join(self.splits)}; "
+                "make them with another --split."
+            )
+        return self.splits[split]
+
+
+def read_manifest(shard_dir: str | os.PathLike[str]) -> Manifest:
+    """Read `manifest.json` and see that each shard is there in its full length; UserError otherwise."""
+    directory = Path(shard_dir)
+    path = directory / "manifest.json"
+    if not path.is_file():
+        unfinished = (directory / ".progress").is_dir()
+        state = "was not finished; repeat" if unfinished else "holds no manifest.json; make shards there with"
+        raise UserError(f"{directory} {state} mdcsrn-shards.")
+    try:
+        raw = path.read_bytes()
+        content = json.loads(raw)
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']} is not {FORMAT}")
+        manifest = _parse(directory, content, hashlib.sha256(raw).hexdigest())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); make the shards again.") from error
+    for shards in manifest.splits.values():
+        for shard in shards:
+            _check_length(shard)
+    return manifest
+
+
+def training_batches(
+    manifest: Manifest,
+    split: str,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    augment: bool | Augmentation = True,
+) -> tf.data.Dataset:
+    """Endless (low_res, high_res) float32 batches [B, p, p, p, 1], from `start_step` on."""
+    import tensorflow as tf
+
+    reader = _Reader(manifest.shards(split))
+    settings = augment if isinstance(augment, Augmentation) else Augmentation() if augment else NONE
+    samples = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
+    pairs = _pairs(samples, lambda sample: reader.shuffled(int(sample), seed), manifest.patch_size)
+    if settings != NONE:
+        pairs = pairs.map(_augmenter(seed, settings), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
+    return pairs.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_batches(manifest: Manifest, split: str, *, batch_size: int) -> tf.data.Dataset:
+    """Every pair of the split once, in the manifest's order, unchanged; the last batch may be smaller."""
+    import tensorflow as tf
+
+    reader = _Reader(manifest.shards(split))
+    samples = tf.data.Dataset.range(reader.pairs)
+    pairs = _pairs(samples, lambda sample: reader.record(int(sample)), manifest.patch_size)
+    pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
+    return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+@contextmanager
+def shard_errors() -> Iterator[None]:
+    """Turn TensorFlow's wrapping of a damaged shard's error back into its one sentence.
+
+    An error inside tf.data reaches the loop over it as an OpError that quotes a traceback.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        match = _MARK.search(error.message)
+        if match is None:
+            raise
+        raise UserError(match.group(1)) from error
+
+
+class _Reader:
+    """Random access to the pairs of some shards, numbered through."""
+
+    def __init__(self, shards: tuple[Shard, ...]):
+        self._shards = shards
+        self._ends = list(accumulate(shard.pairs for shard in shards))
+        self.pairs = self._ends[-1]
+
+    def record(self, number: int) -> bytes:
+        which = bisect_right(self._ends, number)
+        shard = self._shards[which]
+        index = number - (self._ends[which] - shard.pairs)
+        return read_record(shard.path, index, shard.record_bytes)
+
+    def shuffled(self, sample: int, seed: int) -> bytes:
+        epoch, place = divmod(sample, self.pairs)
+        return self.record(int(_permutation(self.pairs, seed, epoch)[place]))
+
+
+@lru_cache(maxsize=8)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """A permutation that stays the same across NumPy releases: only raw bit streams are promised to."""
+    return np.argsort(np.random.PCG64([seed, epoch]).random_raw(count), kind="stable")
+
+
+def _pairs(samples: tf.data.Dataset, read: Any, patch_size: int) -> tf.data.Dataset:
+    """Sample numbers to (number, low_res, high_res)."""
+    import tensorflow as tf
+
+    def load(sample):
+        serialized = tf.ensure_shape(tf.numpy_function(read, [sample], tf.string, stateful=False), [])
+        low_res, high_res = decode_pairs(serialized[None], patch_size)
+        return sample, low_res[0], high_res[0]
+
+    return samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _augmenter(seed: int, settings: Augmentation) -> Any:
+    def change(sample, low_res, high_res):
+        return sample, *augment(low_res, high_res, seed, sample, settings)
+
+    return change
+
+
+def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
+    settings = content["settings"]
+    splits: dict[str, list[Shard]] = {}
+    for entry in content["shards"]:
+        shard = Shard(
+            directory / entry["shard"], int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"]
+        )
+        splits.setdefault(entry["split"], []).append(shard)
+    return Manifest(
+        directory=directory,
+        patch_size=int(settings["patch"]),
+        interpolation=settings["interpolation"],
+        axes=tuple(settings["axes"].split(",")),
+        factor=tuple(settings["factor"]),
+        normalisation=settings["normalisation"],
+        splits={split: tuple(shards) for split, shards in splits.items()},
+        sha256=checksum,
+        slices=settings.get("slices"),
+    )
+
+
+def _check_length(shard: Shard) -> None:
+    try:
+        size = shard.path.stat().st_size
+    except OSError as error:
+        raise UserError(f"Shard {shard.path} is missing; make the shards again.") from error
+    if size != shard.size:
+        raise UserError(
+            f"Shard {shard.path} has {size} of {shard.size} bytes: it is truncated; make the shards again."
+        )

@@ -1,0 +1,1 @@
+"""Training: settings, state, loop, and what is kept of a run."""

@@ -1,0 +1,131 @@
+"""What a run would do, before it does it: schedule, parameters, and estimates of memory and time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mdcsrn_tf.training.loop import compile_updates
+from mdcsrn_tf.training.schedule import GanSchedule, learning_rate_at
+from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.state import TrainState, build_state
+
+# TensorFlow itself and the data's pipeline, before any network.
+BASE_BYTES = 0.7 * 2**30
+# Copies of the critic's activations that its step holds: of HR, SR and the blend, and the penalty's gradients.
+CRITIC_COPIES = 8
+
+
+def describe(settings: Sequence[TrainSettings]) -> str:
+    """A text on the phases of a run; it times one real step of each network with a batch of one."""
+    lines = []
+    for phase in settings:
+        state = build_state(phase.preset, phase.phase, precision=phase.precision)
+        lines.append(f"{phase.preset.name}, {phase.phase} phase, {phase.preset.training.name} recipe")
+        lines += [*_sizes(phase, state), *_schedule(phase), *_costs(phase, state), ""]
+    return "\n".join(lines).rstrip()
+
+
+def estimated_bytes(settings: TrainSettings, state: TrainState) -> float:
+    """Peak memory of a step: weights, gradients, Adam's moments, and the activations kept for the gradient.
+
+    Rough by design (docs/decisions.md); benchmarks/train_step.py measures.
+    """
+    recipe = settings.preset.training
+    width = 2 if settings.precision == "mixed_bfloat16" else 4
+    patches = recipe.batch_size
+    kept = activations(state.generator, recipe.patch_size) * width * patches
+    weights = 16 * state.generator.count_params()
+    if state.critic is not None:
+        weights += 16 * state.critic.count_params()
+        scored = activations(state.critic, recipe.patch_size) * 4 * patches
+        kept = max(kept + 2 * scored, CRITIC_COPIES * scored)
+    return BASE_BYTES + weights + kept
+
+
+def activations(model: keras.Model, patch_size: int) -> int:
+    """Values in all layers' outputs for one patch."""
+    outputs = [layer.output for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return sum(math.prod(patch_size if size is None else size for size in out.shape[1:]) for out in outputs)
+
+
+def _sizes(settings: TrainSettings, state: TrainState) -> list[str]:
+    recipe = settings.preset.training
+    lines = [
+        f"  batch {recipe.batch_size} of {recipe.patch_size}^3, {settings.precision}, seed {settings.seed}, "
+        f"{settings.strategy}; changed by flags: {', '.join(settings.changed) or 'nothing'}",
+        f"  generator: {_trainable(state.generator):,} trainable parameters",
+    ]
+    if state.critic is not None:
+        lines.append(f"  critic: {_trainable(state.critic):,} trainable parameters")
+    return lines
+
+
+def _trainable(model: keras.Model) -> int:
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _schedule(settings: TrainSettings) -> list[str]:
+    recipe = settings.preset.training
+    if settings.phase == "l1":
+        rates = [
+            learning_rate_at(step, recipe.learning_rate, recipe.l1_steps, recipe.learning_rate_decay)
+            for step in (0, recipe.l1_steps - 1)
+        ]
+        return [f"  {recipe.l1_steps:,} steps of the {settings.loss} loss, Adam {rates[0]:g} to {rates[1]:g}"]
+    schedule = GanSchedule.of(recipe.gan)
+    critic, generator = schedule.counts_before(schedule.total)
+    first, block = schedule.warmup, schedule.warmup + schedule.block
+    return [
+        f"  {schedule.total:,} steps: {critic:,} of the critic, {generator:,} of the generator; "
+        f"Adam {recipe.gan.learning_rate:g}, lambda {recipe.gan.adversarial_weight:g}",
+        f"  critic alone: {schedule.warmup:,} steps; then {schedule.critic_per_generator} to 1, "
+        f"and {schedule.extra} more after every {schedule.block:,} steps of that",
+        f"  from step {first:,}: {schedule.text(first, first + 24)}...",
+        f"  from step {max(block - 8, 0):,}: {schedule.text(max(block - 8, 0), block + 8)}... (C critic, G generator)",
+    ]
+
+
+def _costs(settings: TrainSettings, state: TrainState) -> list[str]:
+    memory = estimated_bytes(settings, state) / 2**30
+    seconds = _measure(settings, state)
+    recipe = settings.preset.training
+    if settings.phase == "l1":
+        total = recipe.l1_steps * seconds["generator"]
+    else:
+        schedule = GanSchedule.of(recipe.gan)
+        counts = schedule.counts_before(schedule.total)
+        total = counts[0] * seconds["critic"] + counts[1] * seconds["generator"]
+    steps = ", ".join(f"{network} {value:.2f} s" for network, value in seconds.items())
+    return [
+        f"  about {memory:.1f} GiB of memory at the peak",
+        f"  about {steps} a step, {total / 3600:,.1f} h in all (one patch timed on this machine, times the batch)",
+    ]
+
+
+def _measure(settings: TrainSettings, state: TrainState) -> dict[str, float]:
+    """Seconds a step of each network, from the faster of two steps with one patch."""
+    recipe = settings.preset.training
+    single = replace(
+        settings, preset=replace(settings.preset, training=replace(recipe, batch_size=1)), strategy="single"
+    )
+    update: Any = compile_updates(single, state, tf.distribute.get_strategy())
+    noise = np.random.default_rng(0).standard_normal((2, 1, *[recipe.patch_size] * 3, 1)).astype(np.float32)
+    seconds = {}
+    for network in ("generator",) if settings.phase == "l1" else ("critic", "generator"):
+        update(network, noise, 0, 0.0)
+        times = []
+        for step in (1, 2):
+            begun = time.perf_counter()
+            for value in update(network, noise, step, 0.0).values():
+                value.numpy()
+            times.append(time.perf_counter() - begun)
+        seconds[network] = min(times) * recipe.batch_size
+    return seconds

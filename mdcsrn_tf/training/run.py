@@ -1,0 +1,198 @@
+"""A whole training run: shards in, `best_l1.keras` and `best_gan.keras` out, a run record beside them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import remove
+from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
+from mdcsrn_tf.run_record import RunRecord, plain
+from mdcsrn_tf.shards import dataset
+from mdcsrn_tf.training.distribution import (
+    WORKER_LOST,
+    is_chief,
+    make_strategy,
+    replica_batch,
+    spans_processes,
+    start_again,
+    variables_of,
+)
+from mdcsrn_tf.training.log import MetricsTable
+from mdcsrn_tf.training.loop import Phase, TrainData
+from mdcsrn_tf.training.pictures import draw_curves
+from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.state import TrainState, build_state, copy_weights
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def train(
+    settings: Sequence[TrainSettings],
+    data: Path,
+    workdir: Path,
+    *,
+    init_from: str | None = None,
+    allow_change: bool = False,
+) -> int:
+    """Run the phases one after the other; 0 when they are complete or were stopped by SIGTERM."""
+    manifest = dataset.read_manifest(data)
+    settings = [replace(phase, data_sha256=manifest.sha256) for phase in settings]
+    for phase in settings:
+        _check_data(phase, manifest)
+    strategy = _set_up(settings[0])
+    workdir.mkdir(parents=True, exist_ok=True)
+    record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
+    try:
+        for phase in settings:
+            with dataset.shard_errors():
+                results = _run_phase(phase, manifest, workdir, strategy, init_from, allow_change)
+            init_from = None
+            record.results[phase.phase] = results
+            if is_chief(strategy):
+                record.write(workdir / "run.json")
+                draw_curves(workdir / "curves.png", MetricsTable(workdir / "metrics.csv").rows())
+            if results["signal"] is not None:
+                return _stopped(results, workdir)
+    except WORKER_LOST as error:
+        if not spans_processes(strategy):
+            raise
+        print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
+        start_again()
+    except (OSError, tf.errors.OpError) as error:
+        if not _is_disk_full(error):
+            raise
+        raise UserError(
+            f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
+            "whole. Make room and repeat the command to continue from it."
+        ) from error
+    print(f"mdcsrn-train: done; the best model of each phase is in {workdir} (best_*.keras).")
+    return 0
+
+
+def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) -> ModelCard:
+    """What inference must know of a model trained under these settings on these shards."""
+    inference = settings.preset.inference
+    recipe = settings.preset.training
+    return ModelCard(
+        preset=settings.preset.name,
+        version=__version__,
+        interpolation=manifest.interpolation,
+        axes=tuple(manifest.axes),
+        factor=tuple(manifest.factor),
+        slices=manifest.slices,
+        tile=inference.tile,
+        margin=inference.margin,
+        # Where BN statistics were measured anew they are the better ones (docs/decisions.md).
+        bn="moving" if recipe.bn_reestimation_batches else inference.bn,
+        notes=plain({"recipe": recipe.name, "phase": settings.phase, "changed": settings.changed, **notes}),
+    )
+
+
+def _run_phase(
+    settings: TrainSettings,
+    manifest: Any,
+    workdir: Path,
+    strategy: tf.distribute.Strategy,
+    init_from: str | None,
+    allow_change: bool,
+) -> dict[str, Any]:
+    recipe = settings.preset.training
+    keras.utils.set_random_seed(settings.seed)
+    with variables_of(strategy):
+        state = build_state(
+            settings.preset, settings.phase, precision=settings.precision, patch_size=manifest.patch_size
+        )
+    best = workdir / f"best_{settings.phase}.keras"
+    start = Path(init_from) if init_from else workdir / "best_l1.keras" if settings.phase == "gan" else None
+    # A model's card tells its whole history: the notes of the model it started from, and that one's.
+    history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
+    if is_chief(strategy):
+        for partial in workdir.glob(".partial-*"):
+            remove(partial)
+
+    def save_best(state: TrainState, found: dict[str, float]) -> None:
+        notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256, **history}
+        save_model(best, state.generator, model_card(settings, manifest, notes))
+
+    def training(start_step: int) -> tf.data.Dataset:
+        seed = 2 * settings.seed + (settings.phase == "gan")  # the phases draw different patches
+        return dataset.training_batches(
+            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step
+        )
+
+    def validation() -> tf.data.Dataset:
+        return dataset.validation_batches(manifest, "validation", batch_size=recipe.batch_size)
+
+    phase = Phase(settings, state, TrainData(training, validation), workdir, save_best, strategy, allow_change)
+    if not phase.checkpoints.paths():
+        _initialise(state, settings, manifest, start, named=bool(init_from))
+    return phase.run()
+
+
+def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path: Path | None, *, named: bool) -> None:
+    """Start the generator from a model file, if this phase starts from one; `named` by --init_from or not."""
+    if path is None:
+        return
+    if not named and not path.is_file():
+        raise UserError(
+            f"The GAN phase starts from the best model of the L1 phase, but there is no {path}: "
+            "run --phase=l1 first, or name a model by --init_from."
+        )
+    model, card = load_model(path)
+    if card.preset != settings.preset.name:
+        raise UserError(f"{path} holds a {card.preset}, but --preset is {settings.preset.name}.")
+    if card.interpolation != manifest.interpolation:
+        raise UserError(
+            f"{path} was trained on {card.interpolation} interpolation, but these shards were made with "
+            f"{manifest.interpolation}."
+        )
+    copy_weights(model, state.generator)
+
+
+def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
+    """Make runs repeatable where that is cheap (on a CPU), and the strategy before any other operation."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.strategy == "single" and not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy(settings.strategy)
+    replica_batch(strategy, settings.preset.training.batch_size)
+    return strategy
+
+
+def _check_data(settings: TrainSettings, manifest: Any) -> None:
+    recipe = settings.preset.training
+    if manifest.patch_size != recipe.patch_size:
+        raise UserError(
+            f"The shards hold patches of {manifest.patch_size}^3, but the {recipe.name} recipe trains on "
+            f"{recipe.patch_size}^3: make new shards, or say --set=patch_size={manifest.patch_size}."
+        )
+    if manifest.interpolation != recipe.interpolation:
+        raise UserError(
+            f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
+            f"for {recipe.interpolation}: make new shards, or say --set=interpolation={manifest.interpolation}."
+        )
+
+
+def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:
+    # HDF5 and TensorFlow say so in the text alone.
+    return getattr(error, "errno", None) in DISK_FULL or any(os.strerror(code) in str(error) for code in DISK_FULL)
+
+
+def _stopped(results: dict[str, Any], workdir: Path) -> int:
+    name = signal.Signals(results["signal"]).name
+    print(
+        f"mdcsrn-train: stopped by {name} after step {results['step']} of {results['total']}; "
+        f"the state is saved in {workdir}, the same command continues."
+    )
+    return 0 if results["signal"] == signal.SIGTERM else 130

@@ -1,0 +1,1 @@
+"""The updates that a training step is made of, one objective a file."""

@@ -1,0 +1,106 @@
+"""mdcsrn-degrade: grids and geometry in the files, folders, noise, mistakes."""
+
+import nibabel as nib
+import nibabel.processing
+import numpy as np
+import pytest
+
+from data_prep import degrade
+from data_prep.phantom import make_phantom
+from mdcsrn_tf.scans import kspace
+
+# Stored posterior, superior, left: LR and AP are the array axes 2 and 0.
+TURNED = nib.affines.from_matvec([[0, 0.1, -1.5], [-1.0, 0.05, 0], [0.02, 1.2, 0.1]], [40, 30, -20])
+
+
+@pytest.fixture
+def scan(tmp_path):
+    image = nib.Nifti1Image(make_phantom((42, 36, 45), 1).astype(np.int16), TURNED)
+    image.set_sform(TURNED, 4)
+    image.set_qform(TURNED, 0)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    return tmp_path / "scan.nii.gz"
+
+
+def run(scan, output, *flags):
+    return degrade.main([f"--input={scan}", f"--output={output}", *flags])
+
+
+def test_the_same_grid_holds_the_low_res_image(scan, tmp_path):
+    assert run(scan, tmp_path / "out.nii") == 0
+    before, after = nib.load(scan), nib.load(tmp_path / "out.nii")
+    assert after.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(after.affine, before.affine)
+    assert after.get_sform(coded=True)[1] == 4 and after.get_qform(coded=True)[1] == 0
+    expected = kspace.degrade(before.get_fdata(), (2, 2), (2, 0))
+    np.testing.assert_allclose(after.get_fdata(), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_the_small_grid_lies_where_the_same_grid_says(scan, tmp_path):
+    assert run(scan, tmp_path / "same.nii", "--axes=AP,LR", "--factor=2,3") == 0
+    assert run(scan, tmp_path / "small.nii", "--axes=AP,LR", "--factor=2,3", "--grid=small") == 0
+    small, same = nib.load(tmp_path / "small.nii"), nib.load(tmp_path / "same.nii")
+    assert small.shape == (21, 36, 15) and small.get_sform(coded=True)[1] == 4
+    world = nib.processing.resample_from_to(small, same, order=1, mode="nearest")
+    np.testing.assert_allclose(world.get_fdata(), same.get_fdata(), atol=1e-4 * same.get_fdata().max())
+
+
+def test_axes_by_index_and_interpolation(scan, tmp_path):
+    assert run(scan, tmp_path / "out.nii", "--axes=1", "--factor=4", "--interpolation=sinc") == 0
+    expected = kspace.degrade(nib.load(scan).get_fdata(), (4,), (1,), "sinc")
+    np.testing.assert_allclose(nib.load(tmp_path / "out.nii").get_fdata(), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_noise_depends_on_seed_and_scan(scan, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run(scan, tmp_path / f"{name}.nii", "--noise_snr=10", f"--seed={seed}", "--grid=small") == 0
+    a, b, c = (nib.load(tmp_path / f"{name}.nii").get_fdata() for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    clean = kspace.acquire(nib.load(scan).get_fdata(), (2, 2), (2, 0))
+    bright = clean > 2 * clean.mean()
+    expected = clean[clean >= clean.mean()].mean() / 10
+    assert (a - clean)[bright].std() == pytest.approx(expected, rel=0.1)
+    assert np.abs(a - c).mean() > 0.5 * expected
+
+
+def test_a_folder_keeps_its_tree_and_a_bad_scan_does_not_stop_it(scan, tmp_path, capsys):
+    source = tmp_path / "in" / "sub-1" / "ses-1"
+    source.mkdir(parents=True)
+    (source / "b.nii.gz").write_bytes(scan.read_bytes())
+    nib.save(nib.MGHImage(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.eye(4)), tmp_path / "in" / "a.mgz")
+    (tmp_path / "in" / "bad.nii").write_text("no scan")
+    assert run(tmp_path / "in", tmp_path / "out") == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2 and "bad.nii" in errors[0] and "2 of 3 scans written" in errors[1]
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.nii.gz", "sub-1/ses-1/b.nii.gz"]
+
+
+def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
+    before = scan.read_bytes()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "x.nii").touch()
+    (tmp_path / "two" / "x.nii.gz").touch()
+    for output, flags, sentence in (
+        (scan, [], "would replace the scan"),
+        (tmp_path, [], "would replace the scan"),
+        (tmp_path / "out.nii", ["--axes=LR,LR"], "different axes"),
+        (tmp_path / "out.nii", ["--axes=LR,XY"], "'XY' is no axis"),
+        (tmp_path / "out.nii", ["--factor=0,2"], "--factor=0,2"),
+        (tmp_path / "out.nii", ["--noise_snr=-1"], "must be positive"),
+        (tmp_path / "out.nii", ["--grid=tiny"], "grid"),
+        (tmp_path / "out.nii", [f"--input={tmp_path / 'nowhere.nii'}"], "nowhere.nii does not exist"),
+        (tmp_path / "out.nii", [f"--input={tmp_path / 'two'}"], "name a folder"),
+        (tmp_path / "out", [f"--input={tmp_path / 'two'}"], "two scans of"),
+    ):
+        assert run(scan, output, *flags) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and sentence in lines[0], lines
+    assert scan.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["scan.nii.gz", "two"]
+
+
+def test_help_names_every_flag(capsys):
+    assert degrade.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for flag in ("input", "output", "axes", "factor", "grid", "interpolation", "noise_snr", "seed", "series"):
+        assert f"--{flag}" in text

@@ -1,0 +1,224 @@
+"""mdcsrn-shards: what is in the shards, what the manifest says, and how runs go on, stop and refuse."""
+
+import hashlib
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from shard_helpers import contents, shards_command, start, write_scans
+
+from data_prep import make_shards, shard_job
+from mdcsrn_tf.shards.dataset import read_manifest
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    return write_scans(tmp_path_factory.mktemp("scans"), 6)
+
+
+@pytest.fixture(scope="module")
+def shards(scans, tmp_path_factory):
+    output = tmp_path_factory.mktemp("made") / "shards"
+    assert make_shards.main(shards_command(scans, output)) == 0
+    return output
+
+
+def manifest_of(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def low_res_by_definition(volume):
+    """The whole chain of the papers with NumPy alone, along the first two axes, sizes as in the scans here."""
+    spectrum = np.fft.fftshift(np.fft.fftn(volume, axes=(0, 1)), axes=(0, 1))
+    for axis in (0, 1):
+        size = volume.shape[axis]
+        kept, half = size // 2, size // 2 // 2
+        lines = np.moveaxis(spectrum, axis, 0)
+        crop = lines[size // 2 - half : size // 2 - half + kept].copy()
+        if kept % 2 == 0:
+            crop[0] = (crop[0] + lines[size // 2 + half]) / 2
+        spectrum = np.moveaxis(crop, 0, axis) * (kept / size)
+    image = np.abs(np.fft.ifftn(np.fft.ifftshift(spectrum, axes=(0, 1)), axes=(0, 1)).real)
+    for axis in (0, 1):
+        kept, size = image.shape[axis], volume.shape[axis]
+        at = np.arange(size) * kept / size
+        image = np.apply_along_axis(lambda line, at=at, kept=kept: np.interp(at, np.arange(kept), line), axis, image)
+    return image
+
+
+def test_records_are_patches_of_the_whole_scans_normalised_by_the_low_res_image(scans, shards):
+    import tensorflow as tf
+
+    for entry in manifest_of(shards)["shards"]:
+        volume = nib.as_closest_canonical(nib.load(scans / entry["source"])).get_fdata()
+        low_res = low_res_by_definition(volume)
+        above = low_res[low_res > low_res.mean()]
+        assert entry["mean"] == pytest.approx(above.mean(), rel=1e-4)
+        assert entry["std"] == pytest.approx(above.std(), rel=1e-3)
+        assert entry["matrix"] == list(volume.shape)
+        assert entry["pairs"] == len(entry["corners"]) == (12 if entry["split"] == "train" else 4)
+        records = tf.data.TFRecordDataset(str(shards / entry["shard"]))
+        for corner, record in zip(entry["corners"], records, strict=True):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            cut = tuple(slice(c, c + 16) for c in corner)
+            for key, image in (("low_res", low_res), ("high_res", volume)):
+                stored = np.frombuffer(feature[key].bytes_list.value[0], "<f2").reshape(16, 16, 16)
+                expected = (image[cut] - entry["mean"]) / entry["std"]
+                np.testing.assert_allclose(stored, expected, atol=4e-3)
+
+
+def test_the_manifest_says_everything(scans, shards):
+    manifest = manifest_of(shards)
+    settings = manifest["settings"]
+    assert {key: settings[key] for key in settings if key != "scans"} == {
+        "axes": "LR,AP",
+        "epochs_of_patches": 3,
+        "factor": [2, 2],
+        "interpolation": "linear",
+        "min_foreground": 0.25,
+        "normalisation": "zscore_of_voxels_above_mean",
+        "patch": 16,
+        "patches_per_subject": 4,
+        "seed": 0,
+    }
+    for entry in manifest["shards"]:
+        source, shard = (scans / entry["source"]).read_bytes(), (shards / entry["shard"]).read_bytes()
+        assert entry["source_sha256"] == hashlib.sha256(source).hexdigest()
+        assert entry["shard_sha256"] == hashlib.sha256(shard).hexdigest()
+        assert (entry["source_bytes"], entry["shard_bytes"]) == (len(source), len(shard))
+    assert str(scans) not in (shards / "manifest.json").read_text()
+    subjects = [entry["subject"] for entry in manifest["shards"]]
+    assert len(set(subjects)) == 6 and manifest["skipped"] == []
+    assert {name: len(found) for name, found in read_manifest(shards).splits.items()} == {
+        "train": 3, "validation": 1, "evaluation": 1, "test": 1
+    }  # fmt: skip
+
+
+def test_a_second_run_does_nothing(scans, shards, capsys, monkeypatch):
+    monkeypatch.setattr(shard_job, "_make_shard", lambda job: pytest.fail("a shard was made again"))
+    times = {path: path.stat().st_mtime_ns for path in shards.rglob("*")}
+    assert make_shards.main(shards_command(scans, shards, workers=2)) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in shards.rglob("*")} == times
+
+
+def test_workers_do_not_change_a_byte(scans, shards, tmp_path):
+    assert start(shards_command(scans, tmp_path / "two", workers=2)).wait() == 0
+    assert contents(tmp_path / "two") == contents(shards)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"patch": 12}, "patch was 16, now 12"),
+        ({"interpolation": "sinc"}, "interpolation was linear, now sinc"),
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"split": "1"}, "the scans or their splits have changed"),
+    ],
+)
+def test_changed_settings_are_refused(scans, shards, capsys, flags, sentence):
+    before = contents(shards)
+    assert make_shards.main(shards_command(scans, shards, **flags)) == 1
+    assert sentence in capsys.readouterr().err
+    assert contents(shards) == before
+
+
+def test_overwrite_replaces_all_of_it(scans, shards, tmp_path):
+    assert make_shards.main(shards_command(scans, tmp_path / "out", patch=12, split="1")) == 0
+    assert make_shards.main([*shards_command(scans, tmp_path / "out"), "--overwrite"]) == 0
+    assert contents(tmp_path / "out") == contents(shards)
+
+
+def test_other_peoples_folders_are_left_alone(scans, tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert make_shards.main([*shards_command(scans, tmp_path), "--overwrite"]) == 1
+    assert "holds other files" in capsys.readouterr().err
+    assert contents(tmp_path) == {"thesis.tex": b"years of work"}
+
+
+def test_a_missing_or_short_shard_is_made_again(scans, shards, tmp_path):
+    output = tmp_path / "out"
+    assert make_shards.main(shards_command(scans, output)) == 0
+    first, second = sorted(output.glob("train/*.tfrecord"))[:2]
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-7])
+    (output / "train" / ".partial-1-x.tfrecord").write_bytes(b"left by a killed run")
+    assert make_shards.main(shards_command(scans, output)) == 0
+    assert contents(output) == contents(shards)
+
+
+def test_an_exchanged_source_is_refused(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 2)
+    assert make_shards.main(shards_command(scans, tmp_path / "out", split="1,1")) == 0
+    (scans / "sub-02_T1w.nii.gz").write_bytes((scans / "sub-01_T1w.nii.gz").read_bytes())
+    assert make_shards.main(shards_command(scans, tmp_path / "out", split="1,1")) == 1
+    assert "sub-02_T1w.nii.gz is not the file its shard was made of" in capsys.readouterr().err
+
+
+def test_a_bad_scan_is_skipped_named_and_made_up_for(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 4)
+    assert make_shards.main(shards_command(scans, tmp_path / "good", split="3,1")) == 0
+    bad = scans / "sub-03_T1w.nii.gz"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:1000])
+    capsys.readouterr()
+    for _ in range(2):
+        assert make_shards.main(shards_command(scans, tmp_path / "out", split="3,1")) == 1
+        errors = capsys.readouterr().err
+        assert f"error: skipped sub-03_T1w: {bad} cannot be read" in errors.splitlines()[-1]
+        (skipped,) = manifest_of(tmp_path / "out")["skipped"]
+        assert skipped["scan"] == "sub-03_T1w" and str(tmp_path) not in skipped["error"]
+    bad.write_bytes(good)
+    assert make_shards.main(shards_command(scans, tmp_path / "out", split="3,1")) == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "good")
+
+
+def test_nothing_but_bad_scans(tmp_path, capsys):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "sub-1.nii").write_bytes(b"no scan")
+    assert make_shards.main(shards_command(tmp_path / "scans", tmp_path / "out", split="1")) == 1
+    assert "none of the 1 scans could be read" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_more_epochs_begin_with_the_same_patches(scans, shards, tmp_path):
+    assert make_shards.main(shards_command(scans, tmp_path, epochs_of_patches=4)) == 0
+    for longer, entry in zip(manifest_of(tmp_path)["shards"], manifest_of(shards)["shards"], strict=True):
+        assert longer["corners"][: len(entry["corners"])] == entry["corners"]
+        assert len({tuple(corner) for corner in longer["corners"]}) > 0.9 * len(longer["corners"])
+
+
+def test_axes_by_index_take_the_array_as_it_is_stored(tmp_path):
+    scans = write_scans(tmp_path / "scans", 1)  # stored with its first axis to the left
+    for axes in ("LR,AP", "0,1"):
+        flags = shards_command(scans, tmp_path / axes, split="1", axes=axes)
+        assert make_shards.main(flags) == 0
+    (named,), (indexed,) = (manifest_of(tmp_path / axes)["shards"] for axes in ("LR,AP", "0,1"))
+    assert named["array_axes"] == indexed["array_axes"] == [0, 1]
+    assert named["shard_sha256"] != indexed["shard_sha256"]
+
+
+def test_phantoms_need_no_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_job, "_PHANTOM_SHAPE", (40, 40, 40))
+    arguments = ["--phantoms=3", f"--output={tmp_path}", "--patch=16", "--split=1,1,1", "--workers=1"]
+    assert make_shards.main(arguments) == 0
+    assert sorted(entry["split"] for entry in manifest_of(tmp_path)["shards"]) == ["test", "train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--input=x"], "--output is missing"),
+        (["--output=x"], "either --input=SCANS or --phantoms=N"),
+        (["--input=nowhere", "--output=x"], "nowhere does not exist"),
+        (["--phantoms=2", "--output=x", "--factor=2,2,2"], "--factor=2,2,2 must give each"),
+        (["--phantoms=2", "--output=x", "--factor=two"], "--factor=two must give each"),
+        (["--phantoms=2", "--output=x", "--split=1,1", "--cluster=tcp://127.0.0.1:1"], "No Dask scheduler answers"),
+        (["--phantoms=2", "--output=x", "--patch=0"], "patch"),
+    ],
+)
+def test_mistakes_get_one_sentence(flags, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert make_shards.main(flags) == 1
+    assert sentence in capsys.readouterr().err.splitlines()[-1]

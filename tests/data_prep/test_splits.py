@@ -1,0 +1,118 @@
+"""Splits: apportioning, stability, tables; and which subject a scan belongs to."""
+
+from collections import Counter
+
+import pytest
+
+from data_prep.splits import SPLITS, assign_splits
+from data_prep.subjects import list_scans, phantom_scans, subject_of
+from mdcsrn_tf.errors import UserError
+
+HCP = [str(100_000 + 37 * n) for n in range(1113)]
+
+
+def sizes(assigned):
+    counts = Counter(assigned.values())
+    return tuple(counts[name] for name in SPLITS)
+
+
+def test_the_papers_counts():
+    assert sizes(assign_splits(HCP, "780,111,111,111", 0)) == (780, 111, 111, 111)
+    assert sizes(assign_splits(HCP, "0.7,0.1,0.1,0.1", 0)) == (779, 112, 111, 111)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "split", "expected"),
+    [
+        (8, "0.7,0.1,0.1,0.1", (5, 1, 1, 1)),
+        (3, "0.8,0.1,0.1", (1, 1, 0, 1)),
+        (2, "0.9,0.1", (1, 1, 0, 0)),
+        (5, "1", (5, 0, 0, 0)),
+        (5, "2,1", (2, 1, 0, 0)),
+        (20, "0.5,0,0,0.5", (10, 0, 0, 10)),
+    ],
+)
+def test_small_numbers_of_subjects(subjects, split, expected):
+    assert sizes(assign_splits(HCP[:subjects], split, 0)) == expected
+
+
+def test_the_split_depends_on_identifiers_and_seed_alone():
+    first = assign_splits(HCP[:50], "0.5,0.5", 3)
+    assert assign_splits(HCP[49::-1] + HCP[:10], "0.5,0.5", 3) == first
+    assert assign_splits(HCP[:50], "0.5,0.5", 4) != first
+    # A literal, so that a release that shuffles people between train and test cannot pass unseen.
+    assert assign_splits(["a", "b", "c", "d"], "2,1,1", 0) == {
+        "a": "train", "b": "test", "c": "validation", "d": "train"
+    }  # fmt: skip
+
+
+def test_a_table_decides(tmp_path):
+    table = tmp_path / "split.tsv"
+    table.write_text("participant_id\tage\tsplit\nsub-1\t30\ttrain\nsub-2\t31\ttest\nsub-9\t9\ttest\n")
+    assert assign_splits(["sub-2", "sub-1", "sub-3"], str(table), 0) == {"sub-1": "train", "sub-2": "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name\tsplit\na\ttrain\n", "columns subject and split"),
+        ("subject\tsplit\na\tlearn\n", "gives a the split 'learn'"),
+        ("subject\tsplit\na\ttrain\na\ttest\n", "puts a into both train and test"),
+        ("subject\tsplit\nz\ttrain\n", "names none of the subjects found, such as a"),
+        ("", "columns subject and split"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path, text, sentence):
+    (tmp_path / "split.tsv").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        assign_splits(["a", "b"], str(tmp_path / "split.tsv"), 0)
+
+
+@pytest.mark.parametrize("split", ["", "a,b", "0.5,0.6", "9,1", "1,1,1,1,1", "-1,2", "0,0", "nan,1", "none.tsv"])
+def test_wrong_splits_are_refused(split):
+    with pytest.raises(UserError, match=r"split|none\.tsv"):
+        assign_splits(["a", "b", "c"], split, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz", "sub-01"),
+        ("sub-03_T1w.nii.gz", "sub-03"),
+        ("IXI002-Guys-0828-T1.nii.gz", "IXI002"),
+        ("disc1/OAS1_0001_MR2/scan.nii", "OAS1_0001"),
+        ("OAS30017/anat/x.nii.gz", "OAS30017"),
+        ("100307/T1w/T1w_acpc_dc_restore.nii.gz", "100307"),
+        ("mine.mgz", "mine"),
+        ("my.scan.nii.gz", "my.scan"),
+    ],
+)
+def test_subject_of_a_path(path, subject):
+    assert subject_of(path) == subject
+
+
+def test_scans_get_unique_names_and_a_subject_stays_in_one_split(tmp_path):
+    for subject in ("100307", "100408", "101006"):
+        for session in ("a", "b"):
+            (tmp_path / subject / session).mkdir(parents=True)
+            (tmp_path / subject / session / "T1w.nii.gz").touch()
+    scans = list_scans(tmp_path, "1,1,1", 0)
+    assert len({scan.name for scan in scans}) == 6
+    by_subject = {scan.subject: {other.split for other in scans if other.subject == scan.subject} for scan in scans}
+    assert sorted(by_subject) == ["100307", "100408", "101006"]
+    assert all(len(splits) == 1 for splits in by_subject.values())
+    assert sorted(scan.source for scan in scans)[0] == "100307/a/T1w.nii.gz"
+
+
+def test_a_list_file_is_a_folder_written_down(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("sub-1_T1w.nii", "deep/sub-2_T1w.nii"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("sub-1_T1w.nii\ndeep/sub-2_T1w.nii\n")
+    assert list_scans(tmp_path / "list.txt", "1,1", 0) == list_scans(tmp_path, "1,1", 0)
+
+
+def test_phantoms_differ_by_seed():
+    assert len({scan.source for seed in (0, 1) for scan in phantom_scans(5, "1", seed)}) == 10
+    with pytest.raises(UserError, match="at least 1"):
+        phantom_scans(0, "1", 0)

@@ -1,0 +1,89 @@
+"""The architecture table: counts made on the networks, held to the papers' figures as this file spells them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mdcsrn_tf.evaluation.architectures import architecture_rows, format_table, macs_per_voxel, rounds_to
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.papers.config import MdcsrnConfig
+from mdcsrn_tf.papers.mdcsrn_tables import TABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+# As printed: M Table 1, J Tables 1 and 2.
+MICCAI = {"b1u8k16": "0.307", "b2u4k16": "0.200", "b3u4k16": "0.304", "b4u4k16": "0.412"}
+JOURNAL = {
+    "b1u16k12-r": "0.35", "b4u4k12-r": "0.26", "b1u12k12-r": "0.25", "b4u4k12": "0.23", "b6u4k12": "0.35",
+    "b8u4k12": "0.49", "b4u4k8": "0.10", "b4u4k16": "0.41", "b8u4k8": "0.22",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {row.preset: row for row in architecture_rows()}
+
+
+def test_all_thirteen_counts_round_to_the_published_figure(rows):
+    for edition, printed in (("miccai", MICCAI), ("journal", JOURNAL)):
+        for code, figure in printed.items():
+            decimals = len(figure) - 2
+            assert f"{rows[f'{edition}/{code}'].parameters / 1e6:.{decimals}f}" == figure, code
+
+
+def test_the_contradiction_within_the_journal_is_told(rows):
+    row = rows["journal/b4u4k12"]
+    assert row.published_millions == {"journal1": "0.22", "journal2": "0.23"}
+    assert row.rounds_to == {"journal1": False, "journal2": True}
+    assert "journal/b4u4k12: the papers' tables contradict each other" in format_table(list(rows.values()))
+
+
+def test_ops_is_about_four_times_the_parameters_and_no_measure_of_work(rows):
+    ratios = [
+        row.published_million_ops / float(row.published_millions["miccai1" if "/" in name else "miccai2"])
+        for name, row in rows.items()
+        if row.published_million_ops
+    ]
+    assert len(ratios) == 6
+    assert max(ratios) - min(ratios) < 0.1
+    assert "4.06" in format_table(list(rows.values()))
+
+
+def test_receptive_fields_by_hand(rows):
+    assert rows["journal/b4u4k12"].receptive_field_radius == 1 + 4 * 4
+    assert rows["journal/b8u4k12"].receptive_field_radius == 1 + 8 * 4
+    assert rows["journal/b4u4k12-r"].receptive_field_radius == 1 + 4 * 4 + 1
+    assert rows["fsrcnn3d"].receptive_field_radius == 2 + 4 + 4
+
+
+def test_macs_by_hand():
+    model = build_generator(MdcsrnConfig(1, 1, 2, compress_first=True, bottleneck=True, use_bias=True))
+    assert macs_per_voxel(model) == 27 * 1 * 4 + 4 * 4 + 27 * 4 * 2 + (4 + 4 + 2)
+
+
+@pytest.mark.parametrize(("count", "printed", "expected"), [(229_561, "0.23", True), (229_561, "0.22", False)])
+def test_rounding(count, printed, expected):
+    assert rounds_to(count, printed) is expected
+
+
+def test_published_tables_hold_the_papers_cells():
+    cells = sum(len(row.metrics) for table in TABLES.values() for row in table.rows)
+    assert {name: len(table.rows) for name, table in TABLES.items()} == {
+        "miccai1": 4, "miccai2": 4, "journal1": 9, "journal2": 10, "journal3": 4, "journal4": 3,
+    }  # fmt: skip
+    assert cells == 3 * (4 + 4 + 9) + (3 * 8 + 4 * 5) + 2 * 4 + 3 * 3
+    b8u4 = next(row for row in TABLES["journal2"].rows if row.method == "b8u4k12")
+    assert b8u4.metrics["psnr"] == (36.39, 0.82)
+    assert b8u4.seconds == 27.86
+
+
+def test_the_command_prints_the_table_and_writes_json(rows, tmp_path):
+    path = tmp_path / "architectures.json"
+    command = [sys.executable, str(ROOT / "eval.py"), "--table=architectures", f"--json={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "| journal/b4u4k12 | 0.22 / 0.23 | 229,561 | yes (journal2) | 17 |" in done.stdout
+    content = json.loads(path.read_text())
+    assert [row["preset"] for row in content["rows"]] == list(rows)
+    assert content["rows"][0]["parameters"] == 306_592

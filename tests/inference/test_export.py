@@ -1,0 +1,141 @@
+"""The SavedModel: two signatures that give what mdcsrn-infer gives, with nothing but TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from infer_helpers import TINY_RADIUS, hr_volume, write_tiny_model
+
+from mdcsrn_tf.cli.export import main
+from mdcsrn_tf.inference.volume import super_resolve_volume
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.normalisation import Normalisation
+
+
+@pytest.fixture(scope="module", params=["batch", "moving"])
+def exported(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    model = write_tiny_model(folder / "tiny.keras")
+    assert main([f"--model={model}", f"--output={folder}/saved", f"--bn={request.param}"]) == 0
+    return model, folder / "saved", request.param
+
+
+def low_res(shape, seed=1):
+    return degrade(hr_volume(shape, seed), (2, 2), (0, 1)).astype(np.float32)
+
+
+def close(result, expected):
+    return np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", [(30, 26, 21), (18, 18, 18), (37, 5, 19)])
+def test_super_resolve_is_what_infer_gives(exported, shape):
+    model, folder, bn = exported
+    volume = low_res(shape)
+    serve = tf.saved_model.load(str(folder)).signatures["super_resolve"]
+    result = serve(volume=tf.constant(volume))["volume"].numpy()
+    assert result.dtype == np.float32 and result.shape == shape
+    assert close(result, super_resolve_volume(model, volume, bn=bn))
+
+
+def test_serving_default_takes_a_batch_of_normalised_tiles(exported):
+    model, folder, bn = exported
+    volumes = [low_res((24, 24, 24), seed) for seed in (1, 2)]
+    norms = [Normalisation.from_low_res(volume) for volume in volumes]
+    tiles = np.stack([n.apply(v) for n, v in zip(norms, volumes, strict=True)])[..., None]
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    result = serve(tiles=tf.constant(tiles))["tiles"].numpy()
+    for one, norm, volume in zip(result, norms, volumes, strict=True):
+        # A single tile with no margin: the engine sees the very same cube.
+        expected = super_resolve_volume(model, volume, bn=bn, tile=24, margin=0)
+        assert close(norm.undo(one[..., 0]), expected)
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_infer_runs_the_folder_too(exported, engine):
+    model, folder, bn = exported
+    volume = low_res((30, 26, 21))
+    assert close(super_resolve_volume(folder, volume, engine=engine), super_resolve_volume(model, volume, bn=bn))
+
+
+def test_openvino_runs_the_keras_file_and_rounds_little_in_bfloat16(exported):
+    model, _, bn = exported
+    volume = low_res((30, 26, 21))
+    expected = super_resolve_volume(model, volume, bn=bn)
+    assert close(super_resolve_volume(model, volume, bn=bn, engine="openvino"), expected)
+    rounded = super_resolve_volume(model, volume, bn=bn, engine="openvino", precision="bfloat16")
+    assert np.std(rounded - expected) < 0.03 * np.std(expected)
+
+
+def test_metadata(exported):
+    _, folder, bn = exported
+    metadata = json.loads((folder / "assets.extra" / "mdcsrn.json").read_text())
+    card = json.loads(metadata["card"])
+    assert (card["preset"], card["bn"], card["axes"]) == ("tiny", bn, ["LR", "AP"])
+    assert card["normalisation"] and card["interpolation"] == "linear"
+    assert metadata["receptive_field_radius"] == TINY_RADIUS
+    assert set(metadata["versions"]) == {"mdcsrn_tf", "tensorflow", "keras"}
+
+
+def test_a_constant_volume_is_refused_by_the_graph(exported):
+    serve = tf.saved_model.load(str(exported[1])).signatures["super_resolve"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="constant value"):
+        serve(volume=tf.ones([9, 9, 9]))
+
+
+ALONE = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mdcsrn_tf", "data_prep", "nibabel", "scipy", "openvino"):
+            raise ImportError(name + " must not be needed")
+sys.meta_path.insert(0, Forbid())
+import numpy as np, tensorflow as tf
+serve = tf.saved_model.load("saved").signatures["super_resolve"]
+np.save("out.npy", serve(volume=tf.constant(np.load("in.npy")))["volume"].numpy())
+"""
+
+
+def test_with_nothing_but_tensorflow(tmp_path):
+    model = write_tiny_model(tmp_path / "tiny.keras")
+    assert main([f"--model={model}", f"--output={tmp_path}/saved"]) == 0
+    volume = low_res((30, 26, 21))
+    np.save(tmp_path / "in.npy", volume)
+    subprocess.run([sys.executable, "-c", ALONE], check=True, cwd=tmp_path, timeout=120, capture_output=True)
+    assert close(np.load(tmp_path / "out.npy"), super_resolve_volume(model, volume))
+
+
+def test_saved_model_cli_knows_the_signatures(exported):
+    command = shutil.which("saved_model_cli", path=str(Path(sys.executable).parent)) or shutil.which("saved_model_cli")
+    assert command, "TensorFlow brings saved_model_cli"
+    shown = subprocess.run(
+        [command, "show", "--dir", str(exported[1]), "--all"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    for words in ("signature_def['serving_default']", "signature_def['super_resolve']", "shape: (-1, -1, -1, -1, 1)",
+                  "shape: (-1, -1, -1)", "inputs['volume']", "outputs['tiles']"):  # fmt: skip
+        assert words in shown
+
+
+def test_nothing_but_an_export_is_replaced(exported, tmp_path, capsys):
+    model, folder, bn = exported
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.txt").write_text("years of work")
+    for target, word in ((tmp_path / "papers", "no SavedModel"), (folder, "--overwrite")):
+        assert main([f"--model={model}", f"--output={target}"]) == 1
+        assert word in capsys.readouterr().err
+    assert main([f"--model={model}", f"--output={tmp_path}/papers", "--overwrite"]) == 1
+    assert (tmp_path / "papers" / "thesis.txt").exists()
+    assert main([f"--model={model}", f"--output={folder}", f"--bn={bn}", "--overwrite"]) == 0
+    for flags in (["--output="], [f"--model={tmp_path}/none.keras", f"--output={tmp_path}/x"], ["--bn=group"]):
+        assert main(flags) == 1
+    assert main([f"--model={folder}", f"--output={tmp_path}/x"]) == 1
+    (tmp_path / "file").write_text("")
+    assert main([f"--model={model}", f"--output={tmp_path}/file/x"]) == 1
+    assert not (tmp_path / "x").exists()

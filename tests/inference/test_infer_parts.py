@@ -1,0 +1,178 @@
+"""What inference is made of: bundled models, outputs, frames, the k-space check, the picture, memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from infer_helpers import hr_volume, infer
+
+from mdcsrn_tf.chatter import without_library_chatter
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.memory import is_out_of_memory
+from mdcsrn_tf.inference.outputs import plan
+from mdcsrn_tf.inference.qc import log_spectrum, save_picture
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import ModelCard, save_model
+from mdcsrn_tf.papers.config import PRESETS, get_preset
+from mdcsrn_tf.scans.frames import Frame, is_backwards, order_for
+from mdcsrn_tf.scans.kspace import degrade, interpolate, truncate
+from mdcsrn_tf.scans.kspace_check import examine_axis
+from mdcsrn_tf.weights import describe, find_model, list_models
+
+
+def test_bundled_models_by_name(tmp_path):
+    with pytest.raises(UserError, match="--model=FILE"):
+        find_model(None, tmp_path)
+    for name in ("b.keras", "a.keras", ".partial-a.keras", "notes.md"):
+        (tmp_path / name).write_text("")
+    assert list_models(tmp_path) == ["a", "b"]
+    (tmp_path / "default.txt").write_text("b\n")
+    assert list_models(tmp_path) == ["b", "a"]
+    assert find_model(None, tmp_path) == tmp_path / "b.keras"
+    assert find_model("a", tmp_path) == tmp_path / "a.keras"
+    assert find_model(tmp_path / "notes.md", tmp_path) == tmp_path / "notes.md"
+    with pytest.raises(UserError, match="no model c"):
+        find_model("c", tmp_path)
+
+
+def test_list_models_prints_a_line_of_each_card(capsys):
+    assert infer("--list_models") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == list_models()
+    assert all(line.partition(": ")[2].partition(",")[0] in PRESETS for line in lines)
+
+
+def test_a_cards_line_is_spelt_out(tmp_path):
+    notes = {"recipe": "quick", "phase": "l1", "step": 650, "validation": {"psnr": 35.551, "input_psnr": 35.276}}
+    card = ModelCard("journal/b4u4k12", "0.1.0", "sinc", ("LR", "AP"), (2, 2), notes=notes)
+    save_model(tmp_path / "net.keras", build_generator(get_preset("journal/b4u4k8").network), card)
+    assert describe("net", tmp_path) == (
+        "net: journal/b4u4k12, sinc inputs, 2x2 LR,AP; quick recipe, l1 phase, step 650; "
+        "validation 35.55 dB, its input 35.28"
+    )
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def test_plan_table(tmp_path):
+    touch(tmp_path / "in/a.nii", tmp_path / "in/deep/sub-1_ses-2_T1w.nii.gz")
+    out = tmp_path / "out"
+    assert [(job.source.name, job.target.relative_to(out).as_posix()) for job in plan(tmp_path / "in", out)] == [
+        ("a.nii", "a_sr.nii.gz"),
+        ("sub-1_ses-2_T1w.nii.gz", "deep/sub-1_ses-2_desc-sr_T1w.nii.gz"),
+    ]
+    (single,) = plan(tmp_path / "in/a.nii", out / "x.nii")
+    assert single.target == out / "x.nii" and single.picture == out / "x_qc.png"
+
+
+def test_plan_refuses_collisions_and_overwriting(tmp_path):
+    touch(tmp_path / "in/a.nii", tmp_path / "in/a.nii.gz")
+    with pytest.raises(UserError, match="would both become"):
+        plan(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(UserError, match="would replace the scan"):
+        plan(tmp_path / "in/a.nii", tmp_path / "in/a.nii")
+
+
+@pytest.mark.parametrize(
+    ("degraded", "trained", "order"),
+    [((0, 1), (0, 1), (0, 1, 2)), ((1, 0), (0, 1), (0, 1, 2)), ((1, 2), (0, 1), (1, 2, 0)), ((0, 2), (0, 1), (0, 2, 1)),
+     ((2,), (0,), (2, 0, 1)), ((0,), (0, 1), (0, 1, 2))],
+)  # fmt: skip
+def test_order_table(degraded, trained, order):
+    assert order_for(degraded, trained) == order
+
+
+@pytest.mark.parametrize(("size", "phase", "backwards"), [(8, 0, False), (8, 1, True), (9, 1, False)])
+def test_backwards_table(size, phase, backwards):
+    assert is_backwards(size, 2, phase) is backwards
+
+
+def test_frames_come_back_and_carry_borders_along():
+    data = np.arange(60.0).reshape(3, 4, 5)
+    affine = np.array([[0, -1, 0, 3], [0, 0, 2, 4], [1, 0, 0, 5], [0, 0, 0, 1.0]])
+    frame = Frame(affine, True, (1, 2, 0), (0, 2))
+    straight = frame.straighten(data)
+    inside = frame.enter(straight)
+    assert inside.shape == tuple(straight.shape[axis] for axis in (1, 2, 0))
+    np.testing.assert_array_equal(frame.leave(inside), straight)
+    np.testing.assert_array_equal(frame.unstraighten(straight), data)
+    marked = np.zeros(inside.shape, bool)
+    marked[2:] = True  # a border before voxel 2 of the network's first axis
+    (borders,) = (frame.leave_positions([[2], [], []], inside.shape)[frame.order[0]],)
+    line = frame.leave(marked).any(axis=tuple(a for a in range(3) if a != frame.order[0]))
+    assert borders == [int(np.flatnonzero(np.diff(line.astype(int)))[0]) + 1]
+
+
+@pytest.mark.parametrize("size", [48, 50])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_linear_interpolation_is_recognised_with_its_phase(size, flipped):
+    volume = degrade(hr_volume((size, 40, 36)), (2,), (0,))
+    volume = volume[::-1] if flipped else volume
+    finding = examine_axis(volume, 0, 2)
+    assert (finding.method, finding.phase) == ("linear", int(flipped))
+    assert examine_axis(volume, 1, 2).method is None
+
+
+def test_sinc_interpolation_is_recognised_through_rounding_to_8_bits():
+    high = hr_volume((48, 40, 36))
+    volume = interpolate(truncate(high, (2,), (1,)), high.shape, (2,), (1,), "sinc")
+    volume = np.rint(volume / volume.max() * 255)
+    assert examine_axis(volume, 1, 2).method == "sinc"
+    assert examine_axis(high, 1, 2).method is None
+
+
+def test_the_picture_shows_three_planes_and_is_the_same_every_time(tmp_path):
+    high = hr_volume((40, 36, 32))
+    low = degrade(high, (2, 2), (0, 1))
+    save_picture(tmp_path / "a.png", low, high, "title", (1, 1, 2), ([20], [18], []))
+    save_picture(tmp_path / "b.png", low, high, "title", (1, 1, 2), ([20], [18], []))
+    picture = matplotlib.image.imread(tmp_path / "a.png")
+    assert picture.shape[:2] == (760, 1200) and picture[..., :3].std() > 0.1
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    yellow = (picture[..., 0] > 0.6) & (picture[..., 1] > 0.6) & (picture[..., 2] < 0.35)
+    save_picture(tmp_path / "c.png", low, high, "title", (1, 1, 2))
+    plain = matplotlib.image.imread(tmp_path / "c.png")
+    unmarked = (plain[..., 0] > 0.6) & (plain[..., 1] > 0.6) & (plain[..., 2] < 0.35)
+    assert yellow.sum() > unmarked.sum() + 100
+
+
+def test_log_spectrum_of_a_wave_peaks_at_its_frequency():
+    wave = np.cos(2 * np.pi * 5 * np.arange(32) / 32)[:, None] * np.ones((1, 16))
+    spectrum = log_spectrum(wave)
+    peaks = np.argwhere(spectrum > spectrum.max() - 1e-6)
+    assert sorted(map(tuple, peaks)) == [(11, 8), (21, 8)]
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [(MemoryError(), True), (RuntimeError("could not allocate 3 bytes"), True), (ValueError("shape"), False)],
+)
+def test_signs_of_exhausted_memory(error, memory):
+    assert is_out_of_memory(error) is memory
+
+
+def test_chatter_is_shown_only_if_loading_fails_or_if_it_is_wanted(capfd):
+    with without_library_chatter():
+        os.write(2, b"half a screen")
+    assert capfd.readouterr().err == ""
+    with without_library_chatter() as chatter:
+        os.write(2, b"why the GPU is not used")
+        chatter.wanted = True
+    assert "why the GPU is not used" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="no such library"), without_library_chatter():
+        os.write(2, b"the reason")
+        raise ValueError("no such library")
+    assert "the reason" in capfd.readouterr().err
+
+
+def test_the_root_script_is_the_command():
+    text = (Path(__file__).resolve().parents[2] / "infer.py").read_text()
+    assert "mdcsrn_tf.cli.infer import main" in text

@@ -1,0 +1,170 @@
+"""Tiled inference on arrays: seamless equals the whole-volume pass, memory runs out gracefully."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from infer_helpers import TINY_RADIUS, hr_volume, tiny_model, write_tiny_model
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import engines, tiling
+from mdcsrn_tf.inference.volume import Settings, run, super_resolve, super_resolve_volume
+from mdcsrn_tf.models.layers import moving_statistics_kept
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.normalisation import Normalisation
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.keras")
+
+
+@pytest.fixture(scope="module")
+def low_res():
+    return degrade(hr_volume((30, 26, 21)), (2, 2), (0, 1)).astype(np.float32)
+
+
+def test_an_identity_engine_returns_a_ramp_whatever_the_batch():
+    ramp = np.arange(11 * 7 * 9, dtype=np.float32).reshape(11, 7, 9)
+    calls = []
+
+    def identity(cubes):
+        calls.append(cubes.shape)
+        return cubes
+
+    for batch in (1, 2, 5):
+        np.testing.assert_array_equal(super_resolve(identity, ramp, 6, 1, batch), ramp)
+    assert {shape[1:] for shape in calls} == {(6, 6, 6)}
+    assert {shape[0] for shape in calls} == {1, 2, 5}, "a batch of another size would be traced anew"
+
+
+@pytest.mark.parametrize("tile", [11, 16, 31, 50])
+def test_seamless_equals_the_whole_volume_pass(model_file, low_res, tile):
+    normalisation = Normalisation.from_low_res(low_res)
+    mirrored = tiling.whole(normalisation.apply(low_res), TINY_RADIUS)
+    keras_output = tiny_model()(mirrored[None, ..., None], training=False).numpy()[0, ..., 0]
+    inner = (slice(TINY_RADIUS, -TINY_RADIUS),) * 3
+    expected = normalisation.undo(keras_output[inner])
+    result = super_resolve_volume(model_file, low_res, seamless=True, tile=tile)
+    assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_paper_mode_is_each_tile_by_its_own_statistics(model_file, low_res):
+    normalisation = Normalisation.from_low_res(low_res)
+    volume, tiny = normalisation.apply(low_res), tiny_model()
+    expected = np.empty_like(volume)
+    for where in tiling.tiles_of(volume.shape, 24, 3):
+        with moving_statistics_kept():
+            output = tiny(tiling.cut(volume, where, 24)[None, ..., None], training=True).numpy()
+        expected[where.kept] = output[0, ..., 0][where.core]
+    expected = normalisation.undo(expected)
+    for batch_tiles in (1, 3):
+        result = super_resolve_volume(model_file, low_res, batch_tiles=batch_tiles)
+        assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_the_two_modes_differ_and_report_seams(model_file, low_res):
+    paper = run(engines.load_engine(model_file, Settings()), low_res, Settings())
+    settings = Settings(seamless=True, tile=24)
+    seamless = run(engines.load_engine(model_file, settings), low_res, settings)
+    assert (paper.bn, paper.margin, seamless.bn, seamless.margin) == ("batch", 3, "moving", TINY_RADIUS)
+    assert np.abs(paper.data - seamless.data).max() > 1e-3 * np.abs(paper.data).max()
+    assert paper.seam_figure > 0 and seamless.seam_figure == pytest.approx(1.0, abs=0.25)
+
+
+def test_the_same_input_gives_the_same_bytes(model_file, low_res):
+    first = super_resolve_volume(model_file, low_res)
+    engines._load.cache_clear()
+    assert super_resolve_volume(model_file, low_res).tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2), (3, 40, 2), (24, 24, 24)])
+def test_any_shape(model_file, shape):
+    volume = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    assert super_resolve_volume(model_file, volume).shape == shape
+
+
+def test_twenty_shapes_are_one_trace(model_file, monkeypatch):
+    traces = []
+    plain = tf.function
+
+    def counting(function=None, **options):
+        if function is None or options.get("jit_compile"):
+            return plain(function, **options)
+        return plain(lambda *tensors: traces.append(1) or function(*tensors), **options)
+
+    engines._load.cache_clear()
+    engine = engines.load_engine(model_file, Settings())
+    monkeypatch.setattr(tf, "function", counting)
+    for number in range(20):
+        volume = np.random.default_rng(number).standard_normal((5 + number, 9, 7)).astype(np.float32)
+        run(engine, volume, Settings())
+    assert sum(traces) == 1
+
+
+class Hungry(engines.Engine):
+    """An engine that has memory for cubes up to a size."""
+
+    def __init__(self, engine, largest, error):
+        super().__init__(engine.card, "batch", TINY_RADIUS)
+        self.largest, self.error = largest, error
+
+    def _build(self, tile, batch):
+        def apply(cubes):
+            if tile > self.largest:
+                raise self.error
+            return cubes
+
+        return apply
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM"), RuntimeError("std::bad_alloc")],
+)
+def test_smaller_tiles_where_memory_runs_out(model_file, low_res, error):
+    engine = Hungry(engines.load_engine(model_file, Settings()), 13, error)
+    result = run(engine, low_res, Settings())
+    assert (result.tile, result.fallback_tiles) == (12, (24, 18))
+    np.testing.assert_allclose(result.data, low_res, rtol=1e-5, atol=1e-3)
+
+
+def test_no_tile_is_small_enough(model_file, low_res):
+    engine = Hungry(engines.load_engine(model_file, Settings()), 0, MemoryError())
+    with pytest.raises(UserError, match="memory does not suffice"):
+        run(engine, low_res, Settings())
+
+
+def test_another_error_is_not_taken_for_memory(model_file, low_res):
+    engine = Hungry(engines.load_engine(model_file, Settings()), 0, ValueError("a mistake"))
+    with pytest.raises(ValueError, match="a mistake"):
+        run(engine, low_res, Settings())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"tile": 6}, "keeps no core"),
+        ({"tile": 10, "seamless": True}, "keeps no core"),
+        ({"margin": -1}, "smaller margin"),
+        ({"margin": 3, "seamless": True}, "receptive-field radius, 5"),
+        ({"bn": "batch", "seamless": True}, "moving statistics"),
+        ({"device": "gpu"}, "no GPU"),
+        ({"device": "gpu", "engine": "openvino"}, "processor"),
+    ],
+)
+def test_settings_that_fit_nothing_get_a_sentence(model_file, low_res, changes, sentence):
+    if changes.get("engine") is None and "device" in changes and tf.config.list_physical_devices("GPU"):
+        sentence = None
+    if sentence is None:
+        super_resolve_volume(model_file, low_res, **changes)
+        return
+    with pytest.raises(UserError, match=sentence):
+        super_resolve_volume(model_file, low_res, **changes)
+
+
+@pytest.mark.parametrize("volume", [np.zeros((4, 4), "f4"), np.full((3, 3, 3), np.nan, "f4"), np.ones((3, 3, 3), "f4")])
+def test_volumes_no_network_can_take(model_file, volume):
+    with pytest.raises(UserError):
+        super_resolve_volume(model_file, volume)

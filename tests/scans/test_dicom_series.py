@@ -1,0 +1,99 @@
+"""DICOM folders: geometry against SimpleITK, the choice of a series, and what is refused."""
+
+import numpy as np
+import pytest
+import SimpleITK
+from dicom_helpers import VOXELS, write_series
+from pydicom.uid import generate_uid
+
+from data_prep import degrade
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume, write_volume
+
+
+def test_a_series_has_the_geometry_that_simpleitk_gives_it(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid(), slope=(2.0, -7.0))
+    (folder / "README").write_text("not an image")
+    volume = read_volume(folder)
+    np.testing.assert_array_equal(volume.data, VOXELS.astype(np.float32) * 2 - 7)
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    np.testing.assert_allclose(SimpleITK.GetArrayFromImage(image).T, volume.data)
+    for index in ((0, 0, 0), (5, 4, 6), (2, 3, 1)):
+        lps = np.array(image.TransformIndexToPhysicalPoint(index))
+        np.testing.assert_allclose((volume.affine @ [*index, 1])[:3], lps * [-1, -1, 1], atol=1e-6)
+    write_volume(tmp_path / "out.nii", volume.data, volume, dtype="same")
+    again = read_volume(tmp_path / "out.nii")
+    np.testing.assert_array_equal(again.data, volume.data)
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-4)
+
+
+def test_a_series_is_chosen_by_its_uid(tmp_path, capsys):
+    first, second = generate_uid(), generate_uid()
+    folder = write_series(tmp_path / "two", first)
+    write_series(folder, second, voxels=VOXELS + 1, prefix="other")
+    with pytest.raises(UserError, match=rf"(?s)two holds 2 series.*{second} \(7 slices\)"):
+        read_volume(folder)
+    np.testing.assert_array_equal(read_volume(folder, second).data, VOXELS + 1)
+    with pytest.raises(UserError, match=r"holds no series 1\.2\.3"):
+        read_volume(folder, "1.2.3")
+    assert find_volumes(tmp_path) == [folder]
+    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}", f"--series={first}"]) == 0
+    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}"]) == 1
+    assert "choose one by its UID" in capsys.readouterr().err
+
+
+def other_orientation(ds, k):
+    if k == 3:
+        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+
+
+def other_spacing(ds, k):
+    if k == 3:
+        ds.PixelSpacing = [1, 1]
+
+
+def same_position(ds, k):
+    if k == 3:
+        ds.ImagePositionPatient = [10, -20, 30]
+
+
+def without_position(ds, k):
+    del ds.ImagePositionPatient
+
+
+def several_frames(ds, k):
+    ds.NumberOfFrames = 2
+    ds.PixelData = ds.PixelData * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"skip": (3,)}, "gap between slices"),
+        ({"modify": other_orientation}, "mixes slice orientations"),
+        ({"modify": other_spacing}, "mixes matrix or voxel sizes"),
+        ({"modify": same_position}, "two slices at one position"),
+        ({"modify": without_position}, "lacks ImagePositionPatient"),
+        ({"modify": several_frames}, "several frames"),
+        ({"skip": range(6)}, "single slice"),
+    ],
+)
+def test_irregular_series_are_refused(tmp_path, options, sentence):
+    folder = write_series(tmp_path / "series", generate_uid(), **options)
+    with pytest.raises(UserError, match=f"series.*{sentence}"):
+        read_volume(folder)
+
+
+def test_damaged_and_foreign_files(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    file = sorted(folder.iterdir())[2]
+    raw = file.read_bytes()
+    file.write_bytes(raw[:-10])
+    with pytest.raises(UserError, match=f"{file.name} cannot be decoded"):
+        read_volume(folder)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "note.txt").write_text("x" * 500)
+    with pytest.raises(UserError, match="no DICOM image"):
+        read_volume(tmp_path / "none")

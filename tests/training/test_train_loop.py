@@ -1,0 +1,232 @@
+"""The loop on a tiny network: resume, stop, choose the best, tell what happens."""
+
+import csv
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import train_helpers
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.loop import Phase, TrainData
+from mdcsrn_tf.training.state import build_state
+from mdcsrn_tf.training.validation import Validator, reestimate_statistics
+
+
+class Crash(Exception):
+    """Stands for whatever ends a process between two steps."""
+
+
+@pytest.fixture(autouse=True)
+def _repeatable():
+    keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+
+
+def phase(workdir, settings, data=None, save_best=lambda *_: None, **options):
+    keras.utils.set_random_seed(0)
+    state = build_state(settings.preset, settings.phase)
+    return Phase(settings, state, data or train_helpers.data(), Path(workdir), save_best, **options)
+
+
+def data_that(act, at):
+    """The tiny data, with `act()` called before the batch of step `at` is handed out."""
+    whole = train_helpers.data()
+
+    def training(start_step):
+        def acting(step, *pair):
+            if int(step) == at:
+                act()
+            return pair
+
+        def numbered(step, pair):
+            batch = tf.numpy_function(acting, [step, *pair], [tf.float32, tf.float32])
+            return tuple(tf.ensure_shape(b, p.shape) for b, p in zip(batch, pair, strict=True))
+
+        return whole.training(start_step).enumerate(start_step).map(numbered)
+
+    return TrainData(training, whole.validation)
+
+
+def arrays(workdir, name):
+    return CheckpointFolder(Path(workdir) / "checkpoints" / name, 9).latest()
+
+
+def rows(workdir):
+    with (Path(workdir) / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("name", ["l1", "gan"])
+def test_a_run_that_crashed_ends_bit_identical_to_one_that_did_not(tmp_path, name):
+    settings = train_helpers.settings(name, "run.checkpoint_every=2", "learning_rate=0.01", "gan.learning_rate=0.01")
+    whole = phase(tmp_path / "whole", settings).run()
+    assert whole["complete"]
+    assert whole["step"] == {"l1": 6, "gan": 9}[name]
+
+    def crash():
+        raise Crash
+
+    with pytest.raises(tf.errors.OpError, match="Crash"):
+        phase(tmp_path / "crashed", settings, data_that(crash, at=5)).run()
+    assert arrays(tmp_path / "crashed", name).meta["progress"]["step"] == 4
+    # Another seed before resuming: nothing may depend on what is not in the checkpoint.
+    keras.utils.set_random_seed(99)
+    state = build_state(settings.preset, name)
+    resumed = Phase(settings, state, train_helpers.data(), tmp_path / "crashed", lambda *_: None)
+    resumed.run()
+
+    one, two = (arrays(tmp_path / folder, name) for folder in ("whole", "crashed"))
+    assert list(one.arrays) == list(two.arrays)
+    for key in one.arrays:
+        np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "crashed")
+
+
+def test_sigterm_saves_the_step_it_came_in_and_the_run_continues(tmp_path):
+    settings = train_helpers.settings("l1", "run.checkpoint_minutes=100")
+    # The pipeline may be a few batches ahead of the loop, never behind.
+    stopped = phase(tmp_path, settings, data_that(lambda: os.kill(os.getpid(), signal.SIGTERM), at=3)).run()
+    assert stopped["signal"] == signal.SIGTERM
+    assert 0 < stopped["step"] < 6
+    assert not stopped["complete"]
+    assert arrays(tmp_path, "l1").meta["progress"]["step"] == stopped["step"]
+    assert phase(tmp_path, settings).run()["complete"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("name", "quantity"), [("l1", "loss"), ("gan", "critic_loss")])
+def test_nan_stops_the_run_and_names_quantity_and_step(tmp_path, name, quantity):
+    healthy = train_helpers.data()
+
+    def training(start_step):
+        def spoil(step, pair):
+            low, high = pair
+            return low, tf.where(step == 4, np.float32(np.nan), 1.0) * high
+
+        return healthy.training(start_step).enumerate(start_step).map(spoil)
+
+    settings = train_helpers.settings(name, "run.checkpoint_every=2", "run.log_every=2")
+    with pytest.raises(UserError, match=rf"^{quantity} is not finite at step 4 of the {name} phase.*step-000000004"):
+        phase(tmp_path, settings, TrainData(training, healthy.validation)).run()
+    kept = arrays(tmp_path, name)
+    assert kept.meta["progress"]["step"] == 4
+    assert all(np.isfinite(array).all() for array in kept.arrays.values())
+
+
+def test_a_changed_setting_is_refused_with_the_difference_unless_allowed(tmp_path):
+    phase(tmp_path, train_helpers.settings("l1")).run()
+    longer = train_helpers.settings("l1", "l1_steps=8")
+    with pytest.raises(UserError, match=r"training\.l1_steps: 6 -> 8.*--allow_change"):
+        phase(tmp_path, longer).run()
+    assert phase(tmp_path, longer, allow_change=True).run()["step"] == 8
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    settings = train_helpers.settings("l1")
+    phase(tmp_path, settings).run()
+    wider = replace(settings, preset=replace(settings.preset, network=replace(train_helpers.NETWORK, growth=6)))
+    with pytest.raises(UserError, match="another network"):
+        phase(tmp_path, wider, allow_change=True).run()
+
+
+def test_a_complete_phase_is_not_trained_again(tmp_path):
+    settings = train_helpers.settings("l1")
+    first = phase(tmp_path, settings).run()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = phase(tmp_path, settings).run()
+    assert (again["step"], again["best"], again["complete"]) == (first["step"], first["best"], True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_first_phase_keeps_the_model_of_least_validation_error_from_step_0_on(tmp_path):
+    kept = []
+    settings = train_helpers.settings("l1", "run.validate_every=1", "learning_rate=0.02")
+    results = phase(
+        tmp_path, settings, save_best=lambda state, found: kept.append((state.progress.step, found["mse"]))
+    ).run()
+    errors = {int(row["step"]): float(row["mse"]) for row in rows(tmp_path) if row["kind"] == "validation"}
+    assert sorted(errors) == list(range(7))
+    records = [step for step in errors if all(errors[step] < errors[before] for before in range(step))]
+    assert [step for step, _ in kept] == records
+    assert results["best"] == min(errors.values())
+    assert kept[0][0] == 0
+
+
+def test_the_gan_phase_keeps_the_model_of_least_distance_once_the_generator_moves(tmp_path):
+    kept = []
+    settings = train_helpers.settings("gan", "run.validate_every=1", "gan.learning_rate=0.01")
+    phase(tmp_path, settings, save_best=lambda state, found: kept.append((state.progress.step, found))).run()
+    validations = [row for row in rows(tmp_path) if row["kind"] == "validation"]
+    distance = {int(row["step"]): abs(float(row["earth_mover"])) for row in validations}
+    # CCCGCGCCG: the generator's first update is step 3, so the models after steps 4 to 9 compete.
+    competing = range(4, 10)
+    records = [step for step in competing if all(distance[step] < distance[before] for before in range(4, step))]
+    assert [step for step, _ in kept] == records
+
+
+def test_the_last_k_checkpoints_stay(tmp_path):
+    phase(tmp_path, train_helpers.settings("l1", "run.checkpoint_every=1", "run.keep_checkpoints=2")).run()
+    names = sorted(path.name for path in (tmp_path / "checkpoints" / "l1").iterdir())
+    assert names == ["step-000000005.npz", "step-000000006.npz"]
+
+
+def test_tensorboard_and_pictures_are_written(tmp_path):
+    phase(tmp_path, train_helpers.settings("gan", "run.picture_every=1")).run()
+    events = next((tmp_path / "tensorboard" / "gan").iterdir())
+    tags = {
+        value.tag
+        for record in tf.data.TFRecordDataset(str(events))
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
+    }
+    assert {
+        "train/loss", "train/earth_mover", "train/penalty", "train/gradient_norm", "train/critic_gradient_norm",
+        "train/score_real", "train/score_fake", "train/adversarial_loss", "validation/psnr", "validation/earth_mover",
+        "gan/patches",
+    } <= tags  # fmt: skip
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert pictures == [f"gan-{step:09d}.png" for step in (0, 3, 6, 9)]
+    pixels = tf.io.decode_png((tmp_path / "pictures" / pictures[0]).read_bytes()).numpy()
+    assert pixels.std() > 10
+
+
+def test_validation_is_mean_squared_error_over_all_patches(tmp_path):
+    state = build_state(train_helpers.TINY, "gan")
+    sizes = (2, 1)  # the last batch is smaller
+    pairs = [train_helpers.batch(5, step, size) for step, size in enumerate(sizes)]
+    spec = (tf.TensorSpec((None, *[train_helpers.PATCH] * 3, 1)),) * 2
+    validator = Validator(state, lambda: tf.data.Dataset.from_generator(lambda: iter(pairs), output_signature=spec))
+    found = validator()
+    low, high = (np.concatenate(parts).astype(np.float64) for parts in zip(*pairs, strict=True))
+    super_res = state.generator(low, training=False).numpy()
+    error = np.mean((super_res - high) ** 2)
+    assert found["mse"] == pytest.approx(error, rel=1e-5)
+    peak = high.max() - high.min()
+    assert found["psnr"] == pytest.approx(10 * np.log10(peak**2 / error), rel=1e-5)
+    assert found["input_psnr"] == pytest.approx(10 * np.log10(peak**2 / np.mean((low - high) ** 2)), rel=1e-6)
+    scores = state.critic(high).numpy().mean() - state.critic(super_res).numpy().mean()
+    assert found["earth_mover"] == pytest.approx(scores, abs=1e-5)
+
+
+def test_reestimated_statistics_are_the_means_over_batches():
+    state = build_state(train_helpers.TINY, "l1")
+    norms = [layer for layer in state.generator.layers if hasattr(layer, "moving_variance")]
+    first = norms[0]
+    weights = [v.numpy().copy() for v in state.generator.trainable_variables]
+    assert reestimate_statistics(state.generator, train_helpers.data().training(10), 4)
+    inside = keras.Model(state.generator.input, first.input)
+    means, variances = [], []
+    for step in range(10, 14):
+        features = inside(train_helpers.batch(0, step)[0]).numpy().astype(np.float64)
+        means.append(features.mean(axis=(0, 1, 2, 3)))
+        variances.append(features.var(axis=(0, 1, 2, 3)))
+    np.testing.assert_allclose(first.moving_mean.numpy(), np.mean(means, axis=0), atol=1e-5)
+    np.testing.assert_allclose(first.moving_variance.numpy(), np.mean(variances, axis=0), rtol=1e-3)
+    for before, after in zip(weights, state.generator.trainable_variables, strict=True):
+        np.testing.assert_array_equal(before, after.numpy())

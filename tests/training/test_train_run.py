@@ -1,0 +1,216 @@
+"""`train.py` itself, on shards of phantoms: from shards to two models, through kills, signals and mistakes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.make_shards import main as make_shards
+from mdcsrn_tf.cli.train import main as train
+from mdcsrn_tf.models.files import load_model, read_card
+from mdcsrn_tf.training.checkpoints import CheckpointFolder
+
+SCRIPT = Path(__file__).parents[2] / "train.py"
+# A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
+SMALL = (
+    "--preset=miccai/b1u8k16", "--recipe=quick", "--batch_size=2", "--set=patch_size=12", "--set=critic.filters=4",
+    "--set=critic.stages=2", "--set=critic.dense_units=8", "--set=gan.critic_warmup_steps=2", "--set=gan.length=3",
+    "--set=gan.critic_steps_per_generator_step=1", "--set=gan.extra_critic_every=2", "--set=gan.extra_critic_steps=1",
+    "--set=bn_reestimation_batches=2", "--set=run.validate_every=3", "--set=run.picture_every=1000",
+    "--set=run.checkpoint_every=1", "--set=run.log_every=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    arguments = ["--phantoms=4", "--patch=12", "--patches_per_subject=4", "--split=2,1,1,0", "--workers=1", "--quiet"]
+    assert make_shards([*arguments, f"--output={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shards, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    finish(start(shards, workdir, "--phase=all", "--steps=6"))
+    return workdir
+
+
+def start(shards, workdir, *arguments):
+    command = [sys.executable, str(SCRIPT), f"--data={shards}", f"--workdir={workdir}", *SMALL, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process, code=0):
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+    return output
+
+
+def wait_for(path, process, seconds=60):
+    ends = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < ends, f"no {path}"
+        time.sleep(0.02)
+
+
+def last(workdir, phase):
+    return CheckpointFolder(workdir / "checkpoints" / phase, 9).latest()
+
+
+def test_a_run_leaves_two_models_with_cards_a_record_curves_and_metrics(uninterrupted, shards):
+    for name, phase in (("best_l1.keras", "l1"), ("best_gan.keras", "gan")):
+        model, card = load_model(uninterrupted / name)
+        assert (card.preset, card.interpolation, card.axes, card.factor) == (
+            "miccai/b1u8k16", "linear", ("LR", "AP"), (2, 2)
+        )  # fmt: skip
+        assert (card.notes["phase"], card.notes["recipe"]) == (phase, "quick")
+        assert model(np.zeros((1, 9, 10, 11, 1), np.float32)).shape == (1, 9, 10, 11, 1)
+    record = json.loads((uninterrupted / "run.json").read_text())
+    assert record["results"]["l1"]["step"] == 6
+    assert record["results"]["gan"]["step"] == 9
+    assert len(record["data"]["manifest_sha256"]) == 64
+    assert "critic.filters=4" in record["config"][0]["changed"]
+    assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = (uninterrupted / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("phase,step,kind,learning_rate,loss")
+    assert sum(row.startswith("gan,") and ",train," in row for row in rows) == 9
+
+
+def test_the_gan_starts_from_the_best_model_of_the_first_phase(uninterrupted):
+    with (uninterrupted / "metrics.csv").open() as stream:
+        validations = [row for row in csv.DictReader(stream) if row["kind"] == "validation"]
+    best = min(float(row["mse"]) for row in validations if row["phase"] == "l1")
+    at_start = next(row for row in validations if row["phase"] == "gan")
+    assert at_start["step"] == "0"
+    assert float(at_start["mse"]) == pytest.approx(best, rel=1e-6)
+
+
+def test_killed_again_and_again_a_run_ends_bit_identical(uninterrupted, shards, tmp_path):
+    # Once in each phase, at whatever the process is doing just then, and from there to the end.
+    for awaited in ("l1/step-000000002.npz", "gan/step-000000003.npz"):
+        process = start(shards, tmp_path, "--phase=all", "--steps=6")
+        wait_for(tmp_path / "checkpoints" / awaited, process)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert last(tmp_path, "gan").meta["progress"]["step"] < 9
+    finish(start(shards, tmp_path, "--phase=all", "--steps=6"))
+
+    for phase in ("l1", "gan"):
+        one, two = last(uninterrupted, phase), last(tmp_path, phase)
+        assert one.meta["settings"] == two.meta["settings"]
+        assert list(one.arrays) == list(two.arrays)
+        for name in one.arrays:
+            np.testing.assert_array_equal(one.arrays[name], two.arrays[name], err_msg=name)
+        models = [load_model(workdir / f"best_{phase}.keras")[0] for workdir in (uninterrupted, tmp_path)]
+        for a, b in zip(*(model.get_weights() for model in models), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert (uninterrupted / "metrics.csv").read_text() == (tmp_path / "metrics.csv").read_text()
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+def test_sigterm_saves_exits_with_0_and_says_how_to_go_on(shards, tmp_path):
+    process = start(shards, tmp_path, "--phase=l1", "--steps=5000")
+    wait_for(tmp_path / "checkpoints" / "l1" / "step-000000002.npz", process)
+    process.terminate()
+    output = finish(process)
+    step = last(tmp_path, "l1").meta["progress"]["step"]
+    assert f"stopped by SIGTERM after step {step} of 5000" in output
+    assert "the same command continues" in output
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_whole_checkpoints(shards, tmp_path):
+    # A limit on a file's size stands for the disk: the checkpoint (1.6 MB) does not fit.
+    command = f"ulimit -f 900; exec {sys.executable} {SCRIPT} --data={shards} --workdir={tmp_path} --phase=l1 --steps=6"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {' '.join(SMALL)}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"mdcsrn-train: error: Cannot write to {tmp_path}: no space left" in done.stderr
+    assert not list(tmp_path.rglob(".partial-*"))
+    assert not list(tmp_path.rglob("step-*.npz"))
+
+
+def mistake(capsys, *arguments):
+    """Run the command in this process; it must end with 1 and one line, which is returned."""
+    assert train(list(arguments)) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mdcsrn-train: error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset=journal/b4u4k13"], "There is no preset 'journal/b4u4k13'"),
+        (["--set=gan.lenght=3"], "no setting 'gan.lenght'"),
+        (["--strategy=mirrored", "--jit"], "--strategy=single"),
+        (["--workdir="], "needs --workdir"),
+        (["--phase=both"], "value should be one of <l1|gan|all>"),
+        (["--steps=0"], "not a positive integer"),
+        (["--set=patch_size=40"], "patches of 12^3, but the quick recipe trains on 40^3"),
+        (["--set=interpolation=sinc"], "--set=interpolation=linear"),
+        (["--phase=gan"], "best_l1.keras: run --phase=l1 first"),
+        (["--init_from=nothing.keras"], "no model file nothing.keras"),
+        (["--set=init=identity", "--preset=srdensenet3d"], "identity start"),
+        (["--strategy=multiworker"], "TF_CONFIG"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(capsys, shards, tmp_path, arguments, words):
+    assert words in mistake(capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *arguments)
+
+
+def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
+    assert "holds no manifest.json" in mistake(capsys, f"--data={tmp_path}", f"--workdir={tmp_path}/run", *SMALL)
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(shards), str(copy)], check=True)
+    shard = next((copy / "train").iterdir())
+    size = shard.stat().st_size
+    with shard.open("r+b") as stream:
+        stream.seek(size // 8)
+        stream.write(os.urandom(64))
+    # The other shards are sound: the damaged record turns up within an epoch of 4 steps.
+    text = mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL, "--phase=l1", "--steps=6")
+    assert f"Shard {shard} is corrupt" in text
+    shard.write_bytes(b"")
+    assert "truncated" in mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL)
+
+
+def test_a_card_tells_what_its_model_started_from(uninterrupted):
+    first, second = (read_card(uninterrupted / f"best_{phase}.keras").notes for phase in ("l1", "gan"))
+    assert "started_from" not in first
+    assert second["started_from"] == first
+
+
+def test_a_model_of_another_preset_or_interpolation_is_no_start(capsys, shards, uninterrupted, tmp_path):
+    start_from = f"--init_from={uninterrupted / 'best_l1.keras'}"
+    text = mistake(
+        capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--preset=miccai/b2u4k16", "--phase=l1", start_from
+    )
+    assert "holds a miccai/b1u8k16, but --preset is miccai/b2u4k16" in text
+
+
+def test_a_changed_flag_is_refused_with_the_difference(capsys, shards, uninterrupted):
+    arguments = [f"--data={shards}", f"--workdir={uninterrupted}", *SMALL, "--phase=l1", "--steps=6"]
+    assert "seed: 0 -> 5" in mistake(capsys, *arguments, "--seed=5")
+
+
+def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
+    assert train([*SMALL, "--steps=6", "--dry_run"]) == 0
+    text = capsys.readouterr().out
+    assert "generator: 306,592 trainable parameters" in text
+    assert "6 steps of the l1 loss, Adam 0.001 to " in text
+    assert "9 steps: 6 of the critic, 3 of the generator" in text
+    assert "from step 2: CGCGCCG" in text
+    assert "GiB of memory" in text
+    assert " h in all" in text

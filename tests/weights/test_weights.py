@@ -1,0 +1,51 @@
+"""What comes bundled: small files, each with a card inside, a section in the card's page, and its curves."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from mdcsrn_tf import weights
+from mdcsrn_tf.models.files import read_card
+from mdcsrn_tf.papers.config import PRESETS
+
+FOLDER = Path(weights.__file__).parent
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+NAMES = weights.list_models()
+
+
+def section(name):
+    return re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE).group(1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_is_small_and_described(name):
+    assert (FOLDER / f"{name}.keras").stat().st_size < 3e6
+    card, text = read_card(FOLDER / f"{name}.keras"), section(name)
+    assert card.preset in PRESETS and f"`{card.preset}`" in text
+    assert card.axes == ("LR", "AP") and card.factor == (2, 2)
+    assert f"--set=interpolation={card.interpolation}" in text
+    assert card.bn == "moving"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_curves_reach_the_step_that_is_bundled(name):
+    notes = read_card(FOLDER / f"{name}.keras").notes
+    curves = sorted(path for path in FOLDER.iterdir() if re.fullmatch(rf"{name}(-run\d)?\.csv", path.name))
+    assert curves, f"{name} has no curves"
+    rows = list(csv.DictReader(curves[-1].open()))
+    found = [row for row in rows if row["kind"] == "validation" and int(row["step"]) == notes["step"]]
+    best = min(float(row["mse"]) for row in rows if row["kind"] == "validation")
+    assert best == pytest.approx(notes["validation"]["mse"])
+    assert any(float(row["mse"]) == best for row in found)
+
+
+def test_the_default_is_named_and_there():
+    assert (FOLDER / "default.txt").read_text(encoding="utf-8").strip() == NAMES[0]
+
+
+def test_the_page_says_what_must_be_said():
+    assert "Not a medical device" in PAGE
+    for number in range(1, 7):
+        assert re.search(rf"\| 0{number} \(", PAGE), f"scan 0{number} has no licence there"
