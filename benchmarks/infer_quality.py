@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from mdcsrn_tf.inference.memory import keep_freed_memory
-from mdcsrn_tf.inference.volume import Settings, run
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run
 from mdcsrn_tf.metrics.fidelity import slice_scores
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.kspace import acquire, interpolate, put_back_centre

@@ -27,7 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import side_by_side
-from mdcsrn_tf.papers.config import MdcsrnConfig, get_preset
+from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
@@ -126,7 +127,6 @@ def contend(engine: str, folder: Path) -> None:
 def our_engine(folder: Path, engine: str, precision: str) -> Callable[[np.ndarray], np.ndarray]:
     """TensorFlow or OpenVINO, as `mdcsrn-infer` runs them."""
     from mdcsrn_tf.inference.settings import Settings
-
     from mdcsrn_tf.inference.volume import super_resolve_volume
 
     settings = Settings(tile=TILE, margin=MARGIN, bn="batch", precision=precision, engine=engine)

@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mdcsrn_tf.papers.config import get_recipe
+from mdcsrn_tf.papers import get_recipe
 from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, MICCAI1, MICCAI2
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from mdcsrn_tf.papers.config import JOURNAL, CriticConfig, MdcsrnConfig, Preset
+from mdcsrn_tf.papers.config import CriticConfig, MdcsrnConfig, Preset
+from mdcsrn_tf.papers.mdcsrn import JOURNAL
 from mdcsrn_tf.training.loop import TrainData
 from mdcsrn_tf.training.settings import TrainSettings, override
 

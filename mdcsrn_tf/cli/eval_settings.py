@@ -18,7 +18,7 @@ from mdcsrn_tf.evaluation.methods import (
 from mdcsrn_tf.evaluation.plan import FIDELITY, METRICS, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.metrics.fidelity import available_cores
-from mdcsrn_tf.papers.mdcsrn_tables import TABLES
+from mdcsrn_tf.papers import TABLES
 
 _UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
 

@@ -112,7 +112,7 @@ def _process_all(jobs, values: flags.FlagValues) -> list[tuple[Any, str]]:
 
 def _settings(values: flags.FlagValues):
     from mdcsrn_tf.inference.scan import ScanSettings
-    from mdcsrn_tf.inference.volume import Settings
+    from mdcsrn_tf.inference.settings import Settings
 
     settings = Settings(
         tile=values.tile, margin=values.margin, bn=values.bn, seamless=values.seamless,

@@ -12,7 +12,7 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers.config import PRESETS, RECIPES, get_preset, get_recipe
+from mdcsrn_tf.papers import PRESETS, RECIPES, get_preset, get_recipe
 from mdcsrn_tf.training.settings import TrainSettings, override
 
 DESCRIPTION = """Train mDCSRN: the L1 phase, the Wasserstein GAN phase, or both.

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mdcsrn_tf.models import build_generator
-from mdcsrn_tf.papers.config import PRESETS
-from mdcsrn_tf.papers.mdcsrn_tables import published_ops, published_parameters
+from mdcsrn_tf.papers import PRESETS, published_ops, published_parameters
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ import numpy as np
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
-from mdcsrn_tf.papers.config import PRESETS, get_preset
+from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.volumes import Volume
 
@@ -53,7 +53,8 @@ class KspaceMaker:
         """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
         load_tensorflow_quietly()
         from mdcsrn_tf.inference.engines import load_engine
-        from mdcsrn_tf.inference.volume import Settings, super_resolve_volume
+        from mdcsrn_tf.inference.settings import Settings
+        from mdcsrn_tf.inference.volume import super_resolve_volume
 
         # The engine is kept, so that the time below is that of the scan and not of loading the network.
         interpolation = load_engine(method.source, Settings()).card.interpolation

@@ -19,7 +19,7 @@ from mdcsrn_tf.evaluation.report import write_report
 from mdcsrn_tf.evaluation.results import Results, collect
 from mdcsrn_tf.evaluation.tables import Table, beside_paper, our_table
 from mdcsrn_tf.evaluation.workers import run_all
-from mdcsrn_tf.papers.mdcsrn_tables import TABLES
+from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.run_record import RunRecord
 
 LOGGER = logging.getLogger(__name__)

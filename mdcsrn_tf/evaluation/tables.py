@@ -8,7 +8,7 @@ from typing import Any
 
 from mdcsrn_tf.evaluation.plan import TITLES
 from mdcsrn_tf.evaluation.results import Results, Row
-from mdcsrn_tf.papers.mdcsrn_tables import PublishedRow, PublishedTable
+from mdcsrn_tf.papers.config import PublishedRow, PublishedTable
 
 # What the papers' rows without a network are called here.
 _PLAIN_ROWS = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.volume import ApplyTiles, Settings
+from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.weights import find_model
 

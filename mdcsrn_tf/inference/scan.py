@@ -13,7 +13,8 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.outputs import Job, write_sidecar
-from mdcsrn_tf.inference.volume import Progress, Result, Settings, run
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import Progress, Result, run
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import axes_are_anatomical
 from mdcsrn_tf.scans.factors import parse_factors

@@ -12,27 +12,13 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.memory import is_out_of_memory
+from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.scans.normalisation import Normalisation
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
 
-ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, tile, tile, tile] to the same
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to run a network; what is None is taken from its model card."""
-
-    tile: int | None = None
-    margin: int | None = None
-    bn: str | None = None  # "batch": J's train mode, each tile's own statistics; "moving": the trained ones
-    seamless: bool = False  # moving statistics, and a margin that makes the result independent of the tiling
-    batch_tiles: int = 1
-    precision: str = "float32"
-    device: str = "auto"
-    engine: str = "tensorflow"
 
 
 @dataclass(frozen=True)

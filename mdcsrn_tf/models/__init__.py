@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import (
@@ -18,31 +20,30 @@ from mdcsrn_tf.papers.config import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_critic", "build_generator", "start_as_identity"]
+__all__ = ["BUILDERS", "build_critic", "build_generator", "start_as_identity"]
+
+
+# Configuration class -> the function that builds its network, by name: listing it here loads no Keras.
+BUILDERS = {
+    MdcsrnConfig: "mdcsrn:build_mdcsrn",
+    FsrcnnConfig: "fsrcnn3d:build_fsrcnn3d",
+    SrresnetConfig: "srresnet3d:build_srresnet3d",
+    SrdensenetConfig: "srdensenet3d:build_srdensenet3d",
+}
 
 
 def build_generator(
     config: NetworkConfig, *, bn_momentum: float = BN_MOMENTUM, name: str | None = None
 ) -> keras.Model:
     """Build the generator that `config` describes: (batch, D, H, W, 1) -> the same shape, float32."""
-    named = {} if name is None else {"name": name}
-    if isinstance(config, MdcsrnConfig):
-        from mdcsrn_tf.models.mdcsrn import build_mdcsrn
-
-        return build_mdcsrn(config, bn_momentum, **named)
-    if isinstance(config, FsrcnnConfig):
-        from mdcsrn_tf.models.fsrcnn3d import build_fsrcnn3d
-
-        return build_fsrcnn3d(config, **named)
-    if isinstance(config, SrresnetConfig):
-        from mdcsrn_tf.models.srresnet3d import build_srresnet3d
-
-        return build_srresnet3d(config, bn_momentum, **named)
-    if isinstance(config, SrdensenetConfig):
-        from mdcsrn_tf.models.srdensenet3d import build_srdensenet3d
-
-        return build_srdensenet3d(config, bn_momentum, **named)
-    raise TypeError(f"no network is built from a {type(config).__name__}")
+    if type(config) not in BUILDERS:
+        raise TypeError(f"no network is built from a {type(config).__name__}")
+    module, _, function = BUILDERS[type(config)].partition(":")
+    build = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    options: dict[str, Any] = {"name": name} if name else {}
+    if "bn_momentum" in inspect.signature(build).parameters:  # a network without batch normalisation takes none
+        options["bn_momentum"] = bn_momentum
+    return build(config, **options)
 
 
 def build_critic(config: CriticConfig, patch_size: int) -> keras.Model:

@@ -1,1 +1,51 @@
-"""The papers as data."""
+"""The papers as data: what each fixes of its networks, its training and its tables; no other code holds their numbers.
+
+One file a paper: its presets and recipes, and beside it the tables it prints. Here is how to look one up.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.papers.config import Preset, TrainingRecipe
+from mdcsrn_tf.papers.mdcsrn import PRESETS, RECIPES
+from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, MICCAI1, MICCAI2
+
+__all__ = ["PRESETS", "RECIPES", "TABLES", "get_preset", "get_recipe", "published_ops", "published_parameters"]
+
+TABLES = {table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4)}
+
+
+def published_parameters(preset: str) -> dict[str, str]:
+    """The million parameters printed for a preset, by table: two tables may contradict each other."""
+    return {
+        table.name: row.million_parameters
+        for table in TABLES.values()
+        for row in table.rows
+        if row.preset == preset and row.million_parameters is not None
+    }
+
+
+def published_ops(preset: str) -> float | None:
+    """The papers' `#ops` for a preset, in millions; M alone prints it."""
+    return next(
+        (row.million_ops for row in MICCAI1.rows + MICCAI2.rows if row.preset == preset and row.million_ops), None
+    )
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name; a typo gets the nearest names."""
+    return _look_up(name, PRESETS, "preset")
+
+
+def get_recipe(name: str) -> TrainingRecipe:
+    """The training recipe of that name: `miccai`, `journal` or `quick`."""
+    return _look_up(name, RECIPES, "recipe")
+
+
+def _look_up(name: str, known: dict, kind: str):
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+    raise UserError(f"There is no {kind} {name!r}; did you mean {', '.join(nearest)}?")

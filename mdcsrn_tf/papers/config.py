@@ -1,16 +1,12 @@
-"""Both papers as frozen dataclasses: no other file holds a hyper-parameter.
+"""What a paper fixes, as frozen dataclasses: a network's sizes, a recipe, inference settings, a published table.
 
-M is the MICCAI 2018 paper, J the journal version; presets carry the papers' own codes
-(`b4u4k12`: 4 blocks of 4 units at growth rate 12; `-r`: with J's reconstruction network).
+M is the MICCAI 2018 paper, J the journal version. The papers' own numbers are in the other files of this folder.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
-
-from mdcsrn_tf.errors import UserError
 
 # The papers are silent on both; these are the defaults of TensorFlow 1, which they were trained with.
 BN_MOMENTUM = 0.99
@@ -124,99 +120,33 @@ class Preset:
     inference: InferenceSettings = InferenceSettings()
 
 
-MICCAI = TrainingRecipe(
-    name="miccai",
-    patch_size=64,
-    batch_size=2,
-    l1_steps=500_000,
-    gan=GanRecipe(
-        adversarial_weight=0.001, critic_steps_per_generator_step=7, counted_in="steps", length=550_000
-    ),
-)
-JOURNAL = TrainingRecipe(
-    name="journal",
-    patch_size=40,
-    batch_size=6,
-    l1_steps=800_000,
-    gan=GanRecipe(
-        adversarial_weight=0.1, critic_steps_per_generator_step=5, counted_in="generator_steps", length=200_000
-    ),
-)
-# Ours, not the papers': for budgets of hundreds of steps (docs/decisions.md, "The quick recipe").
-QUICK = TrainingRecipe(
-    name="quick",
-    patch_size=40,
-    batch_size=4,
-    l1_steps=900,
-    learning_rate=1e-3,
-    learning_rate_decay="cosine",
-    init="identity",
-    bn_momentum=0.9,
-    bn_reestimation_batches=64,
-    gan=GanRecipe(
-        adversarial_weight=0.1,
-        critic_steps_per_generator_step=5,
-        counted_in="generator_steps",
-        length=500,
-        critic_warmup_steps=100,
-        extra_critic_every=50,
-        extra_critic_steps=20,
-        learning_rate=5e-5,
-    ),
-)
-RECIPES = {recipe.name: recipe for recipe in (MICCAI, JOURNAL, QUICK)}
+# A cell of a published table is (mean, standard deviation); the deviation is None where the paper prints none.
+Cell = tuple[float, float | None]
 
 
-def _miccai(blocks: int, units: int) -> Preset:
-    network = MdcsrnConfig(blocks, units, growth=16, compress_first=False, bottleneck=False, use_bias=False)
-    return Preset(f"miccai/b{blocks}u{units}k16", network, MICCAI)
+@dataclass(frozen=True)
+class PublishedRow:
+    """One method in one table."""
+
+    method: str  # as the table prints it
+    preset: str | None  # our preset of the same network
+    metrics: dict[str, Cell] = field(default_factory=dict)
+    million_parameters: str | None = None  # as printed: its digits are what a count is held to
+    million_ops: float | None = None  # the "#ops" column
+    seconds: float | None = None  # a whole volume on one GTX 1080 Ti
+    gan: bool = False
 
 
-def _journal(
-    blocks: int, units: int, growth: int, reconstruction: Literal["direct", "bottleneck"] = "direct"
-) -> Preset:
-    network = MdcsrnConfig(
-        blocks, units, growth, compress_first=True, bottleneck=True, use_bias=True, reconstruction=reconstruction
-    )
-    suffix = "-r" if reconstruction == "bottleneck" else ""
-    return Preset(f"journal/b{blocks}u{units}k{growth}{suffix}", network, JOURNAL)
+@dataclass(frozen=True)
+class PublishedTable:
+    """One of the papers' tables."""
 
+    name: str
+    title: str
+    subjects: str
+    rows: tuple[PublishedRow, ...]
 
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        _miccai(1, 8),  # DCSRN, the ISBI predecessor
-        _miccai(2, 4),
-        _miccai(3, 4),
-        _miccai(4, 4),
-        _journal(1, 16, 12, "bottleneck"),
-        _journal(4, 4, 12, "bottleneck"),
-        _journal(1, 12, 12, "bottleneck"),
-        _journal(4, 4, 12),
-        _journal(6, 4, 12),
-        _journal(8, 4, 12),
-        _journal(4, 4, 8),
-        _journal(4, 4, 16),
-        _journal(8, 4, 8),
-        Preset("fsrcnn3d", FsrcnnConfig(), JOURNAL),
-        Preset("srresnet3d", SrresnetConfig(), JOURNAL),
-        Preset("srdensenet3d", SrdensenetConfig(), JOURNAL),
-    )
-}
-
-
-def get_preset(name: str) -> Preset:
-    """The preset of that name; a typo gets the nearest names."""
-    return _look_up(name, PRESETS, "preset")
-
-
-def get_recipe(name: str) -> TrainingRecipe:
-    """The training recipe of that name: `miccai`, `journal` or `quick`."""
-    return _look_up(name, RECIPES, "recipe")
-
-
-def _look_up(name: str, known: dict, kind: str):
-    if name in known:
-        return known[name]
-    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
-    raise UserError(f"There is no {kind} {name!r}; did you mean {', '.join(nearest)}?")
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric columns, in the order in which they first appear."""
+        return tuple(dict.fromkeys(metric for row in self.rows for metric in row.metrics))

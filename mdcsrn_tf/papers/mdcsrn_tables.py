@@ -1,41 +1,8 @@
-"""The papers' tables as data: M is the MICCAI 2018 paper, J the journal version.
-
-A cell is (mean, standard deviation); the deviation is None where the paper prints none.
-"""
+"""The tables of both mDCSRN papers as data: M is the MICCAI 2018 paper, J the journal version."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-Cell = tuple[float, float | None]
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """One method in one table."""
-
-    method: str  # as the table prints it
-    preset: str | None  # our preset of the same network
-    metrics: dict[str, Cell] = field(default_factory=dict)
-    million_parameters: str | None = None  # as printed: its digits are what a count is held to
-    million_ops: float | None = None  # the "#ops" column
-    seconds: float | None = None  # a whole volume on one GTX 1080 Ti
-    gan: bool = False
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """One of the papers' tables."""
-
-    name: str
-    title: str
-    subjects: str
-    rows: tuple[PublishedRow, ...]
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metric columns, in the order in which they first appear."""
-        return tuple(dict.fromkeys(metric for row in self.rows for metric in row.metrics))
+from mdcsrn_tf.papers.config import Cell, PublishedRow, PublishedTable
 
 
 def _fidelity(psnr: Cell, ssim: Cell, nrmse: Cell) -> dict[str, Cell]:
@@ -178,22 +145,3 @@ JOURNAL4 = PublishedTable(
         PublishedRow("Full resolution", None, {"niqe": (5.17, 0.16), "ma": (4.97, 0.03), "pi": (5.10, 0.07)}),
     ),
 )
-
-TABLES = {table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4)}
-
-
-def published_parameters(preset: str) -> dict[str, str]:
-    """The million parameters printed for a preset, by table: two tables may contradict each other."""
-    return {
-        table.name: row.million_parameters
-        for table in TABLES.values()
-        for row in table.rows
-        if row.preset == preset and row.million_parameters is not None
-    }
-
-
-def published_ops(preset: str) -> float | None:
-    """The papers' `#ops` for a preset, in millions; M alone prints it."""
-    return next(
-        (row.million_ops for row in MICCAI1.rows + MICCAI2.rows if row.preset == preset and row.million_ops), None
-    )

@@ -13,7 +13,7 @@ from eval_helpers import AFFINE, CROP, ROOT, make_scans, run_eval, spawn_eval, w
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from mdcsrn_tf.papers.mdcsrn_tables import TABLES
+from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans import kspace
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from mdcsrn_tf.inference.memory import keep_freed_memory
 keep_freed_memory()
 from mdcsrn_tf.inference.engines import load_engine
-from mdcsrn_tf.inference.volume import Settings, run
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run
 
 def resident():
     fields = open("/proc/self/status").read().split("VmRSS:")[1].split()

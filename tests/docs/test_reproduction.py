@@ -14,7 +14,7 @@ import pytest
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
-from mdcsrn_tf.papers.config import PRESETS
+from mdcsrn_tf.papers import PRESETS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reproduction.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]

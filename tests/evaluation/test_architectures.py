@@ -9,8 +9,8 @@ import pytest
 
 from mdcsrn_tf.evaluation.architectures import architecture_rows, format_table, macs_per_voxel, rounds_to
 from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.papers.config import MdcsrnConfig
-from mdcsrn_tf.papers.mdcsrn_tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 # As printed: M Table 1, J Tables 1 and 2.

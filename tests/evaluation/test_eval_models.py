@@ -9,7 +9,7 @@ from eval_helpers import make_scans, run_eval, write_scan
 
 from mdcsrn_tf.models import build_generator, start_as_identity
 from mdcsrn_tf.models.files import ModelCard, save_model
-from mdcsrn_tf.papers.config import get_preset
+from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.scans import kspace
 
 PRESET = "journal/b4u4k8"

@@ -17,7 +17,7 @@ from mdcsrn_tf.evaluation.statistics import compare, compare_all, summarise
 from mdcsrn_tf.evaluation.subjects import fine_detail, subject_name
 from mdcsrn_tf.evaluation.tables import beside_paper, find_ours, our_table
 from mdcsrn_tf.metrics.slices import eight_bit, foreground_share, slice_axis
-from mdcsrn_tf.papers.mdcsrn_tables import TABLES
+from mdcsrn_tf.papers import TABLES
 
 
 def test_means_and_deviations():

@@ -10,7 +10,8 @@ from infer_helpers import TINY_RADIUS, lively, tiny_model
 from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.layers import moving_statistics_kept
-from mdcsrn_tf.papers.config import MdcsrnConfig, SrdensenetConfig, SrresnetConfig, get_preset
+from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.papers.config import MdcsrnConfig, SrdensenetConfig, SrresnetConfig
 
 NETWORKS = {
     "journal": MdcsrnConfig(2, 4, 4, compress_first=True, bottleneck=True, use_bias=True),

@@ -17,7 +17,7 @@ from mdcsrn_tf.inference.outputs import plan
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
-from mdcsrn_tf.papers.config import PRESETS, get_preset
+from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.frames import Frame, is_backwards, order_for
 from mdcsrn_tf.scans.kspace import degrade, interpolate, truncate
 from mdcsrn_tf.scans.kspace_check import examine_axis

@@ -9,7 +9,8 @@ from infer_helpers import TINY_RADIUS, hr_volume, tiny_model, write_tiny_model
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import engines, tiling
-from mdcsrn_tf.inference.volume import Settings, run, super_resolve, super_resolve_volume
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run, super_resolve, super_resolve_volume
 from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation

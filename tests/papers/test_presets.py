@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers.config import JOURNAL, MICCAI, PRESETS, QUICK, get_preset, get_recipe
+from mdcsrn_tf.papers import PRESETS, get_preset, get_recipe
+from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
 
 
 def test_names_are_the_papers_codes():

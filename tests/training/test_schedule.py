@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mdcsrn_tf.papers.config import JOURNAL, MICCAI, QUICK
+from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
 from mdcsrn_tf.training.schedule import GanSchedule, learning_rate_at
 
 M = GanSchedule.of(MICCAI.gan)

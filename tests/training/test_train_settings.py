@@ -4,7 +4,7 @@ import pytest
 import train_helpers
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers.config import get_preset
+from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.training.settings import TrainSettings, difference, override
 
 START = TrainSettings(get_preset("journal/b4u4k12"), "gan")

@@ -8,7 +8,7 @@ import pytest
 
 from mdcsrn_tf import weights
 from mdcsrn_tf.models.files import read_card
-from mdcsrn_tf.papers.config import PRESETS
+from mdcsrn_tf.papers import PRESETS
 
 FOLDER = Path(weights.__file__).parent
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
