@@ -11,14 +11,14 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from data_prep.slice_flags import define_slice_flags
+from data_prep.slice_flags import define_slice_flags, read_slice_settings
 from data_prep.subjects import stem_of
 from data_prep.workers import available_cores
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.slice_profile import profile_for, slice_settings
+from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 
 
@@ -69,7 +69,7 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
 
 def _profile(volume: Volume, factors: Sequence[int], axes: Sequence[int], values: flags.FlagValues):
     """The slice profile that the flags ask for in this scan, or None for k-space truncation."""
-    settings = slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes)
+    settings = read_slice_settings(values)
     count = kspace.small_size(volume.data.shape[axes[0]], factors[0])
     try:
         return profile_for(settings, volume.data.shape, count, axes[0], volume.affine)
@@ -83,7 +83,7 @@ def _run(values: flags.FlagValues) -> int:
     if values.noise_snr is not None and not values.noise_snr > 0:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
     parse_factors(values.factor, values.axes)
-    slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes)
+    read_slice_settings(values)
     pairs = plan_outputs(Path(values.input), Path(values.output))
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):

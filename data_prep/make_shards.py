@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
-from data_prep.slice_flags import define_slice_flags
+from data_prep.slice_flags import define_slice_flags, read_slice_settings
 from data_prep.subjects import Scan, list_scans, phantom_scans
 from data_prep.workers import available_cores, run_local, run_on_cluster
 from mdcsrn_tf.command_line import run_command
@@ -21,7 +21,6 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.slice_profile import slice_settings
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -63,7 +62,7 @@ def _run(values: flags.FlagValues) -> int:
         axes=values.axes.upper().replace(" ", ""),
         factor=parse_factors(values.factor, values.axes),
         interpolation=values.interpolation,
-        slices=slice_settings(values.slice_profile, values.slice_thickness, values.slice_gap, values.axes),
+        slices=read_slice_settings(values),
     )
     asked = {**settings.for_manifest(), "scans": [asdict(scan) for scan in scans]}
     record = RunRecord.begin({"settings": settings, "workers": values.workers, "cluster": values.cluster})
