@@ -14,11 +14,12 @@ from tqdm import tqdm
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.slice_flags import define_slice_flags, read_slice_settings
-from data_prep.subjects import Scan, list_scans, phantom_scans
+from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
 from data_prep.workers import available_cores, run_local, run_on_cluster
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.factors import parse_factors
 
@@ -64,9 +65,26 @@ def _run(values: flags.FlagValues) -> int:
         interpolation=values.interpolation,
         slices=read_slice_settings(values),
     )
+    for sentence in lookalikes(scans):
+        print(f"mdcsrn-shards: warning: {sentence}", file=sys.stderr)
     asked = {**settings.for_manifest(), "scans": [asdict(scan) for scan in scans]}
     record = RunRecord.begin({"settings": settings, "workers": values.workers, "cluster": values.cluster})
     folder = ShardFolder(Path(values.output))
+    folder.refuse_file()
+    with only_run_in(folder.path):
+        return _fill(folder, asked, settings, scans, root, record, values)
+
+
+def _fill(
+    folder: ShardFolder,
+    asked: dict[str, Any],
+    settings: ShardSettings,
+    scans: tuple[Scan, ...],
+    root: Path,
+    record: RunRecord,
+    values: flags.FlagValues,
+) -> int:
+    """Make the shards that are missing in the folder, and the manifest."""
     folder.open(asked, overwrite=values.overwrite)
     done = _unchanged(folder.finished(), scans, root)
     missing = [scan for scan in scans if scan.name not in done]

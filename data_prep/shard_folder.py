@@ -14,7 +14,8 @@ from typing import Any
 
 from data_prep.splits import SPLITS
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import remove, replace_when_done, sha256_of
+from mdcsrn_tf.files import remove, remove_abandoned, replace_when_done, sha256_of
+from mdcsrn_tf.locks import LOCK_NAME
 
 FORMAT = 1
 
@@ -27,12 +28,16 @@ class ShardFolder:
         self.manifest_path = path / "manifest.json"
         self._progress = path / ".progress"
 
-    def open(self, settings: dict[str, Any], *, overwrite: bool) -> None:
-        """Claim the folder for these settings; UserError if it is another's, or holds other settings."""
+    def refuse_file(self) -> None:
+        """UserError if the path is a file's."""
         if self.path.is_file():
             raise UserError(f"{self.path} is a file; name a folder for the shards.")
+
+    def open(self, settings: dict[str, Any], *, overwrite: bool) -> None:
+        """Claim the folder for these settings; UserError if it is another's, or holds other settings."""
+        self.refuse_file()
         found = self._settings()
-        if found is None and self.path.is_dir() and any(self.path.iterdir()):
+        if found is None and self.path.is_dir() and any(path.name != LOCK_NAME for path in self.path.iterdir()):
             raise UserError(f"{self.path} holds other files; name a new folder for the shards.")
         if found is not None and found != settings:
             if not overwrite:
@@ -41,8 +46,7 @@ class ShardFolder:
                     "choose another folder, or --overwrite to replace them."
                 )
             self._clear()
-        for leftover in self.path.glob("**/.partial-*"):
-            remove(leftover)
+        self._tidy()
         if self._settings() is None:
             self._progress.mkdir(parents=True, exist_ok=True)
             _write_json(self._progress / "settings.json", settings)
@@ -79,13 +83,17 @@ class ShardFolder:
         }
         _write_json(self.manifest_path, manifest)
         remove(self._progress)
-        for leftover in self.path.glob("*/.partial-*"):
-            remove(leftover)
+        self._tidy()
 
     def is_finished(self) -> bool:
         """Whether a manifest says that nothing remains."""
         manifest = self._load(self.manifest_path)
         return manifest is not None and not manifest["skipped"]
+
+    def _tidy(self) -> None:
+        """Remove what killed runs were writing."""
+        for folder in (self.path, self._progress, *(self.path / split for split in SPLITS)):
+            remove_abandoned(folder)
 
     def _settings(self) -> dict[str, Any] | None:
         manifest = self._load(self.manifest_path)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import remove, replace_when_done
+from mdcsrn_tf.files import remove, remove_abandoned, replace_when_done
 
 META = "meta.json"
 
@@ -59,8 +59,7 @@ class CheckpointFolder:
 
     def clear_partial(self) -> None:
         """Remove what a killed run left half written."""
-        for partial in self.folder.glob(".partial-*"):
-            remove(partial)
+        remove_abandoned(self.folder)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import tensorflow as tf
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import remove
+from mdcsrn_tf.files import remove_abandoned
+from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
@@ -51,7 +53,20 @@ def train(
     for phase in settings:
         _check_data(phase, manifest)
     strategy = _set_up(settings[0])
-    workdir.mkdir(parents=True, exist_ok=True)
+    # One process of a run writes, and holds the folder as long as it lives.
+    with only_run_in(workdir) if is_chief(strategy) else nullcontext():
+        return _train_in(workdir, settings, data, manifest, strategy, init_from, allow_change)
+
+
+def _train_in(
+    workdir: Path,
+    settings: Sequence[TrainSettings],
+    data: Path,
+    manifest: Any,
+    strategy: tf.distribute.Strategy,
+    init_from: str | None,
+    allow_change: bool,
+) -> int:
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
     try:
         for phase in settings:
@@ -118,8 +133,7 @@ def _run_phase(
     # A model's card tells its whole history: the notes of the model it started from, and that one's.
     history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
     if is_chief(strategy):
-        for partial in workdir.glob(".partial-*"):
-            remove(partial)
+        remove_abandoned(workdir)
 
     def save_best(state: TrainState, found: dict[str, float]) -> None:
         notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256, **history}
