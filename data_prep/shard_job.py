@@ -24,7 +24,7 @@ from mdcsrn_tf.scans.volumes import (
     resolve_axes,
     to_ras,
 )
-from mdcsrn_tf.shards.records import write_shard
+from mdcsrn_tf.shards.records import VOXEL_DTYPE, write_shard
 
 _PHANTOM_SHAPE = (128, 144, 128)
 
@@ -97,6 +97,7 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         slices = _profile(data, affine, axes, settings)
         low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation, slices=slices)
         normalisation = Normalisation.from_low_res(low_res)
+        _check_range(normalisation, low_res, data)
         corners = _corners(low_res, scan, settings)
     except UserError as error:
         raise UserError(f"{path or scan.name}: {error}") from error
@@ -146,6 +147,16 @@ def _slices_entry(slices: SliceProfile | None, size: int, factor: int, voxel_mm:
         "slice_thickness_mm": round(slices.thickness * voxel_mm, 5),
         "slice_spacing_mm": round(spacing, 5),
     }
+
+
+def _check_range(normalisation: Normalisation, *images: np.ndarray) -> None:
+    """Refuse z-scores that the shards' float16 cannot hold: a scan of nearly two values has such."""
+    largest = max(float(np.abs(normalisation.apply(np.array([image.min(), image.max()]))).max()) for image in images)
+    if not largest <= float(np.finfo(VOXEL_DTYPE).max):
+        raise UserError(
+            f"its z-scores reach {largest:.2g}, beyond the float16 of the shards: nearly all of its bright voxels have "
+            "one value, as those of a mask do; leave it out."
+        )
 
 
 def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.ndarray:

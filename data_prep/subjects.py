@@ -6,15 +6,20 @@ import hashlib
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from data_prep.splits import assign_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.volumes import VOLUME_SUFFIXES, find_volumes
 
-# BIDS, OASIS-1 to -3 (sessions are ..._MR1) and IXI write the subject into their names.
-_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+")
+# BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
+_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+|(?<!\d)\d{3}_S_\d{4,5}(?!\d)")
+# HCP's 100307_3T_T1w_MPR1, ABIDE's 0050952_..., NKI's A00008326_...: a number of a person before what was measured.
+# Eight digits alone may be a date.
+_LEADING_SUBJECT = re.compile(r"([A-Za-z]{1,3}\d{4,10}|\d{5,7})(?=[_-])")
 VARIANTS = ("original", "brain", "inverted")  # kinds of data_prep.variants: what the names it writes end with
 _VARIANT = re.compile(rf"_({'|'.join(VARIANTS)})$")
 
@@ -63,14 +68,40 @@ def phantom_scans(count: int, split: str, seed: int) -> tuple[Scan, ...]:
 def subject_of(relative: str) -> str:
     """The subject of a scan, from its path below the common folder.
 
-    A BIDS, OASIS or IXI identifier if there is one; else the first folder (as HCP's 100307/T1w/...); else the
-    file's own name, without what mdcsrn-variants adds to it.
+    A BIDS, OASIS, IXI or ADNI identifier if there is one; else the first folder (as HCP's 100307/T1w/...); else
+    the number that the file's name begins with (100307_3T_T1w_MPR1 and ..._MPR2 are one person's); else the
+    name itself, without what mdcsrn-variants adds to it.
     """
     match = _SUBJECT.search(relative)
     if match:
         return match.group()
     first, *rest = relative.split("/")
-    return first if rest else _VARIANT.sub("", stem_of(first))
+    if rest:
+        return first
+    leading = _LEADING_SUBJECT.match(first)
+    return leading.group() if leading else _VARIANT.sub("", stem_of(first))
+
+
+def lookalikes(scans: Iterable[Scan]) -> list[str]:
+    """A sentence for each two subjects of different splits whose names suggest one person.
+
+    They do where both begin with the same part that holds a digit (`patient12_a`, `patient12_b`), unless all
+    subjects do: that is the study's name.
+    """
+    splits = {scan.subject: scan.split for scan in scans}
+    parts = {subject: re.split(r"[_.\s-]+", subject) for subject in splits}
+    shared = sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*parts.values(), strict=False)))
+    groups: dict[str, list[str]] = {}
+    for subject, words in parts.items():
+        if len(words) > shared + 1 and any(letter.isdigit() for letter in words[shared]):
+            groups.setdefault(words[shared], []).append(subject)
+    return [
+        f"{one} ({splits[one]}) and {other} ({splits[other]}) may be one person: both names begin with {word}; if they "
+        "are, give --split a table that keeps them together."
+        for word, (one, *others) in sorted(groups.items())
+        for other in others[:1]
+        if len({splits[one], *(splits[subject] for subject in others)}) > 1
+    ]
 
 
 def stem_of(name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
@@ -21,7 +23,8 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
 
     A volume file is itself; a `.txt` file lists one path a line, relative to its own folder; a folder of
     DICOM files is one scan; a BIDS tree gives the scans of its `anat` folders; any other folder gives every
-    volume file and DICOM folder below it. Hidden files are passed over.
+    volume file and DICOM folder below it. Hidden files are passed over. UserError for a folder below it that
+    cannot be read, too: nobody should find out later that its scans are missing.
     """
     path = Path(path)
     if path.is_file():
@@ -46,18 +49,36 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _bids_scans(root: Path) -> list[Path]:
-    scans = [
-        *root.glob("sub-*/anat/*"),
-        *root.glob("sub-*/ses-*/anat/*"),
-        # The folder of one subject or session.
-        *(root.glob("anat/*") if root.name.startswith(("sub-", "ses-")) else ()),
-    ]
+    levels = [("sub-*", "anat"), ("sub-*", "ses-*", "anat")]
+    if root.name.startswith(("sub-", "ses-")):
+        levels.append(("anat",))
+    folders = [folder for level in levels for folder in _folders(root, level)]
+    scans = [Path(entry) for folder in folders for entry in _entries(folder)]
     return [scan for scan in scans if not scan.name.startswith(".") and _BIDS_SCAN.search(scan.name)]
+
+
+def _folders(root: Path, patterns: Sequence[str]) -> list[Path]:
+    """The folders below `root` whose names, level by level, match the patterns."""
+    found = [root]
+    for pattern in patterns:
+        found = [
+            Path(entry) for folder in found for entry in _entries(folder)
+            if fnmatchcase(entry.name, pattern) and entry.is_dir()
+        ]  # fmt: skip
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def _below(root: Path) -> list[Path]:
     found: list[Path] = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES)]
@@ -67,7 +88,19 @@ def _below(root: Path) -> list[Path]:
     return found
 
 
+def _raise_unreadable(error: OSError) -> None:
+    raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> UserError:
+    return UserError(
+        f"The folder {error.filename} cannot be read ({error.strerror}); let it be read, or name folders beside it."
+    )
+
+
 def _is_dicom(file: Path) -> bool:
+    if not file.is_file():  # to open a named pipe would wait for somebody to write into it
+        return False
     try:
         with file.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"

@@ -58,7 +58,8 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
     if series_uid is not None:
         raise UserError(f"{path} is no DICOM folder, so no series can be chosen in it; drop the series UID.")
     if not path.is_file():
-        raise UserError(f"{path} does not exist; check the path.")
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}; check the path.")
     if not path.name.lower().endswith(VOLUME_SUFFIXES):
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
     try:

@@ -222,3 +222,15 @@ def test_mistakes_get_one_sentence(flags, sentence, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert make_shards.main(flags) == 1
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_scan_of_nearly_two_values_is_refused(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 1)
+    mask = np.zeros((40, 40, 40), np.float32)
+    mask[10:30] = 1000 + 0.005 * np.random.default_rng(0).standard_normal((20, 40, 40))  # along IS: nothing is lost
+    nib.save(nib.Nifti1Image(mask, np.diag([-1.0, -1.0, 1.0, 1.0])[:, [2, 0, 1, 3]]), scans / "sub-99_T1w.nii.gz")
+    assert make_shards.main(shards_command(scans, tmp_path / "out", split="1")) == 1
+    said = capsys.readouterr().err
+    assert "sub-99_T1w.nii.gz: its z-scores reach" in said
+    assert "Traceback" not in said
+    assert [shard.subject for shard in read_manifest(tmp_path / "out").shards("train")] == ["sub-01"]

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from data_prep.splits import SPLITS, assign_splits
-from data_prep.subjects import list_scans, phantom_scans, subject_of
+from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans, subject_of
 from mdcsrn_tf.errors import UserError
 
 HCP = [str(100_000 + 37 * n) for n in range(1113)]
@@ -116,3 +116,38 @@ def test_phantoms_differ_by_seed():
     assert len({scan.source for seed in (0, 1) for scan in phantom_scans(5, "1", seed)}) == 10
     with pytest.raises(UserError, match="at least 1"):
         phantom_scans(0, "1", 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "subject"),
+    [
+        ("100307_3T_T1w_MPR1.nii.gz", "100307_3T_T1w_MPR2.nii.gz", "100307"),
+        ("0050952_session_1_anat.nii.gz", "0050952_session_2_anat.nii.gz", "0050952"),
+        ("A00008326_T1w.nii.gz", "A00008326_T2w.mgz", "A00008326"),
+        ("ADNI_002_S_0295_MR_MPRAGE_1.nii", "ADNI_002_S_0295_MR_MPRAGE_2.nii", "002_S_0295"),
+    ],
+)
+def test_two_scans_that_begin_with_one_persons_number_are_one_person(one, other, subject, tmp_path):
+    assert subject_of(one) == subject_of(other) == subject
+    for name in (one, other, "998877_T1w.nii.gz", "112233_T1w.nii.gz"):
+        (tmp_path / name).touch()
+    splits = {scan.source: scan.split for scan in list_scans(tmp_path, "0.4,0.2,0.2,0.2", 0)}
+    assert len(splits) == 4
+    assert splits[one] == splits[other]
+
+
+def test_dates_and_plain_numbers_are_nobodys_number():
+    names = ("20190101_a.nii.gz", "20190101_b.nii.gz", "7T_a.nii.gz", "7T_b.nii.gz", "0001_a.nii.gz", "0001_b.nii.gz")
+    assert len({subject_of(name) for name in names}) == len(names)
+
+
+def test_names_that_share_a_long_prefix_over_two_splits_are_pointed_out():
+    def scans(*pairs):
+        return [Scan(name, name, split, name) for name, split in pairs]
+
+    named = lookalikes(scans(("patient12_a", "train"), ("patient12_b", "test"), ("patient13_a", "train")))
+    assert len(named) == 1
+    assert "patient12_a (train) and patient12_b (test) may be one person" in named[0]
+    assert not lookalikes(scans(("patient12_a", "train"), ("patient12_b", "train"), ("patient13_a", "test")))
+    assert not lookalikes(scans(("study7_01_a", "train"), ("study7_02_a", "test"), ("study7_03_a", "test")))
+    assert not lookalikes(scans(*((f"phantom-{n:04d}", "train" if n else "test") for n in range(5))))

@@ -1,6 +1,7 @@
 """Reading and writing scans: random headers both ways, odd inputs, axes, normalisation."""
 
 import gzip
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -274,3 +275,36 @@ def test_a_damaged_end_of_a_gzip_file_is_noticed(tmp_path):
     path.write_bytes(gzip.compress(gzip.decompress(raw)))
     shutil.copy(path, tmp_path / "copy.nii")  # compressed under the plain name: read all the same
     np.testing.assert_array_equal(read_volume(tmp_path / "copy.nii").data, ramp((30, 30, 30)))
+
+
+@pytest.mark.parametrize("place", ["sub-02/anat", "sub-02", "."])
+@pytest.mark.parametrize("bids", [True, False])
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, place, bids):
+    for subject in ("sub-01", "sub-02"):
+        scan = tmp_path / subject / "anat" / (f"{subject}_T1w.nii" if bids else "scan.nii")
+        scan.parent.mkdir(parents=True)
+        scan.touch()
+    assert len(find_volumes(tmp_path)) == 2
+    scandir, closed = os.scandir, tmp_path / place
+
+    def refusing(path="."):  # as for anybody but root
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(UserError, match=rf"folder {closed} cannot be read \(Permission denied\)"):
+        find_volumes(tmp_path)
+
+
+def test_a_named_pipe_is_no_scan_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "scan.nii").touch()
+    assert find_volumes(tmp_path) == [tmp_path / "scan.nii"]
+    (tmp_path / "scan.nii").unlink()
+    with pytest.raises(UserError, match="holds no"):
+        find_volumes(tmp_path)
+    os.mkfifo(tmp_path / "pipe.nii")
+    (found,) = find_volumes(tmp_path)
+    with pytest.raises(UserError, match="is no regular file"):
+        read_volume(found)
