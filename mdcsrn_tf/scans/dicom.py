@@ -18,14 +18,15 @@ _ORIENTATION_TOLERANCE = 1e-3
 
 def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype]:
     """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and the type as stored."""
-    slices = _one_series(_slices_by_series(folder), folder, series_uid)
-    slices = _sorted_along_normal(slices, folder)
-    data = np.stack([_pixels(dataset, folder) for dataset in slices], axis=-1)
+    slices = sorted_along_normal(one_series(slices_by_series(folder), folder, series_uid), folder)
+    _check_spacing(np.diff(positions_along_normal(slices)), folder)
+    data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
     stored = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation", 0)) else np.uint16)
     return np.ascontiguousarray(data, np.float32), _affine(slices), stored
 
 
-def _slices_by_series(folder: Path) -> dict[str, list[Any]]:
+def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, list[Any]]:
+    """The images in `folder` as pydicom's datasets, by SeriesInstanceUID, in the order of the files' names."""
     try:
         import pydicom
     except ImportError as error:
@@ -35,12 +36,12 @@ def _slices_by_series(folder: Path) -> dict[str, list[Any]]:
         if not file.is_file() or file.name.startswith("."):
             continue
         try:
-            dataset = pydicom.dcmread(file)
+            dataset = pydicom.dcmread(file, stop_before_pixels=headers_alone)
         except pydicom.errors.InvalidDicomError:
             continue  # a DICOMDIR's neighbours: readme files, thumbnails
         except (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
             raise UserError(f"{file} cannot be read as DICOM ({error}); export the series again.") from error
-        if "PixelData" in dataset:
+        if ("Rows" if headers_alone else "PixelData") in dataset:
             dataset.filename = str(file)
             series[str(dataset.get("SeriesInstanceUID", ""))].append(dataset)
     if not series:
@@ -48,7 +49,8 @@ def _slices_by_series(folder: Path) -> dict[str, list[Any]]:
     return series
 
 
-def _one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -> list[Any]:
+def one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -> list[Any]:
+    """The slices of the only series, or of the one with the UID `wanted`."""
     if wanted is not None:
         if wanted not in series:
             raise UserError(f"{folder} holds no series {wanted}; there are {', '.join(sorted(series))}.")
@@ -59,8 +61,8 @@ def _one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) 
     return next(iter(series.values()))
 
 
-def _sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
-    """The slices in order of position; refused unless they form a regular stack."""
+def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
+    """The slices in order of position; refused unless they are parallel and of one grid."""
     for dataset in slices:
         missing = [
             key
@@ -76,10 +78,12 @@ def _sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
             raise UserError(f"{folder} mixes slice orientations, as localisers do; name the folder of one stack.")
         if _grid(dataset) != _grid(first):
             raise UserError(f"{folder} mixes matrix or voxel sizes; name the folder of one stack.")
-    along = [float(_position(dataset) @ _normal(first)) for dataset in slices]
-    order = np.argsort(along)
-    _check_spacing(np.diff(np.array(along)[order]), folder)
-    return [slices[index] for index in order]
+    return [slices[index] for index in np.argsort(positions_along_normal(slices))]
+
+
+def positions_along_normal(slices: Sequence[Any]) -> np.ndarray:
+    """Where each slice lies along the first one's normal, mm."""
+    return np.array([float(_position(dataset) @ _normal(slices[0])) for dataset in slices])
 
 
 def _check_spacing(steps: np.ndarray, folder: Path) -> None:
@@ -93,7 +97,8 @@ def _check_spacing(steps: np.ndarray, folder: Path) -> None:
                         "find the missing files.")
 
 
-def _pixels(dataset: Any, folder: Path) -> np.ndarray:
+def pixels_of(dataset: Any) -> np.ndarray:
+    """float32 [column, row], with slope and intercept applied."""
     try:
         stored = dataset.pixel_array
     except Exception as error:  # pydicom's decoders raise what their libraries raise
@@ -103,6 +108,13 @@ def _pixels(dataset: Any, folder: Path) -> np.ndarray:
         raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
     slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
     return stored.T.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def affine_in_plane(first: Any) -> np.ndarray:
+    """As `_affine`, the third column a millimetre along the slice's normal."""
+    affine = _affine([first, first])
+    affine[:3, 2] = np.array([-1.0, -1.0, 1.0]) * _normal(first)
+    return affine
 
 
 def _affine(slices: Sequence[Any]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 Two ways. `match_nearest`: along the stacks' common normal, in order, each slice at most once, the sum of the distances
 as small as it can be, and no pair further apart than a limit. `match_paper`: as the released code of the
-thick-slice paper does it, with its weaknesses: each thick slice in turn takes the nearest of the next ten thin slices that
-are still free, however far that is.
+thick-slice paper does it, with its weaknesses: each thick slice in turn takes the nearest of the next ten thin slices
+that are still free, however far that is.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _from_sidecar(path: Path) -> tuple[float | None, str]:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None, ""
-    return _length(content.get("SliceThickness") if isinstance(content, dict) else None), "sidecar"
+    return millimetres(content.get("SliceThickness") if isinstance(content, dict) else None), "sidecar"
 
 
 def _from_dicom(folder: Path) -> tuple[float | None, str]:
@@ -89,11 +89,11 @@ def _from_dicom(folder: Path) -> tuple[float | None, str]:
         except (errors.InvalidDicomError, OSError, ValueError):
             continue
         if "Rows" in dataset:
-            return _length(dataset.get("SliceThickness")), "DICOM"
+            return millimetres(dataset.get("SliceThickness")), "DICOM"
     return None, ""
 
 
-def _length(value: Any) -> float | None:
+def millimetres(value: Any) -> float | None:
     """A length in millimetres, if it is one: exporters also write 0, nothing at all, or text."""
     try:
         number = float(value)

@@ -1,6 +1,6 @@
 """Slices matched by position: the golden table, and the dynamic programme against trying every assignment."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_assignment_is_the_cheapest_of_all(seed):
     rng = np.random.default_rng(seed)
     low, high = np.sort(rng.uniform(0, 12, rng.integers(1, 6))), np.sort(rng.uniform(0, 12, rng.integers(1, 8)))
     pairs = match_nearest(low, high, 1.5)
-    for first, second in zip(pairs, pairs[1:], strict=False):
+    for first, second in pairwise(pairs):
         assert first.low < second.low and first.high < second.high
     cost = sum(pair.distance for pair in pairs) + 1.5 * (len(low) - len(pairs))
     assert cost == pytest.approx(by_trying(low, high, 1.5))
