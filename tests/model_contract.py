@@ -1,20 +1,23 @@
-"""What every generator must do, whatever its architecture: one contract, run on each by test_models.py."""
+"""What every generator must do, whatever its architecture and rank: one contract, run on each."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mdcsrn_tf.models.files import ModelCard, load_model, save_model
 from mdcsrn_tf.models.layers import BatchNormalization, moving_statistics_kept
 
-SIZES = [(1, 1, 1), (6, 6, 6), (5, 8, 7)]
 
-
-def random_volumes(*sizes: int, seed: int = 0) -> np.ndarray:
-    shape = (*sizes, 1)
+def random_volumes(*sizes: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    shape = (*sizes, channels)
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def random_inputs(model: keras.Model, batch: int, size: tuple[int, ...]) -> np.ndarray:
+    return random_volumes(batch, *size, channels=model.input_shape[-1])
 
 
 def randomise(model: keras.Model, seed: int = 1) -> None:
@@ -27,26 +30,31 @@ def randomise(model: keras.Model, seed: int = 1) -> None:
 
 
 class ModelContract:
-    """Mix in with a `model` fixture that builds a fresh network."""
+    """Mix in with a `model` fixture that builds a fresh network, and another `sizes` where it is no volume's."""
 
-    def test_keeps_any_size_in_float32(self, model):
-        for size in SIZES:
-            outputs = model(random_volumes(2, *size), training=False)
-            assert tuple(outputs.shape) == (2, *size, 1)
+    @pytest.fixture
+    def sizes(self) -> list[tuple[int, ...]]:
+        """Sizes that go in; the last one is used where one is enough."""
+        return [(1, 1, 1), (6, 6, 6), (5, 8, 7)]
+
+    def test_keeps_any_size_in_float32(self, model, sizes):
+        for size in sizes:
+            outputs = model(random_inputs(model, 2, size), training=False)
+            assert tuple(outputs.shape) == (2, *size, model.output_shape[-1])
             assert outputs.dtype == tf.float32
 
-    def test_eager_and_graph_agree_in_both_modes(self, model):
+    def test_eager_and_graph_agree_in_both_modes(self, model, sizes):
         randomise(model)
-        volumes = random_volumes(2, 5, 8, 7)
+        volumes = random_inputs(model, 2, sizes[-1])
         for training in (False, True):
             with moving_statistics_kept():
                 eager = model(volumes, training=training).numpy()
                 graph = tf.function(model)(volumes, training=training).numpy()
             np.testing.assert_allclose(graph, eager, rtol=1e-4, atol=1e-4 * np.abs(eager).max())
 
-    def test_keras_file_returns_the_same_bits(self, model, tmp_path):
+    def test_keras_file_returns_the_same_bits(self, model, sizes, tmp_path):
         randomise(model)
-        volumes = random_volumes(1, 6, 5, 7)
+        volumes = random_inputs(model, 1, sizes[-1])
         expected = model(volumes, training=False).numpy()
         path = tmp_path / "model.keras"
         model.save(path)
@@ -54,29 +62,30 @@ class ModelContract:
         save_model(path, model, ModelCard(preset="any", version="0", interpolation="linear"))
         np.testing.assert_array_equal(load_model(path)[0](volumes, training=False).numpy(), expected)
 
-    def test_saved_model_agrees(self, model, tmp_path):
+    def test_saved_model_agrees(self, model, sizes, tmp_path):
         randomise(model)
-        volumes = random_volumes(1, 6, 5, 7)
+        volumes = random_inputs(model, 1, sizes[-1])
         expected = model(volumes, training=False).numpy()
         model.export(tmp_path / "saved", verbose=False)
         loaded = tf.saved_model.load(str(tmp_path / "saved"))
         served = loaded.serve(volumes).numpy()
         np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
-    def test_gradient_reaches_every_trainable_weight(self, model):
+    def test_gradient_reaches_every_trainable_weight(self, model, sizes):
         randomise(model)
+        volumes = random_inputs(model, 2, sizes[-1])
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(model(random_volumes(2, 7, 6, 5), training=True) - 1.0))
+            loss = tf.reduce_mean(tf.square(model(volumes, training=True) - 1.0))
         weights = model.trainable_variables
         for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
             assert gradient is not None, weight.path
             if not feeds_a_normalisation(model, weight):
                 assert np.abs(gradient.numpy()).max() > 0, weight.path
 
-    def test_batch_mode_moves_the_statistics_unless_they_are_kept(self, model):
+    def test_batch_mode_moves_the_statistics_unless_they_are_kept(self, model, sizes):
         norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
         before = [layer.moving_mean.numpy() for layer in norms]
-        volumes = random_volumes(2, 6, 6, 6) + 0.5
+        volumes = random_inputs(model, 2, sizes[-1]) + 0.5
         with moving_statistics_kept():
             batch_mode = model(volumes, training=True).numpy()
         for layer, mean in zip(norms, before, strict=True):

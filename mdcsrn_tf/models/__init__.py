@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import (
-    BN_MOMENTUM,
     CriticConfig,
     FsrcnnConfig,
     MdcsrnConfig,
@@ -16,11 +16,25 @@ from mdcsrn_tf.papers.config import (
     SrdensenetConfig,
     SrresnetConfig,
 )
+from mdcsrn_tf.papers.networks2d import (
+    Chain2dConfig,
+    Dcsrn2dConfig,
+    DenseDiscriminatorConfig,
+    DiscriminatorConfig,
+    Fcn2Config,
+    LedigDiscriminatorConfig,
+    PatchDiscriminatorConfig,
+    PooledDiscriminatorConfig,
+    ReleasedDiscriminatorConfig,
+    SliceNetworkConfig,
+    Srresnet2dConfig,
+    Unet2dConfig,
+)
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BUILDERS", "build_critic", "build_generator", "start_as_identity"]
+__all__ = ["BUILDERS", "DISCRIMINATORS", "build_critic", "build_discriminator", "build_generator", "start_as_identity"]
 
 
 # Configuration class -> the function that builds its network, by name: listing it here loads no Keras.
@@ -29,21 +43,46 @@ BUILDERS = {
     FsrcnnConfig: "fsrcnn3d:build_fsrcnn3d",
     SrresnetConfig: "srresnet3d:build_srresnet3d",
     SrdensenetConfig: "srdensenet3d:build_srdensenet3d",
+    Srresnet2dConfig: "srresnet2d:build_srresnet2d",
+    Chain2dConfig: "chain2d:build_chain2d",
+    Fcn2Config: "fcn2:build_fcn2",
+    Dcsrn2dConfig: "dcsrn2d:build_dcsrn2d",
+    Unet2dConfig: "unet2d:build_unet2d",
+}
+DISCRIMINATORS = {
+    DenseDiscriminatorConfig: "discriminators2d:build_dense_discriminator",
+    PooledDiscriminatorConfig: "discriminators2d:build_pooled_discriminator",
+    PatchDiscriminatorConfig: "discriminators2d:build_patch_discriminator",
+    ReleasedDiscriminatorConfig: "srgan_discriminators:build_released_discriminator",
+    LedigDiscriminatorConfig: "srgan_discriminators:build_ledig_discriminator",
 }
 
 
 def build_generator(
-    config: NetworkConfig, *, bn_momentum: float = BN_MOMENTUM, name: str | None = None
+    config: NetworkConfig | SliceNetworkConfig, *, bn_momentum: float | None = None, name: str | None = None
 ) -> keras.Model:
-    """Build the generator that `config` describes: (batch, D, H, W, 1) -> the same shape, float32."""
+    """Build the generator that `config` describes: (batch, D, H, W, 1) or (batch, H, W, C) to a result of that size.
+
+    Without a `bn_momentum` it is the one that the network's paper was trained with.
+    """
     if type(config) not in BUILDERS:
         raise TypeError(f"no network is built from a {type(config).__name__}")
-    module, _, function = BUILDERS[type(config)].partition(":")
-    build = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    build = _function(BUILDERS[type(config)])
     options: dict[str, Any] = {"name": name} if name else {}
-    if "bn_momentum" in inspect.signature(build).parameters:  # a network without batch normalisation takes none
+    # A network without batch normalisation takes no momentum.
+    if bn_momentum is not None and "bn_momentum" in inspect.signature(build).parameters:
         options["bn_momentum"] = bn_momentum
     return build(config, **options)
+
+
+def build_discriminator(config: DiscriminatorConfig, side: int, channels: int = 1) -> keras.Model:
+    """Build the discriminator of square images of `side` pixels: a logit each, or a map of logits."""
+    return _function(DISCRIMINATORS[type(config)])(config, side, channels)
+
+
+def _function(where: str) -> Callable[..., keras.Model]:
+    module, _, function = where.partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
 
 def build_critic(config: CriticConfig, patch_size: int) -> keras.Model:
@@ -63,8 +102,12 @@ def start_as_identity(model: keras.Model, config: NetworkConfig) -> None:
         from mdcsrn_tf.models import fsrcnn3d
 
         fsrcnn3d.start_as_identity(model)
+    elif isinstance(config, Srresnet2dConfig):
+        from mdcsrn_tf.models import srresnet2d
+
+        srresnet2d.start_as_identity(model)
     else:
         raise UserError(
             "The identity start needs a network whose output reads its input's features directly "
-            "(mDCSRN without -r, or fsrcnn3d); train this one with --set=init=glorot."
+            "(mDCSRN without -r, fsrcnn3d, or SRResNet on slices); train this one with --set=init=glorot."
         )

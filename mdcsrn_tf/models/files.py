@@ -114,6 +114,8 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
     outputs = set(model.output_names)
 
     def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer  # an operation without weights, as a padding
         config = layer.get_config()
         if isinstance(layer, keras.layers.InputLayer):
             return layer.__class__.from_config(config)
@@ -122,7 +124,7 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
             config["dtype"] = "float32"
             rebuilt = norm_class.from_config(config)
             rebuilt.autocast = False  # it widens its input itself
-        elif isinstance(layer, keras.layers.Activation):
+        elif isinstance(layer, keras.layers.Activation) and config["activation"] == "elu":
             rebuilt = elu_class.from_config(config)
             rebuilt.autocast = False  # it narrows its output itself
         else:

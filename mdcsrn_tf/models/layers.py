@@ -36,7 +36,7 @@ def moving_statistics_kept() -> Iterator[None]:
 
 @keras.saving.register_keras_serializable(package="mdcsrn_tf")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation over the last axis of a 5-D tensor, by the fused kernel where there is one.
+    """Batch normalisation over the last axis of volumes or images, by the fused kernel where there is one.
 
     `training=True` normalises by the batch's statistics and moves the moving ones (unless within
     `moving_statistics_kept()`), `training=False` by the moving statistics: the paper's two modes.
@@ -66,7 +66,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if _has_fused_kernel(inputs):
             outputs, mean, variance = _fused_by_batch(inputs, self.gamma, self.beta, self.epsilon)
             return ops.cast(outputs, self.compute_dtype), mean, variance
-        mean, variance = ops.moments(ops.cast(inputs, "float32"), axes=(0, 1, 2, 3))
+        wide = ops.cast(inputs, "float32")
+        mean, variance = ops.moments(wide, axes=tuple(range(len(inputs.shape) - 1)))
         return self._normalise(inputs, mean, variance), mean, variance
 
     def _move(self, moving, batch_value):
@@ -201,9 +202,11 @@ def _cast_when(there, tensor, dtype):
 
 
 def _as_image(volume):
-    """[B, D, H, W, C] -> [B, D * H, W, C]: the same bytes, seen as a 2-D image."""
+    """[B, D, H, W, C] -> [B, D * H, W, C]: the same bytes, seen as a 2-D image; what is one stays as it is."""
     import tensorflow as tf
 
+    if volume.shape.rank == 4:
+        return volume
     shape = tf.shape(volume)
     image = tf.reshape(volume, [shape[0], shape[1] * shape[2], shape[3], shape[4]])
     return tf.ensure_shape(image, [volume.shape[0], None, volume.shape[3], volume.shape[4]])

@@ -1,12 +1,16 @@
 """What a paper fixes, as frozen dataclasses: a network's sizes, a recipe, inference settings, a published table.
 
-M is the MICCAI 2018 paper, J the journal version. The papers' own numbers are in the other files of this folder.
+M is the MICCAI 2018 paper, J the journal version; S and P are the two on slices, whose networks are in `networks2d`.
+The papers' own numbers are in the other files of this folder.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
+
+from mdcsrn_tf.papers.networks2d import BN_MOMENTUM_2D, DiscriminatorConfig, SliceNetworkConfig
 
 # The papers are silent on both; these are the defaults of TensorFlow 1, which they were trained with.
 BN_MOMENTUM = 0.99
@@ -118,6 +122,96 @@ class Preset:
     training: TrainingRecipe
     critic: CriticConfig = CriticConfig()
     inference: InferenceSettings = InferenceSettings()
+
+
+# A training on slices: samples, terms of the loss, phases.
+
+LossName = Literal["l1", "l2", "gradient", "gradient_signed", "vgg16", "vgg19"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one training pair is. `patch` is in pixels; channels beyond one are neighbouring slices."""
+
+    rank: int
+    patch: tuple[int, ...]
+    low_channels: int = 1
+    high_channels: int = 1
+    source: Literal["kspace", "pairs", "slices"] = "pairs"  # degraded in k-space, two scans' patches, whole slices
+    normalisation: str = "zscore_each_image"
+    min_foreground: float = 0.0  # of a patch's pixels; 0: patches lie anywhere
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a generator's loss."""
+
+    loss: LossName
+    weight: float
+
+
+@dataclass(frozen=True)
+class BceGan:
+    """A discriminator that learns by binary cross-entropy on logits, updated before the generator on each batch."""
+
+    discriminator: DiscriminatorConfig
+    adversarial_weight: float  # of the generator's own cross-entropy
+    halved: bool  # P eq. 1 halves the sum of the discriminator's two cross-entropies, S's release does not
+    rate: float  # the discriminator's, at the start
+    patches: Literal["per_patch", "mean_logit"] = "per_patch"  # what is averaged where there are many logits
+
+
+@dataclass(frozen=True)
+class PhaseRecipe:
+    """One phase. `drops` are (share of the phase, factor on the rates from then on); `steps` overrides `epochs`."""
+
+    name: Literal["l1", "gan"]
+    epochs: int
+    rate: float
+    terms: tuple[Term, ...]
+    drops: tuple[tuple[float, float], ...] = ()
+    gan: BceGan | None = None
+    steps: int | None = None
+
+    def total(self, pairs: int, batch: int) -> int:
+        """The phase's length in steps, on that many training pairs: an epoch's last batch is filled up."""
+        return self.steps if self.steps is not None else self.epochs * math.ceil(pairs / batch)
+
+    def factor_at(self, step: int, total: int) -> float:
+        """What the rates are multiplied by in step `step` (from 0) of `total`."""
+        reached = [factor for share, factor in self.drops if share * total <= step + 1e-6]
+        return reached[-1] if reached else 1.0
+
+
+@dataclass(frozen=True)
+class SliceRecipe:
+    """A whole training on slices."""
+
+    name: str
+    sample: Sample
+    batch: int
+    phases: tuple[PhaseRecipe, ...]
+    init: Literal["paper", "identity"] = "paper"
+    bn_momentum: float = BN_MOMENTUM_2D
+
+
+@dataclass(frozen=True)
+class SliceTiles:
+    """How a paper runs its network over a slice; a stride of 0 puts cores side by side, without averaging."""
+
+    tile: int = 64
+    crop: int = 4  # pixels of each tile's edge that are thrown away
+    stride: int = 20
+
+
+@dataclass(frozen=True)
+class SlicePreset:
+    """A slice network with its paper's training; `tiles` None: whole slices."""
+
+    name: str
+    network: SliceNetworkConfig
+    recipe: SliceRecipe
+    tiles: SliceTiles | None = None
 
 
 # A cell of a published table is (mean, standard deviation); the deviation is None where the paper prints none.
