@@ -13,7 +13,8 @@ from mdcsrn_tf.evaluation.tables import Cell, Table, title_of, to_json
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.run_record import write_json
 
-_DECIMALS = {"psnr": 2, "psnr3d": 2, "piqe": 2, "niqe": 2, "ma": 2, "pi": 2, "seconds": 2, "macs": 0}
+_TWO_DECIMALS = ("psnr", "psnr3d", "psnr_head", "psnr3d_head", "piqe", "niqe", "ma", "pi", "seconds")
+_DECIMALS = {**dict.fromkeys(_TWO_DECIMALS, 2), "macs": 0}
 _DEFAULT_DECIMALS = 4
 
 

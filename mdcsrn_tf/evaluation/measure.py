@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, Plan
+from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, Plan
 from mdcsrn_tf.evaluation.scene import Scene
 from mdcsrn_tf.metrics import fidelity
+from mdcsrn_tf.metrics.inside import slice_scores_inside, volume_scores_inside
 from mdcsrn_tf.metrics.niqe import niqe
 from mdcsrn_tf.metrics.niqe_files import load_niqe_model
 from mdcsrn_tf.metrics.overlap import overlap
@@ -48,6 +49,7 @@ def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False
         raise UserError("the image holds NaN or infinite values")
     if scene.has_reference and not itself:
         _measure_fidelity(image, scene, plan, scores)
+        _measure_head(image, scene, plan, scores)
     if plan.asks("piqe", "niqe", "ma", "pi"):
         _measure_perceptual(image, scene, plan, scores)
     return scores
@@ -64,26 +66,50 @@ def measure_overlap(reference: np.ndarray, labels: np.ndarray, scores: Scores) -
 
 
 def _measure_fidelity(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
-    conventions, reference = plan.conventions, scene.volume.data
-    settings: dict[str, Any] = {
-        "data_range": scene.data_range,
-        "window": conventions.ssim_window,
-        "sample_covariance": conventions.ssim_covariance == "sample",
-        "denominator": conventions.nrmse,
-        "threads": plan.threads,
-    }
+    reference, settings = scene.volume.data, _settings(scene, plan)
     if plan.asks(*FIDELITY):
-        chosen = [slice(None)] * 3
-        # A plain slice where the measured slices are contiguous: no copy of the volume.
-        first, last = int(scene.fidelity_slices[0]), int(scene.fidelity_slices[-1]) + 1
-        chosen[scene.axis] = slice(first, last)
-        found = fidelity.slice_scores(reference[tuple(chosen)], image[tuple(chosen)], scene.axis, **settings)
+        part, first = _measured_part(scene)
+        found = fidelity.slice_scores(reference[part], image[part], scene.axis, **settings)
         for metric in FIDELITY:
             if metric in plan.metrics:
                 scores.add_slices(metric, found[metric][scene.fidelity_slices - first], "no slice has a reference")
     if plan.asks(*FIDELITY_3D):
         whole = fidelity.volume_scores(reference, image, **settings)
         scores.values |= {metric: whole[metric] for metric in FIDELITY_3D if metric in plan.metrics}
+
+
+def _measure_head(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
+    reference, settings = scene.volume.data, _settings(scene, plan)
+    if plan.asks(*HEAD):
+        part, first = _measured_part(scene)
+        slices = slice_scores_inside(reference[part], image[part], scene.head[part], scene.axis, **settings)
+        for metric in HEAD:
+            if metric in plan.metrics:
+                values = slices[metric.removesuffix("_head")][scene.fidelity_slices - first]
+                scores.add_slices(metric, values, "no slice shows the head")
+    if plan.asks(*HEAD_3D):
+        whole = volume_scores_inside(reference, image, scene.head, **settings)
+        wanted = [metric for metric in HEAD_3D if metric in plan.metrics]
+        scores.values |= {metric: whole[metric.replace("3d_head", "")] for metric in wanted}
+
+
+def _settings(scene: Scene, plan: Plan) -> dict[str, Any]:
+    conventions = plan.conventions
+    return {
+        "data_range": scene.data_range,
+        "window": conventions.ssim_window,
+        "sample_covariance": conventions.ssim_covariance == "sample",
+        "denominator": conventions.nrmse,
+        "threads": plan.threads,
+    }
+
+
+def _measured_part(scene: Scene) -> tuple[tuple[slice, ...], int]:
+    """The part of a volume from the first measured slice to the last, and the first one's index."""
+    # A plain slice where the measured slices are contiguous: no copy of the volume.
+    first, last = int(scene.fidelity_slices[0]), int(scene.fidelity_slices[-1]) + 1
+    part = tuple(slice(first, last) if axis == scene.axis else slice(None) for axis in range(3))
+    return part, first
 
 
 def _measure_perceptual(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Plan
 from mdcsrn_tf.metrics.slices import foreground_share, slice_axis
+from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.volumes import Volume, resolve_axes
 
 PLANES = {"sagittal": "LR", "coronal": "AP", "axial": "IS"}
@@ -26,6 +28,11 @@ class Scene:
     top: float  # the intensity that becomes 255
     fidelity_slices: np.ndarray  # indices
     perceptual_slices: np.ndarray
+
+    @cached_property
+    def head(self) -> np.ndarray:
+        """Where the head is in the reference: the same for every method, so that none can choose it."""
+        return head_mask(self.volume.data, np.linalg.norm(self.volume.affine[:3, :3], axis=0))
 
     @property
     def spacing(self) -> tuple[float, float]:

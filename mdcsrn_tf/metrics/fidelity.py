@@ -22,7 +22,7 @@ GAUSSIAN_SIGMA = 1.5
 GAUSSIAN_RADIUS = 5
 UNIFORM_SIZE = 7
 K1, K2 = 0.01, 0.03
-_SLAB_VOXELS = 400_000  # a slab's float64 working set then stays in a core's cache
+SLAB_VOXELS = 400_000  # a slab's float64 working set then stays in a core's cache
 
 
 def available_cores() -> int:
@@ -39,7 +39,7 @@ def mean_squared_error(reference: np.ndarray, image: np.ndarray, axes: Sequence[
 def psnr(reference: np.ndarray, image: np.ndarray, *, data_range: float) -> float:
     """The peak signal-to-noise ratio in dB; infinite for identical images."""
     _require_same_shape(reference, image)
-    return float(_psnr_of(mean_squared_error(reference, image), data_range))
+    return float(psnr_of(mean_squared_error(reference, image), data_range))
 
 
 def nrmse(reference: np.ndarray, image: np.ndarray, *, denominator: Denominator = "euclidean") -> float:
@@ -50,7 +50,7 @@ def nrmse(reference: np.ndarray, image: np.ndarray, *, denominator: Denominator 
     """
     _require_same_shape(reference, image)
     error = np.sqrt(mean_squared_error(reference, image))
-    return float(_ratio(error, _nrmse_scale(np.asarray(reference), denominator, axes=None)))
+    return float(ratio(error, nrmse_scale(np.asarray(reference), denominator, axes=None)))
 
 
 def ssim(
@@ -64,7 +64,7 @@ def ssim(
     """The mean structural similarity of two images or volumes of any dimension (Wang et al. 2004)."""
     _require_same_shape(reference, image)
     axes = tuple(range(np.ndim(reference)))
-    return float(np.mean(_ssim_map(reference, image, axes, data_range, window, sample_covariance)))
+    return float(np.mean(ssim_map(reference, image, axes, data_range, window, sample_covariance)))
 
 
 def slice_scores(
@@ -81,18 +81,18 @@ def slice_scores(
     """PSNR, SSIM and NRMSE of every slice across `axis`: three arrays as long as the volume is there."""
     _require_same_shape(reference, image)
     reference, image = np.moveaxis(reference, axis, 0), np.moveaxis(image, axis, 0)
-    length = max(1, _SLAB_VOXELS // max(1, reference[0].size))
+    length = max(1, SLAB_VOXELS // max(1, reference[0].size))
     starts = range(0, len(reference), length)
 
     def measure(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x = np.ascontiguousarray(reference[start : start + length], dtype=np.float64)
         y = np.ascontiguousarray(image[start : start + length], dtype=np.float64)
         error = mean_squared_error(x, y, axes=(1, 2))
-        similarity = _ssim_map(x, y, (1, 2), data_range, window, sample_covariance).mean(axis=(1, 2))
-        scaled = _ratio(np.sqrt(error), _nrmse_scale(x, denominator, axes=(1, 2)))
-        return _psnr_of(error, data_range), similarity, scaled
+        similarity = ssim_map(x, y, (1, 2), data_range, window, sample_covariance).mean(axis=(1, 2))
+        scaled = ratio(np.sqrt(error), nrmse_scale(x, denominator, axes=(1, 2)))
+        return psnr_of(error, data_range), similarity, scaled
 
-    columns = list(zip(*_in_threads(measure, starts, threads), strict=True))
+    columns = list(zip(*in_threads(measure, starts, threads), strict=True))
     return {name: np.concatenate(parts) for name, parts in zip(("psnr", "ssim", "nrmse"), columns, strict=True)}
 
 
@@ -108,19 +108,19 @@ def volume_scores(
 ) -> dict[str, float]:
     """The 3D versions: PSNR and NRMSE over all voxels, SSIM with a window of three dimensions."""
     _require_same_shape(reference, image)
-    radius = _radius(window)
+    radius = window_radius(window)
     if min(reference.shape) <= 2 * radius:
         raise ValueError(f"a volume of shape {reference.shape} is smaller than the SSIM window")
-    length = max(1, _SLAB_VOXELS // max(1, reference[0].size))
+    length = max(1, SLAB_VOXELS // max(1, reference[0].size))
     starts = range(radius, len(reference) - radius, length)
 
     def total(start: int) -> tuple[float, int]:
         # A slab with the window's margin on both sides, so that slabs tile the cropped map exactly.
         part = slice(start - radius, min(start + length, len(reference) - radius) + radius)
-        similarity = _ssim_map(reference[part], image[part], (0, 1, 2), data_range, window, sample_covariance)
+        similarity = ssim_map(reference[part], image[part], (0, 1, 2), data_range, window, sample_covariance)
         return float(similarity.sum()), similarity.size
 
-    sums = _in_threads(total, starts, threads)
+    sums = in_threads(total, starts, threads)
     return {
         "psnr3d": psnr(reference, image, data_range=data_range),
         "ssim3d": sum(value for value, _ in sums) / sum(size for _, size in sums),
@@ -128,7 +128,7 @@ def volume_scores(
     }
 
 
-def _ssim_map(
+def ssim_map(
     reference: np.ndarray,
     image: np.ndarray,
     axes: Sequence[int],
@@ -137,7 +137,7 @@ def _ssim_map(
     sample_covariance: bool,
 ) -> np.ndarray:
     """The similarity at every window that lies wholly inside, windows spanning `axes` only."""
-    radius = _radius(window)
+    radius = window_radius(window)
     if min(np.shape(reference)[axis] for axis in axes) <= 2 * radius:
         raise ValueError(f"an image of shape {np.shape(reference)} is smaller than the SSIM window")
     x, y = np.asarray(reference, dtype=np.float64), np.asarray(image, dtype=np.float64)
@@ -154,7 +154,7 @@ def _ssim_map(
 
 def _local_mean(image: np.ndarray, axes: Sequence[int], window: Window) -> np.ndarray:
     """The windowed mean along `axes`, cropped to where the window lies wholly inside."""
-    radius = _radius(window)
+    radius = window_radius(window)
     for axis in axes:
         if window == "gaussian":
             image = ndimage.gaussian_filter1d(image, GAUSSIAN_SIGMA, axis, radius=GAUSSIAN_RADIUS)
@@ -166,16 +166,19 @@ def _local_mean(image: np.ndarray, axes: Sequence[int], window: Window) -> np.nd
     return image
 
 
-def _radius(window: Window) -> int:
+def window_radius(window: Window) -> int:
+    """How far a window reaches from its middle, in voxels."""
     return GAUSSIAN_RADIUS if window == "gaussian" else UNIFORM_SIZE // 2
 
 
-def _psnr_of(error: np.ndarray, data_range: float) -> np.ndarray:
+def psnr_of(error: np.ndarray, data_range: float) -> np.ndarray:
+    """The PSNR in dB of mean squared errors."""
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(data_range**2 / np.asarray(error)))
 
 
-def _nrmse_scale(reference: np.ndarray, denominator: Denominator, axes: Sequence[int] | None) -> np.ndarray:
+def nrmse_scale(reference: np.ndarray, denominator: Denominator, axes: Sequence[int] | None) -> np.ndarray:
+    """What the root mean squared error is divided by: the reference's RMS, range or mean over `axes` (None: all)."""
     over = None if axes is None else tuple(axes)
     if denominator == "euclidean":
         return np.asarray(np.sqrt(np.mean(np.square(reference, dtype=np.float64), axis=over)))
@@ -184,12 +187,14 @@ def _nrmse_scale(reference: np.ndarray, denominator: Denominator, axes: Sequence
     return np.asarray(np.mean(reference, axis=over, dtype=np.float64))
 
 
-def _ratio(error: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def ratio(error: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """`error / scale`, NaN where the scale is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(np.asarray(scale) == 0, np.nan, np.asarray(error) / scale))
 
 
-def _in_threads(function, items, threads: int | None) -> list:
+def in_threads(function, items, threads: int | None) -> list:
+    """`function` of every item, in order, by as many threads (None: one a core)."""
     # SciPy's filters release the interpreter lock, so plain threads keep both cores busy.
     with ThreadPoolExecutor(threads or available_cores()) as pool:
         return list(pool.map(function, items))

@@ -71,7 +71,7 @@ def test_slice_scores_are_those_of_every_slice(axis):
 
 
 def test_volume_scores_are_the_plain_ones_slab_by_slab(monkeypatch):
-    monkeypatch.setattr("mdcsrn_tf.metrics.fidelity._SLAB_VOXELS", 10_000)
+    monkeypatch.setattr("mdcsrn_tf.metrics.fidelity.SLAB_VOXELS", 10_000)
     x, y, span = PAIRS["volume"]
     found = volume_scores(x, y, data_range=span, window="uniform", threads=2)
     assert found["ssim3d"] == pytest.approx(ssim(x, y, data_range=span, window="uniform"), abs=1e-9)
