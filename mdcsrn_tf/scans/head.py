@@ -14,6 +14,7 @@ from scipy import ndimage
 _SHARE = 0.3  # of the tissue's level: what is brighter is head; skull and fluid, darker, lie inside and get filled
 _SMOOTHING_MM = 0.8  # so that single noisy voxels of the air do not stick to the skin
 _CLOSING_MM = 2.5  # sulci and folds narrower than twice this are inside
+_PART = 0.05  # of the largest: a scalp that dark skull parts from its brain is head, a speck in the air is not
 _SAMPLES = 1_000_000
 _ROUNDS = 50
 
@@ -43,15 +44,17 @@ def tissue_level(volume: np.ndarray) -> float:
 def head_mask(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:
     """A boolean array on `volume`'s grid, True inside the head; `spacing` is the voxels' size in mm along each axis.
 
-    The largest connected part brighter than 0.3 of the tissue's level, its folds closed and its holes filled, in three
-    dimensions and in every slice of the three planes. Where nothing stands out, as in a flat volume, all voxels are
-    head.
+    Connected parts brighter than 0.3 of the tissue's level, specks in the air apart, their folds closed and their holes
+    filled, in three dimensions and in every slice of the three planes. Where nothing stands out, as in a flat volume,
+    all voxels are head.
     """
-    smooth = ndimage.gaussian_filter(np.asarray(volume, np.float32), [_SMOOTHING_MM / mm for mm in spacing])
-    bright = smooth > _SHARE * tissue_level(volume)
+    volume, least = np.asarray(volume, np.float32), _SHARE * tissue_level(volume)
+    smooth = ndimage.gaussian_filter(volume, [_SMOOTHING_MM / mm for mm in spacing])
+    # Both: smoothing alone would spread bright skin a voxel into the air.
+    bright = (smooth > least) & (volume > least)
     if bright.all() or not bright.any():
         return np.ones(bright.shape, bool)
-    bright = _largest_part(bright)
+    bright = _large_parts(bright)
     mask = np.zeros(bright.shape, bool)
     box = ndimage.find_objects(bright.astype(np.uint8))[0]
     mask[box] = _filled(_closed(bright[box], spacing))
@@ -80,11 +83,11 @@ def _thinned(volume: np.ndarray) -> np.ndarray:
     return flat[:: max(1, flat.size // _SAMPLES)]
 
 
-def _largest_part(mask: np.ndarray) -> np.ndarray:
+def _large_parts(mask: np.ndarray) -> np.ndarray:
     labels, _ = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == sizes.argmax()
+    return (sizes >= _PART * sizes.max())[labels]
 
 
 def _closed(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:

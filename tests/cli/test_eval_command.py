@@ -56,6 +56,22 @@ def test_the_numbers_are_those_of_numpy_and_scikit_image(evaluated):
     assert found["psnr3d"] == pytest.approx(10 * np.log10(peak**2 / whole), abs=1e-5)
 
 
+def test_zeroed_air_gains_in_the_papers_metrics_and_nothing_inside_the_head(tmp_path):
+    wide = np.pad(CROP, [(16, 16), (16, 16), (0, 0)])
+    write_scan(tmp_path / "hr" / "sub-00_T1w.nii.gz", wide)
+    flags = [f"--hr={tmp_path / 'hr'}", f"--output={tmp_path / 'out'}", "--nofigures", "--quiet"]
+    code, out, err = run_eval(*flags, "--metrics=psnr,ssim,nrmse,psnr_head,ssim_head,psnr3d_head,ssim3d_head")
+    assert code == 0, err
+    rows = {n: {m: c["mean"] for m, c in row.items() if isinstance(c, dict) and "mean" in c}
+            for n, row in read(tmp_path / "out")["results"]["methods"].items()}  # fmt: skip
+    sinc, dark = rows["sinc"], rows["sinc-dark"]
+    assert dark["ssim"] > sinc["ssim"] + 0.05
+    for metric, margin in (("psnr_head", 0.2), ("ssim_head", 0.01), ("psnr3d_head", 0.2), ("ssim3d_head", 0.01)):
+        assert dark[metric] < sinc[metric] + margin / 10 and dark[metric] == pytest.approx(sinc[metric], abs=margin)
+        assert rows["nn"][metric] < rows["linear"][metric] < sinc[metric]
+    assert "SSIM head" in out
+
+
 def test_better_interpolations_are_better(evaluated):
     rows = read(evaluated[1])["results"]["methods"]
     means = {name: row["psnr"]["mean"] for name, row in rows.items() if "psnr" in row}
