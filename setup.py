@@ -21,7 +21,7 @@ setup(
     },
     install_requires=[
         "tensorflow>=2.19,<2.22",
-        "keras>=3.5,<4",
+        "keras>=3.12,<4",  # below 3.9 a .keras file can run code (CVE-2025-1550); 3.12 is the oldest pinned
         "numpy",
         "scipy",
         "nibabel>=5",

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.models.archive import CARD_MEMBER, check_archive, make_portable, read_member
 
 if TYPE_CHECKING:
     import keras
 
-CARD_MEMBER = "mdcsrn_model_card.json"
+INTERPOLATIONS = ("nearest", "linear", "cubic", "sinc")
+STATISTICS = ("batch", "moving")
+# z-score by the voxels brighter than the mean, under both of its names.
+NORMALISATIONS = ("zscore-foreground", "zscore_of_voxels_above_mean")
+_LARGEST_TILE, _LARGEST_FACTOR = 1024, 64
 
 
 @dataclass(frozen=True)
@@ -44,20 +49,57 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """The card in that JSON text; members this version does not know are left out."""
+        """The card in that JSON text; members this version does not know are left out, ValueError for bad ones."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in json.loads(text).items() if key in known}
         for name in ("axes", "factor"):
             values[name] = tuple(values.get(name, ()))
-        return cls(**values)
+        card = cls(**values)
+        card.check()
+        return card
+
+    def check(self) -> None:
+        """ValueError, naming the member, where inference could not go by this card."""
+        tiles, margins = _by_axis(self.tile), _by_axis(self.margin)
+        requirements = {
+            "preset": isinstance(self.preset, str),
+            "version": isinstance(self.version, str),
+            "interpolation": self.interpolation in INTERPOLATIONS,
+            "bn": self.bn in STATISTICS,
+            "normalisation": self.normalisation in NORMALISATIONS,
+            "axes": all(axis in _AXES for axis in self.axes) and len(self.axes) <= 3,
+            "factor": all(_is_whole(factor, 1, _LARGEST_FACTOR) for factor in self.factor)
+            and (not self.axes or len(self.factor) in (0, 1, len(self.axes))),
+            "tile": all(_is_whole(tile, 1, _LARGEST_TILE) for tile in tiles),
+            "margin": all(_is_whole(margin, 0, _LARGEST_TILE) for margin in margins),
+            "notes": isinstance(self.notes, dict),
+            "slices": self.slices is None or isinstance(self.slices, dict),
+        }
+        for name, held in requirements.items():
+            if not held:
+                raise ValueError(f"its {name} is {getattr(self, name)!r}")
+        if any(tile <= 2 * margin for tile, margin in zip(tiles * 3, margins * 3, strict=False)):
+            raise ValueError(f"its tile of {self.tile} leaves nothing inside a margin of {self.margin}")
+
+
+_AXES = ("LR", "RL", "AP", "PA", "IS", "SI", "0", "1", "2")
+
+
+def _by_axis(number: Any) -> list[Any]:
+    return list(number) if isinstance(number, (list, tuple)) else [number]
+
+
+def _is_whole(number: Any, least: int, most: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and least <= number <= most
 
 
 def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard) -> None:
     """Write `model` and its card to `path` (`.keras`), whole or not at all, in float32."""
     with replace_when_done(path) as partial:
         portable(model).save(partial)
+        make_portable(partial)
         with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(CARD_MEMBER, card.to_json())
+            archive.writestr(zipfile.ZipInfo(CARD_MEMBER), card.to_json())
 
 
 def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tuple[keras.Model, ModelCard]:
@@ -66,10 +108,32 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
     import keras
 
     try:
+        check_archive(path)
         stock = keras.models.load_model(path, compile=False)
+    except UserError:
+        raise
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
         raise UserError(f"{path} is damaged: Keras cannot read it ({_first_line(error)}); copy it again.") from error
+    _check_keeps_size(path, stock)
     return with_precision(stock, precision), card
+
+
+def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
+    """Refuse a network that is not one volume in, one volume of that size out."""
+    single = len(model.inputs) == len(model.outputs) == 1
+    if not single or len(model.inputs[0].shape) != 5 or model.inputs[0].shape[-1] != 1:
+        raise UserError(f"{path} does not take one volume and give one; no scan can be put through it.")
+    for probe in ((24, 26, 28), (23, 25, 27)):
+        shape = (1, *(size or free for size, free in zip(model.inputs[0].shape[1:4], probe, strict=True)), 1)
+        try:
+            found = tuple(model.compute_output_shape(shape))
+        except Exception as error:  # Keras raises whatever a layer raises
+            raise UserError(f"{path} takes no volume of {shape[1:4]} ({_first_line(error)}).") from error
+        if found != shape:
+            raise UserError(
+                f"{path} makes {found[1:4]} of a volume of {shape[1:4]}: its convolutions are unpadded or strided; "
+                "only networks that keep the size can be used."
+            )
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -77,9 +141,8 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     if not Path(path).is_file():
         raise UserError(f"There is no model file {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(CARD_MEMBER).decode()
-    except (zipfile.BadZipFile, OSError) as error:
+        text = read_member(path, CARD_MEMBER).decode()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a .keras model file, or it is damaged.") from error
     except KeyError as error:
         raise UserError(f"{path} has no model card: it was not written by mdcsrn-train.") from error
