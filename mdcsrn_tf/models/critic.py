@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from mdcsrn_tf.models.layers import VolumeLayerNormalization
 from mdcsrn_tf.papers.config import CriticConfig
 
 
@@ -20,8 +21,7 @@ def build_critic(config: CriticConfig, patch_size: int, name: str = "critic") ->
     def conv_block(x, filters, stride, name, normalise=True):
         x = layers.Conv3D(filters, 3, strides=stride, padding="same", name=f"{name}_conv")(x)
         if normalise:
-            # Layer normalisation over D, H, W and C with a gain and bias per channel: one group of all.
-            x = layers.GroupNormalization(groups=1, name=f"{name}_norm")(x)
+            x = VolumeLayerNormalization(name=f"{name}_norm")(x)
         return leaky(x, f"{name}_leaky")
 
     inputs = x = keras.Input((patch_size, patch_size, patch_size, 1), name="patch")
