@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.models.archive import CARD_MEMBER, check_archive, make_portable, read_member
+from mdcsrn_tf.models.sizes import size_multiple
 
 if TYPE_CHECKING:
     import keras
@@ -119,21 +120,31 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
 
 
 def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
-    """Refuse a network that is not one volume in, one volume of that size out."""
+    """Refuse a network that is not one volume or slice in, one of that size out."""
     single = len(model.inputs) == len(model.outputs) == 1
-    if not single or len(model.inputs[0].shape) != 5 or model.inputs[0].shape[-1] != 1:
+    rank = len(model.inputs[0].shape) - 2
+    if not single or rank not in (2, 3) or (rank == 3 and model.inputs[0].shape[-1] != 1):
         raise UserError(f"{path} does not take one volume and give one; no scan can be put through it.")
-    for probe in ((24, 26, 28), (23, 25, 27)):
-        shape = (1, *(size or free for size, free in zip(model.inputs[0].shape[1:4], probe, strict=True)), 1)
+    *fixed, channels = model.inputs[0].shape[1:]
+    for probe in _probes(model, rank):
+        sides = tuple(size or free for size, free in zip(fixed, probe, strict=True))
         try:
-            found = tuple(model.compute_output_shape(shape))
+            found = tuple(model.compute_output_shape((1, *sides, channels)))
         except Exception as error:  # Keras raises whatever a layer raises
-            raise UserError(f"{path} takes no volume of {shape[1:4]} ({_first_line(error)}).") from error
-        if found != shape:
+            raise UserError(f"{path} takes no volume of {sides} ({_first_line(error)}).") from error
+        if found[:-1] != (1, *sides) or (rank == 3 and found[-1] != 1):
             raise UserError(
-                f"{path} makes {found[1:4]} of a volume of {shape[1:4]}: its convolutions are unpadded or strided; "
+                f"{path} makes {found[1:-1]} of a volume of {sides}: its convolutions are unpadded or strided; "
                 "only networks that keep the size can be used."
             )
+
+
+def _probes(model: keras.Model, rank: int) -> list[tuple[int, ...]]:
+    """Sizes that a network of that rank must take; a slice network may halve and double its image."""
+    if rank == 3:
+        return [(24, 26, 28), (23, 25, 27)]
+    multiple = size_multiple(model)
+    return [(multiple * max(1, 24 // multiple), multiple * max(2, 28 // multiple))]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -177,8 +188,6 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
     outputs = set(model.output_names)
 
     def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer  # an operation without weights, as a padding
         config = layer.get_config()
         if isinstance(layer, keras.layers.InputLayer):
             return layer.__class__.from_config(config)

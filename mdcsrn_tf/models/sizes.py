@@ -77,13 +77,13 @@ def _walk(model: keras.Model) -> Iterator[tuple[Any, Reach, Reach]]:
         for source in sources[1:]:
             before = before.joined(source)
         after = _after(operation, before)
-        known[id(operation.output)] = after
+        known |= {id(tensor): after for tensor in keras.tree.flatten(operation.output)}
         yield operation, before, after
 
 
 def _after(operation: Any, before: Reach) -> Reach:
-    zeros = _padding(operation)
-    if zeros:
+    if type(operation).__name__.startswith("ZeroPadding"):
+        zeros = operation.padding[0][0]
         return Reach(before.low - zeros, before.high - zeros, before.jump)
     size = max(getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None) or (1,))
     stride = max(getattr(operation, "strides", None) or (1,))
@@ -98,11 +98,3 @@ def _after(operation: Any, before: Reach) -> Reach:
 def _is_transposed(operation: Any) -> bool:
     return "Transpose" in type(operation).__name__
 
-
-def _padding(operation: Any) -> int:
-    """Voxels that a padding layer, or operation, adds on each side."""
-    if type(operation).__name__.startswith("ZeroPadding"):
-        return operation.padding[0][0]
-    if type(operation).__name__ == "Pad":
-        return operation.pad_width[1][0]
-    return 0

@@ -45,10 +45,26 @@ def build_unet2d(config: Unet2dConfig, bn_momentum: float = BN_MOMENTUM_2D, name
 
 
 def sharpened(x, size: int):
-    """`x` convolved with the fixed kernel of that size, its border mirrored."""
-    edge = (size // 2, size // 2)
-    padded = keras.ops.pad(x, ((0, 0), edge, edge, (0, 0)), mode="reflect")
-    kernel = keras.initializers.Constant(SHARPENERS[size].reshape(size, size, 1, 1).tolist())
+    """`x` convolved with the fixed kernel of that size; what lies outside the image counts as the pixel itself.
+
+    Made of plain layers: zeros outside, then the share of the kernel that met them, which a convolution of ones
+    tells, times the pixel.
+    """
+    kernel = SHARPENERS[size]
+    inside = _fixed_conv(x, kernel, 0.0, "sharpen")
+    ones = _fixed_conv(x, np.zeros((1, 1)), 1.0, "sharpen_ones")
+    outside = layers.Multiply(name="sharpen_border")([x, _fixed_conv(ones, -kernel, 1.0, "sharpen_outside")])
+    return layers.Add(dtype="float32", name="sharpened")([inside, outside])
+
+
+def _fixed_conv(x, kernel: np.ndarray, bias: float, name: str):
     return layers.Conv2D(
-        1, size, use_bias=False, trainable=False, kernel_initializer=kernel, dtype="float32", name="sharpen"
-    )(padded)
+        1,
+        len(kernel),
+        padding="same",
+        trainable=False,
+        kernel_initializer=keras.initializers.Constant(kernel[..., np.newaxis, np.newaxis].tolist()),
+        bias_initializer=keras.initializers.Constant(bias),
+        dtype="float32",
+        name=name,
+    )(x)

@@ -223,6 +223,12 @@ def test_sharpening_is_the_printed_kernel_and_leaves_what_is_flat(size, kernel):
     np.testing.assert_allclose(around, kernel, atol=1e-7)  # both kernels are symmetric
     np.testing.assert_allclose(model(np.full((1, 6, 5, 1), 3.0)).numpy(), 3.0, rtol=1e-6)
     assert kernel[half, half] == (5 if size == 3 else 476 / 256)
+    noise = random_volumes(1, 7, 6)
+    # Across the border of a 3x3 kernel lies what its edge would repeat.
+    edges = np.pad(noise, ((0, 0), (half, half), (half, half), (0, 0)), mode="edge")
+    repeated = valid_convolution(edges, kernel[..., np.newaxis, np.newaxis])
+    inside = slice(None) if size == 3 else slice(half, -half)
+    np.testing.assert_allclose(model(noise).numpy()[:, inside, inside], repeated[:, inside, inside], atol=1e-5)
 
 
 def test_a_chain_equals_numpy_in_both_modes():
