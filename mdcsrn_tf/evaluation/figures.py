@@ -14,9 +14,9 @@ from matplotlib.patches import Rectangle
 
 from mdcsrn_tf.evaluation.job import safe_name
 from mdcsrn_tf.evaluation.results import Results
-from mdcsrn_tf.evaluation.spectra import ring_centres
 from mdcsrn_tf.evaluation.tables import title_of
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.metrics.spectra import ring_centres
 
 FIGURES_OF_SUBJECTS = 3  # side by side and error maps of so many; box plots and spectra are of all
 _INSET = 0.22  # of the shorter side: the zoomed part

@@ -13,7 +13,7 @@ from mdcsrn_tf.evaluation.tables import Cell, Table, title_of, to_json
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.run_record import write_json
 
-_TWO_DECIMALS = ("psnr", "psnr3d", "psnr_head", "psnr3d_head", "piqe", "niqe", "ma", "pi", "seconds")
+_TWO_DECIMALS = ("psnr", "psnr3d", "psnr_head", "psnr3d_head", "band_db", "piqe", "niqe", "ma", "pi", "seconds")
 _DECIMALS = {**dict.fromkeys(_TWO_DECIMALS, 2), "macs": 0}
 _DEFAULT_DECIMALS = 4
 

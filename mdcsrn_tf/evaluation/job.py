@@ -17,8 +17,8 @@ from mdcsrn_tf.evaluation import labels, subjects
 from mdcsrn_tf.evaluation.measure import Scores, measure, measure_overlap
 from mdcsrn_tf.evaluation.plan import ImageMaker, Method, Plan, Subject, fingerprint
 from mdcsrn_tf.evaluation.scene import Scene, set_scene
-from mdcsrn_tf.evaluation.spectra import radial_power
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.metrics.spectra import radial_power
 from mdcsrn_tf.run_record import device, write_json
 from mdcsrn_tf.scans.volumes import Volume, read_volume
 
@@ -86,6 +86,7 @@ class _Bench:
             "slices": encoded(scores.slices),
             "slice_numbers": {"fidelity": scene.fidelity_slices, "perceptual": scene.perceptual_slices},
             "missing": scores.missing,
+            "bands": encoded(scores.bands),
             "overlap": labelled,
             "seconds": seconds,
             "device": device() if seconds is not None else None,

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, Plan
-from mdcsrn_tf.evaluation.scene import Scene
-from mdcsrn_tf.metrics import fidelity
+from mdcsrn_tf.evaluation.plan import BANDS, FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, Plan
+from mdcsrn_tf.evaluation.scene import Scene, removed_bands
+from mdcsrn_tf.metrics import fidelity, spectra
 from mdcsrn_tf.metrics.inside import slice_scores_inside, volume_scores_inside
 from mdcsrn_tf.metrics.niqe import niqe
 from mdcsrn_tf.metrics.niqe_files import load_niqe_model
@@ -31,6 +31,7 @@ class Scores:
     slices: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    bands: dict[str, float] = field(default_factory=dict)  # near_db, near_corr, far_db, far_corr
 
     def add_slices(self, metric: str, values: np.ndarray, why_missing: str) -> None:
         """Keep the slices' values and their mean over the slices that have one."""
@@ -50,6 +51,8 @@ def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False
     if scene.has_reference and not itself:
         _measure_fidelity(image, scene, plan, scores)
         _measure_head(image, scene, plan, scores)
+        if plan.asks(*BANDS):
+            _measure_bands(image, scene, plan, scores)
     if plan.asks("piqe", "niqe", "ma", "pi"):
         _measure_perceptual(image, scene, plan, scores)
     return scores
@@ -91,6 +94,19 @@ def _measure_head(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -
         whole = volume_scores_inside(reference, image, scene.head, **settings)
         wanted = [metric for metric in HEAD_3D if metric in plan.metrics]
         scores.values |= {metric: whole[metric.replace("3d_head", "")] for metric in wanted}
+
+
+def _measure_bands(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
+    pairs = {name: (scene.removed_bands[name], found) for name, found in removed_bands(image, scene).items()}
+    for name, (reference, found) in pairs.items():
+        scores.bands[f"{name}_db"] = spectra.power_db(reference, found, scene.head)
+        scores.bands[f"{name}_corr"] = spectra.correlation(reference, found, scene.head)
+    reference, found = (sum(parts) for parts in zip(*pairs.values(), strict=True))
+    whole = {
+        "band_db": spectra.power_db(reference, found, scene.head),
+        "band_corr": spectra.correlation(reference, found, scene.head),
+    }
+    scores.values |= {metric: value for metric, value in whole.items() if metric in plan.metrics}
 
 
 def _settings(scene: Scene, plan: Plan) -> dict[str, Any]:

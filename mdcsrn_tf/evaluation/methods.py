@@ -12,6 +12,7 @@ import numpy as np
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
+from mdcsrn_tf.evaluation.scene import factors_of
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.head import head_mask
@@ -35,8 +36,8 @@ class KspaceMaker:
 
         axes = resolve_axes(plan.axes, reference.affine)
         if interpolation != SINC_DARK:
-            return kspace.degrade(reference.data, _factors(plan, axes), axes, interpolation)
-        image = kspace.degrade(reference.data, _factors(plan, axes), axes, "sinc")
+            return kspace.degrade(reference.data, factors_of(plan, axes), axes, interpolation)
+        image = kspace.degrade(reference.data, factors_of(plan, axes), axes, "sinc")
         spacing = np.linalg.norm(reference.affine[:3, :3], axis=0)
         return np.where(head_mask(image, spacing), image, np.float32(0))
 
@@ -47,7 +48,7 @@ class KspaceMaker:
         shape, axes = reference.data.shape, resolve_axes(plan.axes, reference.affine)
         if low_res.data.shape == shape:
             return low_res.data
-        factors = _factors(plan, axes)
+        factors = factors_of(plan, axes)
         if low_res.data.shape != kspace.small_shape(shape, factors, axes):
             raise UserError(
                 f"{low_res.path} has shape {low_res.data.shape}: neither that of {reference.path}, {shape}, "
@@ -131,11 +132,3 @@ def folder_method(name: str) -> Method:
     gan = name.lower().endswith(_GAN_SUFFIX)
     preset = name[: -len(_GAN_SUFFIX)] if gan else name
     return Method(name, "folder", preset=preset if preset in PRESETS else None, gan=gan)
-
-
-def _factors(plan: Plan, axes: Sequence[int]) -> tuple[int, ...]:
-    if len(plan.factor) == 1:
-        return plan.factor * len(axes)
-    if len(plan.factor) != len(axes):
-        raise UserError(f"--factor has {len(plan.factor)} numbers and --axes {len(axes)} axes; give one number each.")
-    return plan.factor

@@ -20,18 +20,22 @@ FIDELITY_3D = ("psnr3d", "ssim3d", "nrmse3d")
 # The same inside the reference's head alone: what air cannot flatter.
 HEAD = ("psnr_head", "ssim_head", "nrmse_head")
 HEAD_3D = ("psnr3d_head", "ssim3d_head", "nrmse3d_head")
+# The k-space that degradation removed: power relative to the reference's (dB), and correlation with it, in the head.
+BANDS = ("band_db", "band_corr")
 PERCEPTUAL = ("piqe", "niqe", "ma", "pi")
 OVERLAP = ("dice", "jaccard")
-METRICS = FIDELITY + HEAD + FIDELITY_3D + HEAD_3D + PERCEPTUAL + OVERLAP
-# Whether a larger value is better.
+METRICS = FIDELITY + HEAD + FIDELITY_3D + HEAD_3D + BANDS + PERCEPTUAL + OVERLAP
+# Whether a larger value is better; of band_db the nearest to 0 is best, of all others a smaller one.
 LARGER_IS_BETTER = {
-    "psnr", "ssim", "psnr3d", "ssim3d", "psnr_head", "ssim_head", "psnr3d_head", "ssim3d_head", "ma", "dice", "jaccard",
+    "psnr", "ssim", "psnr3d", "ssim3d", "psnr_head", "ssim_head", "psnr3d_head", "ssim3d_head", "band_corr",
+    "ma", "dice", "jaccard",
 }  # fmt: skip
 TITLES = {
     "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D", "ssim3d": "SSIM 3D",
     "nrmse3d": "NRMSE 3D",
     "psnr_head": "PSNR head", "ssim_head": "SSIM head", "nrmse_head": "NRMSE head",
     "psnr3d_head": "PSNR 3D head", "ssim3d_head": "SSIM 3D head", "nrmse3d_head": "NRMSE 3D head",
+    "band_db": "removed band (dB)", "band_corr": "removed band corr.",
     "piqe": "PIQE", "niqe": "NIQE", "ma": "Ma", "pi": "PI", "dice": "DSC",
     "jaccard": "JACC", "parameters": "#parm", "macs": "MACs/voxel", "seconds": "time (s)",
 }  # fmt: skip

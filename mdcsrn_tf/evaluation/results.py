@@ -9,7 +9,7 @@ from typing import Any
 
 from mdcsrn_tf.evaluation.job import decoded
 from mdcsrn_tf.evaluation.plan import METRICS, Method, Plan
-from mdcsrn_tf.evaluation.statistics import Paired, Summary, compare_all, summarise
+from mdcsrn_tf.evaluation.statistics import FEWEST_PAIRS, Paired, Summary, compare_all, summarise
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ def _remarks(rows: Sequence[Row], subjects: int) -> list[str]:
                 remarks[f"{metric}: {why}."] = None
             elif having < subjects:
                 remarks[f"{metric}: {having} of {subjects} subjects have a value; of another: {why}."] = None
+    if len(rows) > 1 and subjects < FEWEST_PAIRS:
+        remarks[f"Methods are compared pair by pair from {FEWEST_PAIRS} subjects on; here are {subjects}."] = None
     if any(math.isinf(summary.mean) for row in rows for summary in row.metrics.values()):
         remarks["inf: the images are identical."] = None
     return list(remarks)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Plan
+from mdcsrn_tf.metrics import spectra
 from mdcsrn_tf.metrics.slices import foreground_share, slice_axis
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.volumes import Volume, resolve_axes
@@ -23,6 +24,7 @@ class Scene:
     volume: Volume  # the reference; where there is none, the scan that defines the slices
     has_reference: bool
     degraded_axes: tuple[int, ...]
+    factors: tuple[int, ...]  # along each of them
     axis: int  # across the slices
     data_range: float
     top: float  # the intensity that becomes 255
@@ -33,6 +35,11 @@ class Scene:
     def head(self) -> np.ndarray:
         """Where the head is in the reference: the same for every method, so that none can choose it."""
         return head_mask(self.volume.data, np.linalg.norm(self.volume.affine[:3, :3], axis=0))
+
+    @cached_property
+    def removed_bands(self) -> dict[str, np.ndarray]:
+        """The reference's removed k-space as two volumes, see `removed_bands`."""
+        return removed_bands(self.volume.data, self)
 
     @property
     def spacing(self) -> tuple[float, float]:
@@ -65,12 +72,36 @@ def set_scene(volume: Volume, plan: Plan, has_reference: bool) -> Scene:
         volume,
         has_reference,
         degraded,
+        factors_of(plan, degraded),
         axis,
         conventions.range_of(volume.data),
         top if top > 0 else float(volume.data.max()),
         fidelity,
         np.flatnonzero(share > conventions.perceptual_share),
     )
+
+
+def removed_bands(volume: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
+    """What `volume` holds of the k-space that degradation removed: "near" the measured centre, and "far" from it.
+
+    The border lies half-way between the edge of what was measured and the Nyquist frequency. Same grid, float32.
+    """
+    measured = [1 / factor for factor in scene.factors]
+    middle = [(1 + limit) / 2 for limit in measured]
+    everything = [1.0] * len(measured)
+    return {
+        "near": spectra.band(volume, scene.degraded_axes, measured, middle),
+        "far": spectra.band(volume, scene.degraded_axes, middle, everything),
+    }
+
+
+def factors_of(plan: Plan, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The plan's factor along each degraded axis: one number stands for all."""
+    if len(plan.factor) == 1:
+        return plan.factor * len(axes)
+    if len(plan.factor) != len(axes):
+        raise UserError(f"--factor has {len(plan.factor)} numbers and --axes {len(axes)} axes; give one number each.")
+    return plan.factor
 
 
 def plane_axis(plane: str, degraded: tuple[int, ...], affine: np.ndarray) -> int:

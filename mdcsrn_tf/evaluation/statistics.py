@@ -12,6 +12,9 @@ from scipy import stats
 
 from mdcsrn_tf.evaluation.plan import Conventions
 
+# Fewer pairs allow no interval worth the name: of five scans no two-sided Wilcoxon test can reach p = 0.05.
+FEWEST_PAIRS = 6
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -50,13 +53,16 @@ def summarise(values: Sequence[float], conventions: Conventions) -> Summary:
 def compare_all(
     values: Mapping[str, Mapping[str, Mapping[str, float]]], metrics: Sequence[str], conventions: Conventions
 ) -> list[Paired]:
-    """Every pair of methods in every metric; `values` is method -> metric -> subject -> value."""
+    """Every pair of methods in every metric that both have for subjects enough.
+
+    `values` is method -> metric -> subject -> value.
+    """
     found = []
     for metric in metrics:
         for first, second in combinations(values, 2):
             one, two = values[first].get(metric, {}), values[second].get(metric, {})
             common = [s for s in one if s in two and math.isfinite(one[s]) and math.isfinite(two[s])]
-            if len(common) > 1:
+            if len(common) >= FEWEST_PAIRS:
                 found.append(
                     compare(metric, first, second, [one[s] for s in common], [two[s] for s in common], conventions)
                 )

@@ -12,11 +12,11 @@ from mdcsrn_tf.evaluation.formats import csv_text, markdown
 from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan
 from mdcsrn_tf.evaluation.results import collect
 from mdcsrn_tf.evaluation.scene import plane_axis
-from mdcsrn_tf.evaluation.spectra import radial_power, ring_centres
 from mdcsrn_tf.evaluation.statistics import compare, compare_all, summarise
 from mdcsrn_tf.evaluation.subjects import fine_detail, subject_name
 from mdcsrn_tf.evaluation.tables import beside_paper, find_ours, our_table
 from mdcsrn_tf.metrics.slices import eight_bit, foreground_share, slice_axis
+from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.papers import TABLES
 
 
