@@ -1,54 +1,80 @@
-"""The architecture table: what each network is, counted on the network itself, beside what the papers print."""
+"""The architecture table: what each network of the four papers is, counted on itself, beside what the papers print."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from mdcsrn_tf.models import build_generator
-from mdcsrn_tf.papers import PRESETS, published_ops, published_parameters
+from mdcsrn_tf.models import build_discriminator, build_generator
+from mdcsrn_tf.models.sizes import macs_per_voxel, receptive_field_radius
+from mdcsrn_tf.papers import (
+    PRESETS,
+    SLICE_PRESETS,
+    field94t,
+    published_exact_parameters,
+    published_ops,
+    published_parameters,
+)
+from mdcsrn_tf.papers.networks2d import DiscriminatorConfig, LedigDiscriminatorConfig, ReleasedDiscriminatorConfig
 
 if TYPE_CHECKING:
     import keras
 
 OPS_REMARK = (
-    "The papers' #ops is 4.06 times their #parm in every row: it does not measure work. "
-    "MACs/voxel counts the multiplications and additions of the convolutions."
+    "M's and J's #ops is 4.06 times their #parm in every row: it does not measure work. "
+    "MACs/voxel counts the multiplications and additions of the convolutions, for a voxel (or pixel) of the input."
 )
+RADIUS_REMARK = (
+    "A network that halves its image has no one receptive field: what an output pixel sees depends on where it lies. "
+    "Such a network cannot run --seamless."
+)
+FOREST_REMARK = "7t/rfsr is no network: a random forest of 200 trees, at most 15 deep; its paper prints no size."
+# P's letters are the panels of its Fig. 13; none of these counts is published.
+DISCRIMINATORS: dict[str, tuple[DiscriminatorConfig, int, int]] = {
+    "7t discriminator (b)": (field94t.B, 64, 1),
+    "7t discriminator (d)": (field94t.D, 64, 1),
+    "7t discriminator (f)": (field94t.F, 64, 1),
+    "7t discriminator (h)": (field94t.H, 64, 1),
+    "srgan2d discriminator (Model 1)": (ReleasedDiscriminatorConfig(), 512, 1),
+    "srgan2d discriminator (Model 2)": (ReleasedDiscriminatorConfig(), 512, 3),
+    "srgan2d discriminator (Ledig's, 96 px)": (LedigDiscriminatorConfig(), 96, 1),
+}
 
 
 @dataclass(frozen=True)
 class ArchitectureRow:
-    """One preset, counted and published."""
+    """One network, counted and published."""
 
     preset: str
     parameters: int
-    published_millions: dict[str, str]  # table -> as printed
-    rounds_to: dict[str, bool]  # table -> whether our count, so rounded, prints the same
-    receptive_field_radius: int
+    receptive_field_radius: int | None
     macs_per_voxel: int
-    published_million_ops: float | None
+    published_millions: dict[str, str] = field(default_factory=dict)  # table -> as printed
+    rounds_to: dict[str, bool] = field(default_factory=dict)  # table -> whether our count, so rounded, prints the same
+    published_million_ops: float | None = None
+    published_exact: int | None = None
 
 
 def architecture_rows() -> list[ArchitectureRow]:
-    """Build every preset's network and count."""
-    return [_row(name) for name in PRESETS]
+    """Build every preset's network, and the slice networks' discriminators, and count."""
+    rows = [_row(name, build_generator(preset.network)) for name, preset in (PRESETS | SLICE_PRESETS).items()]
+    return rows + [_row(name, build_discriminator(*what)) for name, what in DISCRIMINATORS.items()]
 
 
-def _row(name: str) -> ArchitectureRow:
-    model = build_generator(PRESETS[name].network)
+def _row(name: str, model: keras.Model) -> ArchitectureRow:
     parameters = trainable_parameters(model)
     published = published_parameters(name)
     return ArchitectureRow(
         name,
         parameters,
+        None if name in DISCRIMINATORS else receptive_field_radius(model),
+        macs_per_voxel(model),
         published,
         {table: rounds_to(parameters, printed) for table, printed in published.items()},
-        receptive_field_radius(model),
-        macs_per_voxel(model),
         published_ops(name),
+        published_exact_parameters(name),
     )
 
 
@@ -63,28 +89,10 @@ def rounds_to(parameters: int, printed: str) -> bool:
     return f"{parameters / 1e6:.{decimals}f}" == printed
 
 
-def receptive_field_radius(model: keras.Model) -> int:
-    """How far, in voxels, an output voxel sees: the longest chain of kernel radii through the graph."""
-    radius = {id(model.inputs[0]): 0}
-    for layer in model.layers[1:]:  # all but the input
-        sources = layer.input if isinstance(layer.input, list) else [layer.input]
-        radius[id(layer.output)] = max(radius[id(source)] for source in sources) + _kernel_radius(layer)
-    return radius[id(model.outputs[0])]
-
-
-def macs_per_voxel(model: keras.Model) -> int:
-    """Multiply-accumulates of all convolutions for one voxel of a same-size network."""
-    return sum(math.prod(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel_size"))
-
-
-def _kernel_radius(layer: keras.layers.Layer) -> int:
-    return (max(layer.kernel_size) - 1) // 2 if hasattr(layer, "kernel_size") else 0
-
-
 def format_table(rows: list[ArchitectureRow]) -> str:
     """The table as Markdown, with the remarks that belong to it."""
     lines = [
-        "| preset | published (M) | ours | rounds to it | receptive-field radius | MACs/voxel | papers' #ops (M) |",
+        "| preset | published (M, or in full) | ours | agrees | receptive-field radius | MACs/voxel | #ops (M) |",
         "|---|---|---:|---|---:|---:|---:|",
     ]
     lines += [_format_row(row) for row in rows]
@@ -100,21 +108,28 @@ def to_json(rows: list[ArchitectureRow]) -> str:
 def _format_row(row: ArchitectureRow) -> str:
     ops = "" if row.published_million_ops is None else f"{row.published_million_ops:.3f}"
     printed = " / ".join(dict.fromkeys(row.published_millions.values()))
-    agrees = "yes" if all(row.rounds_to.values()) else _tables_that_agree(row)
+    if row.published_exact is not None:
+        printed = f"{row.published_exact:,}"
+    radius = "" if row.receptive_field_radius is None else row.receptive_field_radius
     return (
-        f"| {row.preset} | {printed} | {row.parameters:,} | {agrees} | {row.receptive_field_radius} "
+        f"| {row.preset} | {printed} | {row.parameters:,} | {_agreement(row)} | {radius} "
         f"| {row.macs_per_voxel:,} | {ops} |"
     )
 
 
-def _tables_that_agree(row: ArchitectureRow) -> str:
+def _agreement(row: ArchitectureRow) -> str:
+    if row.published_exact is not None:
+        return "yes, exactly" if row.parameters == row.published_exact else "no"
+    if all(row.rounds_to.values()):
+        return "yes" if row.rounds_to else ""
     agreeing = [table for table, agrees in row.rounds_to.items() if agrees]
     return f"yes ({', '.join(agreeing)})" if agreeing else "no"
 
 
 def _remarks(rows: list[ArchitectureRow]) -> list[str]:
-    """What a reader of the table has to know: one remark for the ops, one for every count that differs."""
-    return [OPS_REMARK, *(_remark(row) for row in rows if not all(row.rounds_to.values()))]
+    """What a reader of the table has to know, and one remark for every rounded count that differs."""
+    differing = [_remark(row) for row in rows if not all(row.rounds_to.values())]
+    return [OPS_REMARK, RADIUS_REMARK, FOREST_REMARK, *differing]
 
 
 def _remark(row: ArchitectureRow) -> str:

@@ -14,7 +14,7 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.run_record import write_json
 
 _TWO_DECIMALS = ("psnr", "psnr3d", "psnr_head", "psnr3d_head", "band_db", "piqe", "niqe", "ma", "pi", "seconds")
-_DECIMALS = {**dict.fromkeys(_TWO_DECIMALS, 2), "macs": 0}
+_DECIMALS = {**dict.fromkeys((*_TWO_DECIMALS, "psnr_penn"), 2), "macs": 0}
 _DEFAULT_DECIMALS = 4
 
 
@@ -110,6 +110,8 @@ def _with_deviation(column: str, mean: float | None, deviation: float | None) ->
 def _number(column: str, value: float, sign: bool = False) -> str:
     if column == "parameters":
         return f"{value / 1e6:{'+' if sign else ''}.4g}M"
+    if column == "mse":  # in a scan's own units: of any size
+        return f"{value:{'+' if sign else ''}.3g}"
     decimals = _DECIMALS.get(column, _DEFAULT_DECIMALS)
     return f"{value:{'+' if sign else ''},.{decimals}f}"
 

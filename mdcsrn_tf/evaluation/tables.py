@@ -91,7 +91,7 @@ def beside_paper(published: PublishedTable, results: Results) -> Table:
         if row.method.name not in used
     ]
     caution = OTHER_DATA.format(paper=published.subjects, subjects=len(results.subjects))
-    remarks = (caution, *_time_remark(published), *results.remarks, *results.left_out)
+    remarks = (caution, *published.remarks, *_time_remark(published), *results.remarks, *results.left_out)
     return Table(published.name, published.title, columns, tuple(rows), remarks)
 
 
@@ -138,7 +138,7 @@ def _with_size(
         sized = sized or any(row.million_parameters for row in published.rows)
         # A table of scores alone (J Tables 3 and 4) stays one.
         timed = any(row.seconds for row in published.rows)
-        sized = sized and timed
+        sized = (sized and timed) or any(row.parameters for row in published.rows)
     counted = any(row.method.macs for row in results.rows)
     extra = (("parameters",) if sized else ()) + (("macs",) if counted else ()) + (("seconds",) if timed else ())
     return (*metrics, *extra)
@@ -147,8 +147,8 @@ def _with_size(
 def _cell(column: str, theirs: PublishedRow, ours: Row | None) -> Cell:
     own = _our_cells(ours, (column,))[column] if ours else Cell()
     if column == "parameters":
-        printed = theirs.million_parameters
-        return Cell(float(printed) * 1e6 if printed else None, None, own.ours)
+        printed = theirs.parameters or (float(theirs.million_parameters) * 1e6 if theirs.million_parameters else None)
+        return Cell(printed, None, own.ours)
     if column == "seconds":
         return Cell(theirs.seconds, None, own.ours, own.ours_deviation)
     mean, deviation = theirs.metrics.get(column, (None, None))

@@ -8,13 +8,31 @@ from __future__ import annotations
 import difflib
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers.config import Preset, TrainingRecipe
+from mdcsrn_tf.papers import field94t, srgan2d
+from mdcsrn_tf.papers.config import Preset, SlicePreset, TrainingRecipe
+from mdcsrn_tf.papers.field94t_tables import PENN2, PENN3
 from mdcsrn_tf.papers.mdcsrn import PRESETS, RECIPES
 from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, MICCAI1, MICCAI2
+from mdcsrn_tf.papers.srgan2d_tables import SRGAN2D1
 
-__all__ = ["PRESETS", "RECIPES", "TABLES", "get_preset", "get_recipe", "published_ops", "published_parameters"]
+__all__ = [
+    "PRESETS",
+    "RECIPES",
+    "SLICE_PRESETS",
+    "TABLES",
+    "get_preset",
+    "get_recipe",
+    "published_exact_parameters",
+    "published_ops",
+    "published_parameters",
+]
 
-TABLES = {table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4)}
+TABLES = {
+    table.name: table
+    for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
+}
+# The networks on slices, of the other two papers.
+SLICE_PRESETS: dict[str, SlicePreset] = {**srgan2d.PRESETS, **field94t.PRESETS}
 
 
 def published_parameters(preset: str) -> dict[str, str]:
@@ -25,6 +43,14 @@ def published_parameters(preset: str) -> dict[str, str]:
         for row in table.rows
         if row.preset == preset and row.million_parameters is not None
     }
+
+
+def published_exact_parameters(preset: str) -> int | None:
+    """The parameters printed in full for a preset of the slice networks."""
+    return next(
+        (row.parameters for table in TABLES.values() for row in table.rows if row.preset == preset and row.parameters),
+        None,
+    )
 
 
 def published_ops(preset: str) -> float | None:

@@ -229,6 +229,7 @@ class PublishedRow:
     million_ops: float | None = None  # the "#ops" column
     seconds: float | None = None  # a whole volume on one GTX 1080 Ti
     gan: bool = False
+    parameters: int | None = None  # printed in full, to the last digit
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,7 @@ class PublishedTable:
     title: str
     subjects: str
     rows: tuple[PublishedRow, ...]
+    remarks: tuple[str, ...] = ()  # what a reader must know of its figures
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mdcsrn_tf.evaluation.architectures import architecture_rows, format_table, macs_per_voxel, rounds_to
+from mdcsrn_tf.evaluation.architectures import architecture_rows, format_table, rounds_to
 from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.sizes import macs_per_voxel
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.papers.config import MdcsrnConfig
 
@@ -31,6 +32,13 @@ def test_all_thirteen_counts_round_to_the_published_figure(rows):
         for code, figure in printed.items():
             decimals = len(figure) - 2
             assert f"{rows[f'{edition}/{code}'].parameters / 1e6:.{decimals}f}" == figure, code
+
+
+def test_every_count_printed_in_full_is_ours_to_the_digit(rows):
+    printed = {name: row for name, row in rows.items() if row.published_exact is not None}
+    assert len(printed) == 5 + 11, "the CNNs and the GANs of P's two tables"
+    assert all(row.parameters == row.published_exact for row in printed.values())
+    assert {"7t/fcn2", "7t/unet5"} <= {name for name, row in rows.items() if row.receptive_field_radius is None}
 
 
 def test_the_contradiction_within_the_journal_is_told(rows):
@@ -72,8 +80,9 @@ def test_published_tables_hold_the_papers_cells():
     cells = sum(len(row.metrics) for table in TABLES.values() for row in table.rows)
     assert {name: len(table.rows) for name, table in TABLES.items()} == {
         "miccai1": 4, "miccai2": 4, "journal1": 9, "journal2": 10, "journal3": 4, "journal4": 3,
+        "srgan2d1": 4, "penn2": 5, "penn3": 11,
     }  # fmt: skip
-    assert cells == 3 * (4 + 4 + 9) + (3 * 8 + 4 * 5) + 2 * 4 + 3 * 3
+    assert cells == 3 * (4 + 4 + 9) + (3 * 8 + 4 * 5) + 2 * 4 + 3 * 3 + 4 + 3 * (5 + 11)
     b8u4 = next(row for row in TABLES["journal2"].rows if row.method == "b8u4k12")
     assert b8u4.metrics["psnr"] == (36.39, 0.82)
     assert b8u4.seconds == 27.86
@@ -84,6 +93,8 @@ def test_the_command_prints_the_table_and_writes_json(rows, tmp_path):
     command = [sys.executable, str(ROOT / "eval.py"), "--table=architectures", f"--json={path}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "| journal/b4u4k12 | 0.22 / 0.23 | 229,561 | yes (journal2) | 17 |" in done.stdout
+    assert "| 7t/dcgan1 | 6,885 | 6,885 | yes, exactly | 5 | 6,704 |" in done.stdout
+    assert "| srgan2d/model2 |  | 1,223,107 |  | 35 |" in done.stdout
     content = json.loads(path.read_text())
     assert [row["preset"] for row in content["rows"]] == list(rows)
     assert content["rows"][0]["parameters"] == 306_592
