@@ -16,16 +16,17 @@ from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.state import build_state
 
 
-def paired_batches(start_step):
+def paired_batches(start_step, part=(0, 6)):
     """Batches of 6 whose halves are equal, so that a half has the batch statistics of the whole."""
 
     def generate():
         step = start_step
         while True:
-            yield tuple(np.concatenate([half, half]) for half in train_helpers.batch(0, step, 3))
+            whole = (np.concatenate([half, half]) for half in train_helpers.batch(0, step, 3))
+            yield tuple(images[part[0] : sum(part)] for images in whole)
             step += 1
 
-    signature = (tf.TensorSpec((6, *[train_helpers.PATCH] * 3, 1)),) * 2
+    signature = (tf.TensorSpec((part[1], *[train_helpers.PATCH] * 3, 1)),) * 2
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
 

@@ -57,7 +57,9 @@ def _define_changes(own: dict[str, Any]) -> None:
 def _define_running(own: dict[str, Any]) -> None:
     """How to run it."""
     flags.DEFINE_enum(
-        "precision", "float32", ["float32", "mixed_bfloat16"], "The generator's; the critic's is float32.", **own
+        "precision", "float32", ["float32", "tensorfloat32", "mixed_bfloat16"],
+        "The generator's; the critic's is float32. tensorfloat32 rounds what the convolutions of both read "
+        "(on GPUs).", **own
     )
     flags.DEFINE_integer("seed", 0, "Of the initial weights, the order of the patches and the penalty.", **own)
     flags.DEFINE_enum(

@@ -106,18 +106,24 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     augment: bool | Augmentation = True,
+    part: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
-    """Endless (low_res, high_res) float32 batches [B, p, p, p, 1], from `start_step` on."""
+    """Endless (low_res, high_res) float32 batches [B, p, p, p, 1], from `start_step` on.
+
+    With `part=(start, size)` only those consecutive places of each batch are read: what one of several processes needs.
+    """
     import tensorflow as tf
 
     reader = _Reader(manifest.shards(split))
     settings = augment if isinstance(augment, Augmentation) else Augmentation() if augment else NONE
-    samples = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
+    start, size = part or (0, batch_size)
+    samples = tf.data.Dataset.range(start_step * size, np.iinfo(np.int64).max // max(batch_size, 1))
+    samples = samples.map(lambda number: number // size * batch_size + start + number % size)
     pairs = _pairs(samples, lambda sample: reader.shuffled(int(sample), seed), manifest.patch_size)
     if settings != NONE:
         pairs = pairs.map(_augmenter(seed, settings), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
-    return pairs.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return pairs.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def validation_batches(manifest: Manifest, split: str, *, batch_size: int) -> tf.data.Dataset:

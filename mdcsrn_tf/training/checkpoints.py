@@ -65,9 +65,14 @@ class CheckpointFolder:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint file."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed, as no checkpoint is")
         with np.load(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop(META).tobytes())
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if not isinstance(meta, dict):
+            raise ValueError("its settings are no table")
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"The checkpoint {path} is damaged ({error}); remove it to use the one before.") from error
     return Checkpoint(path, arrays, meta)

@@ -97,16 +97,18 @@ def replica_batch(strategy: tf.distribute.Strategy, batch_size: int) -> int:
     return share
 
 
-def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset, batch_size: int) -> Any:
-    """Hand every replica its consecutive share of each global batch."""
+def distribute(strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset], batch_size: int) -> Any:
+    """Hand every replica its consecutive share of each global batch; a process reads its own replicas' alone.
+
+    `batches()` gives the global batches, `batches(part=(start, size))` those places of each.
+    """
     share = replica_batch(strategy, batch_size)
     if strategy.num_replicas_in_sync == 1:
-        return batches
+        return batches()
 
     def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = batch_size // context.num_input_pipelines
-        start = context.input_pipeline_id * size
-        mine = batches.map(lambda *pair: tuple(part[start : start + size] for part in pair))
+        mine = batches(part=(context.input_pipeline_id * size, size))
         return mine if size == share else mine.unbatch().batch(share, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(of_this_process)

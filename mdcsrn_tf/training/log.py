@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 
 COLUMNS = (
@@ -34,13 +35,30 @@ class MetricsTable:
         """The complete rows on disk; a line that a killed run left unfinished is no row."""
         if not self.path.is_file():
             return []
-        with self.path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        return [row for row in rows if None not in row.values() and row["kind"] in ("train", "validation")]
+        try:
+            with self.path.open(newline="", encoding="utf-8") as stream:
+                rows = list(csv.DictReader(stream))
+            kept = [row for row in rows if None not in row.values() and row["kind"] in ("train", "validation")]
+            for row in kept:
+                _ = int(row["step"]), row["phase"]
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise UserError(f"{self.path} is damaged ({error}); move it away, a new one will be begun.") from error
+        return kept
 
     def rewind(self, phase: str, step: int) -> None:
-        """Drop the rows of `phase` after `step`: the resumed run writes them again."""
-        kept = [row for row in self.rows() if row["phase"] != phase or int(row["step"]) <= step]
+        """Drop the rows of `phase` that a run resumed at `step` writes again.
+
+        Those are the ones after `step`, that of step 0 where it begins there, and a second validation at `step`, which
+        only the end of a phase writes.
+        """
+        kept, seen = [], set()
+        for row in self.rows():
+            at = (row["step"], row["kind"])
+            if row["phase"] != phase:
+                kept.append(row)
+            elif step > 0 and int(row["step"]) <= step and at not in seen:
+                kept.append(row)
+                seen.add(at)
         with replace_when_done(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
             writer.writeheader()

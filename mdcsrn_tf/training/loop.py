@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ from mdcsrn_tf.training.validation import Validator, reestimate_statistics
 class TrainData:
     """Where batches of (low_res, high_res) come from; both are global batches."""
 
-    training: Callable[[int], tf.data.Dataset]  # endless, from that step on, a pure function of it
+    # Endless, from that step on, a pure function of it; with `part=(start, size)` only those places of each batch.
+    training: Callable[..., tf.data.Dataset]
     validation: Callable[[], tf.data.Dataset]
 
 
@@ -69,7 +72,9 @@ class Phase:
         progress = self.state.progress
         if progress.complete:
             return self._results(stopped=None)
-        self._validator = Validator(self.state, self.data.validation, self.settings.jit)
+        self._validator = Validator(
+            self.state, self.data.validation, statistics=self.settings.statistics, jit=self.settings.jit
+        )
         self._log = TrainingLog(
             self.workdir, self.name, progress.step, self.total, self.settings.preset.training.batch_size, self.writes
         )
@@ -91,15 +96,18 @@ class Phase:
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
             return
-        changes = difference(checkpoint.meta["settings"], self.settings.comparable())
+        try:
+            old, progress = checkpoint.meta["settings"], checkpoint.meta["progress"]
+            changes = difference(old, self.settings.comparable())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"The checkpoint {checkpoint.path} is damaged; remove it to use the one before.") from error
         if changes and not self.allow_change:
             raise UserError(
                 f"{self.workdir} holds a run with other settings ({'; '.join(changes)}): use the old ones, "
                 "another --workdir, or --allow_change to go on with the new ones."
             )
-        self.state.restore(checkpoint.arrays, checkpoint.meta["progress"], str(checkpoint.path))
-        progress = self.state.progress
-        progress.complete = progress.complete and progress.step >= self.total
+        self.state.restore(checkpoint.arrays, progress, str(checkpoint.path))
+        self.state.progress.complete = self.state.progress.complete and self.state.progress.step >= self.total
 
     def _train(self, stop: StopRequest) -> bool:
         """Train to the end of the phase (False) or to a stop request (True)."""
@@ -108,7 +116,7 @@ class Phase:
             self._validate()
         update = compile_updates(self.settings, self.state, self.strategy)
         batches = distribute(
-            self.strategy, self.data.training(progress.step), self.settings.preset.training.batch_size
+            self.strategy, partial(self.data.training, progress.step), self.settings.preset.training.batch_size
         )
         batches = iter(batches)
         while progress.step < self.total and not self._must_stop(stop):
@@ -174,29 +182,35 @@ class Phase:
 
     def _keep_best(self) -> None:
         """J section 4.1: by validation error in the L1 phase, by EM distance in the GAN phase."""
-        progress = self.state.progress
-        if self.schedule is None:
-            merit = self.found["mse"]
-        else:
-            if not self.schedule.counts_before(progress.step)[1]:
-                return  # before the generator's first update the critic is still learning to tell
-            merit = abs(self.found["earth_mover"])
+        progress, merit = self.state.progress, self._merit()
+        if merit is None:
+            return
         if progress.best is None or merit < progress.best:
-            progress.best, progress.best_step = merit, progress.step
+            # Until a model has a finite merit, the latest stands in for the best.
+            progress.best, progress.best_step = merit if math.isfinite(merit) else None, progress.step
             if self.writes:
                 self.save_best(self.state, self.found)
+
+    def _merit(self) -> float | None:
+        """The lower the better; None for what does not compete, infinite for what is never the best."""
+        if self.schedule is None:
+            return self.found["mse"]
+        if not self.schedule.counts_before(self.state.progress.step)[1]:
+            return None  # before the generator's first update the critic is still learning to tell
+        distance = self.found["earth_mover"]
+        return distance if distance > 0 else math.inf  # no distance is negative: the critic fails there
 
     def _draw(self) -> None:
         step = self.state.progress.step
         low_res, high_res = self._validator.examples()
-        super_res = self.state.generator(low_res, training=False).numpy()
+        super_res = self._validator.super_resolve(tf.constant(low_res)).numpy()
         path = self.workdir / "pictures" / f"{self.name}-{step:09d}.png"
         draw_patches(path, low_res, super_res, high_res, title=f"{self.name} phase, step {step}")
         self._log.picture(step, path)
 
     def _finish(self) -> None:
         progress, count = self.state.progress, self.settings.preset.training.bn_reestimation_batches
-        if self.schedule is None and reestimate_statistics(self.state.generator, self.data.training(self.total), count):
+        if reestimate_statistics(self.state.generator, self.data.training(self.total), count):
             self._log.say(f"{self.name}: the BN statistics were measured anew over {count} batches")
             self._validate()
         progress.complete = True

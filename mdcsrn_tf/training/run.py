@@ -108,8 +108,8 @@ def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) ->
         slices=manifest.slices,
         tile=inference.tile,
         margin=inference.margin,
-        # Where BN statistics were measured anew they are the better ones (docs/decisions.md).
-        bn="moving" if recipe.bn_reestimation_batches else inference.bn,
+        bn=settings.statistics,
+        normalisation=manifest.normalisation,
         notes=plain({"recipe": recipe.name, "phase": settings.phase, "changed": settings.changed, **notes}),
     )
 
@@ -139,10 +139,10 @@ def _run_phase(
         notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256, **history}
         save_model(best, state.generator, model_card(settings, manifest, notes))
 
-    def training(start_step: int) -> tf.data.Dataset:
+    def training(start_step: int, part: tuple[int, int] | None = None) -> tf.data.Dataset:
         seed = 2 * settings.seed + (settings.phase == "gan")  # the phases draw different patches
         return dataset.training_batches(
-            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step
+            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step, part=part
         )
 
     def validation() -> tf.data.Dataset:
@@ -179,6 +179,8 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
     keras.utils.set_random_seed(settings.seed)
     if settings.strategy == "single" and not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
+    # On a GPU TensorFlow rounds to TensorFloat-32 unless told not to; float32 shall mean float32.
+    tf.config.experimental.enable_tensor_float_32_execution(settings.precision == "tensorfloat32")
     strategy = make_strategy(settings.strategy)
     replica_batch(strategy, settings.preset.training.batch_size)
     return strategy

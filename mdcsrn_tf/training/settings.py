@@ -19,7 +19,6 @@ NOT_IN = {
         "preset.training.l1_steps",
         "preset.training.learning_rate",
         "preset.training.init",
-        "preset.training.bn_reestimation_batches",
     ),
 }
 
@@ -43,13 +42,22 @@ class TrainSettings:
     preset: Preset
     phase: Literal["l1", "gan"]
     loss: Literal["l1", "mse"] = "l1"
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "tensorfloat32", "mixed_bfloat16"] = "float32"
     seed: int = 0
     strategy: Literal["single", "mirrored", "multiworker"] = "single"
     jit: bool = False
     data_sha256: str = ""
     changed: tuple[str, ...] = ()  # the preset's fields that flags changed, as "field=value"
     upkeep: Upkeep = field(default_factory=Upkeep, compare=False)
+
+    @property
+    def statistics(self) -> Literal["batch", "moving"]:
+        """Which statistics the run's models normalise by in use, and so while they are validated.
+
+        Where the moving ones are measured anew they are the better ones (docs/decisions.md).
+        """
+        training, inference = self.preset.training, self.preset.inference
+        return "moving" if training.bn_reestimation_batches else inference.bn
 
     def comparable(self) -> dict[str, Any]:
         """The settings as flat JSON values, without the upkeep."""

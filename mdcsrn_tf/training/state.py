@@ -54,9 +54,12 @@ class TrainState:
         """Assign every variable; names and shapes must be exactly those of this state."""
         variables = self.variables()
         _check_match({name: tuple(v.shape) for name, v in variables.items()}, arrays, source)
+        try:
+            self.progress = Progress(**progress)
+        except TypeError as error:
+            raise UserError(f"The checkpoint {source} is damaged; remove it to use the one before.") from error
         for name, variable in variables.items():
             variable.assign(arrays[name])
-        self.progress = Progress(**progress)
 
 
 def build_state(
@@ -64,7 +67,8 @@ def build_state(
 ) -> TrainState:
     """Build the networks and optimizers of `phase`; the optimizers' slots exist before any restore."""
     recipe = preset.training
-    generator = with_precision(build_generator(preset.network, bn_momentum=recipe.bn_momentum), precision)
+    policy = "float32" if precision == "tensorfloat32" else precision
+    generator = with_precision(build_generator(preset.network, bn_momentum=recipe.bn_momentum), policy)
     if recipe.init == "identity":
         start_as_identity(generator, preset.network)
     rate = recipe.learning_rate if phase == "l1" else recipe.gan.learning_rate

@@ -10,20 +10,25 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.models.layers import moving_statistics_kept
 
 
 class Validator:
     """Evaluates a state's networks on the same patches every time.
 
-    The generator normalises by its moving statistics here, as it will when its file is used in that mode.
+    The generator normalises here as its file will in use: by its moving statistics, or by each patch's own.
     PSNR is that of all voxels together; its data range is that of the high-resolution patches.
     """
 
-    def __init__(self, state: Any, batches: Callable[[], tf.data.Dataset], jit: bool = False):
+    def __init__(
+        self, state: Any, batches: Callable[[], tf.data.Dataset], *, statistics: str = "moving", jit: bool = False
+    ):
         self._batches = batches
+        self.super_resolve = _generator_in_use(state.generator, statistics)
         self._has_critic = state.critic is not None
         self._low, self._high, self._input_error, self.count = self._survey()
-        self._evaluate = tf.function(_evaluator(state), jit_compile=jit or None, reduce_retracing=True)
+        evaluate = _evaluator(state, self.super_resolve)
+        self._evaluate = tf.function(evaluate, jit_compile=jit or None, reduce_retracing=True)
 
     def __call__(self) -> dict[str, float]:
         """`mse`, `psnr` and `input_psnr`, and with a critic `earth_mover`."""
@@ -60,11 +65,23 @@ class Validator:
         return 10 * math.log10((self._high - self._low) ** 2 / max(error, 1e-30)) if error == error else math.nan
 
 
-def _evaluator(state: Any) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _generator_in_use(generator: Any, statistics: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The generator on a batch of patches, normalised as inference will, which takes one tile at a time."""
+
+    def each_by_its_own(low_res: tf.Tensor) -> tf.Tensor:
+        with moving_statistics_kept():
+            return tf.map_fn(lambda patch: generator(patch[tf.newaxis], training=True)[0], low_res)
+
+    return each_by_its_own if statistics == "batch" else lambda low_res: generator(low_res, training=False)
+
+
+def _evaluator(
+    state: Any, super_resolve: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Sums over a batch of each patch's mean squared error and of `D(HR) - D(SR)`."""
 
     def evaluate(low_res: tf.Tensor, high_res: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        super_res = state.generator(low_res, training=False)
+        super_res = super_resolve(low_res)
         error = tf.reduce_sum(tf.reduce_mean(tf.square(super_res - high_res), axis=[1, 2, 3, 4]))
         if state.critic is None:
             return error, tf.zeros([])

@@ -10,6 +10,7 @@ from shard_helpers import shards_command, write_scans
 
 from data_prep import make_shards
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import NONE, Augmentation, augment
 from mdcsrn_tf.shards.dataset import read_manifest, shard_errors, training_batches, validation_batches
 
@@ -80,6 +81,23 @@ def test_order_and_augmentation_depend_on_seed_and_step_alone(manifest, start):
         np.testing.assert_array_equal(expected, found)
     other = take(training_batches(manifest, "train", batch_size=4, seed=4, start_step=start), 3)
     assert not any(np.array_equal(a[0], b[0]) for a, b in zip(resumed, other, strict=True))
+
+
+@pytest.mark.parametrize("part", [(0, 2), (2, 4), (5, 1)])
+def test_one_of_several_processes_reads_its_own_places_alone(manifest, monkeypatch, part):
+    whole = take(training_batches(manifest, "train", batch_size=6, seed=3, start_step=4), 3)
+    read, shuffled = [], dataset._Reader.shuffled
+
+    def noting(self, sample, seed):
+        read.append(sample)
+        return shuffled(self, sample, seed)
+
+    monkeypatch.setattr(dataset._Reader, "shuffled", noting)
+    mine = take(training_batches(manifest, "train", batch_size=6, seed=3, start_step=4, part=part), 3)
+    for all_of_it, found in zip(whole, mine, strict=True):
+        for expected, image in zip(all_of_it, found, strict=True):
+            np.testing.assert_array_equal(expected[part[0] : sum(part)], image)
+    assert read and {sample % 6 for sample in read} <= set(range(part[0], sum(part)))
 
 
 def test_a_far_step_begins_at_once(manifest):

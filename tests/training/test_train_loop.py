@@ -89,6 +89,59 @@ def test_a_run_that_crashed_ends_bit_identical_to_one_that_did_not(tmp_path, nam
     assert rows(tmp_path / "whole") == rows(tmp_path / "crashed")
 
 
+def test_no_row_is_written_twice_after_a_kill_before_the_first_checkpoint_or_at_the_very_end(tmp_path, name="l1"):
+    settings = train_helpers.settings(name, "bn_reestimation_batches=2")
+    phase(tmp_path / "whole", settings).run()
+    statistics = {key: array for key, array in arrays(tmp_path / "whole", name).arrays.items() if "moving" in key}
+
+    def crash(*_):
+        raise Crash
+
+    with pytest.raises(tf.errors.OpError, match="Crash"):
+        phase(tmp_path / "crashed", settings, data_that(crash, at=2)).run()
+    assert rows(tmp_path / "crashed") and arrays(tmp_path / "crashed", name) is None
+    at_the_end = phase(tmp_path / "crashed", settings)
+    save = at_the_end.checkpoints.save
+    at_the_end.checkpoints.save = lambda *a: crash() if a[2]["progress"]["complete"] else save(*a)
+    with pytest.raises(Crash):
+        at_the_end.run()
+    phase(tmp_path / "crashed", settings).run()
+    assert rows(tmp_path / "whole") == rows(tmp_path / "crashed")
+    again = arrays(tmp_path / "crashed", name).arrays
+    assert len(statistics) == 2 * sum(key.endswith("moving_mean") for key in statistics) > 0
+    for key, array in statistics.items():
+        np.testing.assert_array_equal(array, again[key], err_msg=key)
+
+
+def test_the_gan_phase_ends_with_statistics_measured_anew_as_the_first_does(tmp_path):
+    trained = phase(tmp_path, train_helpers.settings("gan", "bn_reestimation_batches=2"))
+    trained.run()
+    network = trained.state.generator
+    found = [variable.numpy().copy() for variable in network.non_trainable_variables]
+    assert reestimate_statistics(network, train_helpers.data().training(trained.total), 2)
+    for variable, before in zip(network.non_trainable_variables, found, strict=True):
+        np.testing.assert_allclose(variable.numpy(), before, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\xff\xfe", b"phase,step\nl1,0\n", b"phase,step,kind\nl1,many,train\n", b"phase,step,kind\nl1,\0,train\n"],
+)
+def test_a_damaged_table_of_metrics_is_a_sentence(tmp_path, damage):
+    (tmp_path / "metrics.csv").write_bytes(damage)
+    with pytest.raises(UserError, match=r"metrics\.csv is damaged .*move it away"):
+        phase(tmp_path, train_helpers.settings("l1")).run()
+
+
+@pytest.mark.parametrize(
+    "meta", [{}, {"settings": {}}, {"settings": {}, "progress": 7}, {"settings": 1, "progress": {}}]
+)
+def test_a_checkpoint_without_its_settings_is_a_sentence(tmp_path, meta):
+    CheckpointFolder(tmp_path / "checkpoints" / "l1", 1).save(3, {}, meta)
+    with pytest.raises(UserError, match=r"step-000000003\.npz is damaged|other settings|another network"):
+        phase(tmp_path, train_helpers.settings("l1")).run()
+
+
 def test_sigterm_saves_the_step_it_came_in_and_the_run_continues(tmp_path):
     settings = train_helpers.settings("l1", "run.checkpoint_minutes=100")
     # The pipeline may be a few batches ahead of the loop, never behind.
@@ -164,11 +217,31 @@ def test_the_gan_phase_keeps_the_model_of_least_distance_once_the_generator_move
     settings = train_helpers.settings("gan", "run.validate_every=1", "gan.learning_rate=0.01")
     phase(tmp_path, settings, save_best=lambda state, found: kept.append((state.progress.step, found))).run()
     validations = [row for row in rows(tmp_path) if row["kind"] == "validation"]
-    distance = {int(row["step"]): abs(float(row["earth_mover"])) for row in validations}
+    distance = {int(row["step"]): float(row["earth_mover"]) for row in validations}
     # CCCGCGCCG: the generator's first update is step 3, so the models after steps 4 to 9 compete.
-    competing = range(4, 10)
-    records = [step for step in competing if all(distance[step] < distance[before] for before in range(4, step))]
-    assert [step for step, _ in kept] == records
+    assert [step for step, _ in kept] == records(range(4, 10), distance)
+
+
+def records(competing, distance):
+    """The steps whose positive distance is the least so far; until there is one, every step."""
+    best, steps = float("inf"), []
+    for step in competing:
+        merit = distance[step] if distance[step] > 0 else float("inf")
+        if merit < best or best == float("inf"):
+            steps.append(step)
+            best = merit
+    return steps
+
+
+def test_a_negative_estimate_of_the_distance_is_never_the_best(tmp_path, monkeypatch):
+    distances = [9, 9, 9, 9, -2, -0.01, 3, -0.01, 2, 2.5]  # after steps 0 to 9; those after 4 to 9 compete
+    answers = iter(distances)
+    monkeypatch.setattr(Validator, "__call__", lambda self: {"mse": 1.0, "psnr": 1.0, "earth_mover": next(answers)})
+    kept = []
+    settings = train_helpers.settings("gan", "run.validate_every=1")
+    results = phase(tmp_path, settings, save_best=lambda state, _: kept.append(state.progress.step)).run()
+    assert kept == [4, 5, 6, 8]  # 4 and 5 stand in until 6 comes
+    assert (results["best"], results["best_step"]) == (2, 8)
 
 
 def test_the_last_k_checkpoints_stay(tmp_path):
@@ -212,6 +285,38 @@ def test_validation_is_mean_squared_error_over_all_patches(tmp_path):
     assert found["input_psnr"] == pytest.approx(10 * np.log10(peak**2 / np.mean((low - high) ** 2)), rel=1e-6)
     scores = state.critic(high).numpy().mean() - state.critic(super_res).numpy().mean()
     assert found["earth_mover"] == pytest.approx(scores, abs=1e-5)
+
+
+def test_validation_normalises_as_the_models_card_says():
+    state = build_state(train_helpers.TINY, "l1")
+    low, high = train_helpers.batch(5, 0, 3)
+    spec = (tf.TensorSpec((None, *[train_helpers.PATCH] * 3, 1)),) * 2
+
+    def batches():
+        return tf.data.Dataset.from_generator(lambda: iter([(low, high)]), output_signature=spec)
+
+    each = [state.generator(patch[np.newaxis], training=False).numpy() for patch in low]
+    before = [variable.numpy().copy() for variable in state.generator.variables]
+    by_moving, by_batch = (Validator(state, batches, statistics=mode)()["mse"] for mode in ("moving", "batch"))
+    for variable, value in zip(state.generator.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert by_moving == pytest.approx(np.mean((np.concatenate(each) - high) ** 2), rel=1e-5)
+    each = [state.generator(patch[np.newaxis], training=True).numpy() for patch in low]  # as inference: one at a time
+    assert by_batch == pytest.approx(np.mean((np.concatenate(each) - high) ** 2), rel=1e-5)
+    assert train_helpers.settings("l1").statistics == "batch"
+    assert train_helpers.settings("l1", "bn_reestimation_batches=2").statistics == "moving"
+
+
+@pytest.mark.parametrize(
+    ("precision", "enabled"), [("float32", False), ("mixed_bfloat16", False), ("tensorfloat32", True)]
+)
+def test_float32_is_float32_on_a_gpu_too_unless_asked(precision, enabled):
+    from mdcsrn_tf.training.run import _set_up
+
+    _set_up(train_helpers.settings("l1", precision=precision))
+    assert tf.config.experimental.tensor_float_32_execution_enabled() is enabled
+    generator = build_state(train_helpers.TINY, "l1", precision=precision).generator
+    assert {variable.dtype for variable in generator.variables} == {"float32"}
 
 
 def test_reestimated_statistics_are_the_means_over_batches():
