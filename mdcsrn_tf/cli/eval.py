@@ -16,7 +16,7 @@ DESCRIPTION = """Evaluate super-resolved scans slice by slice and print the pape
 
 --hr alone compares the interpolations; --models adds networks, --sr folders of finished results.
 --table=architectures needs no scans. --labels with --reference_labels compares label maps."""
-PAPER_TABLES = ("miccai1", "miccai2", "journal1", "journal2", "journal3", "journal4")
+PAPER_TABLES = ("miccai1", "miccai2", "journal1", "journal2", "journal3", "journal4", "srgan2d1", "penn2", "penn3")
 
 
 def define_flags(values: flags.FlagValues) -> None:

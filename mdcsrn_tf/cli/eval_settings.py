@@ -15,7 +15,7 @@ from mdcsrn_tf.evaluation.methods import (
     folder_methods,
     model_methods,
 )
-from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, PERCEPTUAL, Conventions, Method, Plan, Subject
+from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.metrics.fidelity import available_cores
 from mdcsrn_tf.papers import TABLES
@@ -86,6 +86,8 @@ def _metrics(values: flags.FlagValues) -> tuple[str, ...]:
         wanted = values.metrics
     elif values.table:
         wanted = list(TABLES[values.table].metrics)
+        if set(wanted) & {*PENN, MSE}:  # figures that nobody else prints: ours beside them
+            wanted += FIDELITY
         wanted += HEAD if "psnr" in wanted else ()
         if values.segmenter and "dice" not in wanted:
             wanted += ["dice", "jaccard"]

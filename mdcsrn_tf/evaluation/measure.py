@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.plan import BANDS, FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, Plan
+from mdcsrn_tf.evaluation.plan import BANDS, FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, MSE, PENN, Plan
 from mdcsrn_tf.evaluation.scene import Scene, removed_bands
 from mdcsrn_tf.metrics import fidelity, spectra
 from mdcsrn_tf.metrics.inside import slice_scores_inside, volume_scores_inside
@@ -22,6 +22,7 @@ from mdcsrn_tf.metrics.niqe_files import load_niqe_model
 from mdcsrn_tf.metrics.overlap import overlap
 from mdcsrn_tf.metrics.piqe import piqe
 from mdcsrn_tf.metrics.slices import eight_bit
+from mdcsrn_tf.metrics.zscores import zscore_scores
 
 
 @dataclass
@@ -53,6 +54,8 @@ def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False
         _measure_head(image, scene, plan, scores)
         if plan.asks(*BANDS):
             _measure_bands(image, scene, plan, scores)
+        if plan.asks(*PENN, MSE):
+            _measure_as_the_slice_papers(image, scene, plan, scores)
     if plan.asks("piqe", "niqe", "ma", "pi"):
         _measure_perceptual(image, scene, plan, scores)
     return scores
@@ -107,6 +110,17 @@ def _measure_bands(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) 
         "band_corr": spectra.correlation(reference, found, scene.head),
     }
     scores.values |= {metric: value for metric, value in whole.items() if metric in plan.metrics}
+
+
+def _measure_as_the_slice_papers(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
+    """All slices, without a mask."""
+    if plan.asks(*PENN):
+        found = zscore_scores(scene.volume.data, image, scene.axis, ssim_range=plan.conventions.penn_ssim_range)
+        for metric in PENN:
+            if metric in plan.metrics:
+                scores.add_slices(metric, found[metric], "there is no slice")
+    if plan.asks(MSE):
+        scores.values[MSE] = float(fidelity.mean_squared_error(scene.volume.data, image))
 
 
 def _settings(scene: Scene, plan: Plan) -> dict[str, Any]:

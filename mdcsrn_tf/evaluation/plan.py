@@ -24,11 +24,14 @@ HEAD_3D = ("psnr3d_head", "ssim3d_head", "nrmse3d_head")
 BANDS = ("band_db", "band_corr")
 PERCEPTUAL = ("piqe", "niqe", "ma", "pi")
 OVERLAP = ("dice", "jaccard")
-METRICS = FIDELITY + HEAD + FIDELITY_3D + HEAD_3D + BANDS + PERCEPTUAL + OVERLAP
+# What the two papers on slices print: errors of z-scores with a peak of 255, and an error in the scan's own units.
+PENN = ("psnr_penn", "mse_penn", "ssim_penn")
+MSE = "mse"
+METRICS = FIDELITY + HEAD + FIDELITY_3D + HEAD_3D + BANDS + PERCEPTUAL + OVERLAP + PENN + (MSE,)
 # Whether a larger value is better; of band_db the nearest to 0 is best, of all others a smaller one.
 LARGER_IS_BETTER = {
     "psnr", "ssim", "psnr3d", "ssim3d", "psnr_head", "ssim_head", "psnr3d_head", "ssim3d_head", "band_corr",
-    "ma", "dice", "jaccard",
+    "ma", "dice", "jaccard", "psnr_penn", "ssim_penn",
 }  # fmt: skip
 TITLES = {
     "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D", "ssim3d": "SSIM 3D",
@@ -37,7 +40,8 @@ TITLES = {
     "psnr3d_head": "PSNR 3D head", "ssim3d_head": "SSIM 3D head", "nrmse3d_head": "NRMSE 3D head",
     "band_db": "removed band (dB)", "band_corr": "removed band corr.",
     "piqe": "PIQE", "niqe": "NIQE", "ma": "Ma", "pi": "PI", "dice": "DSC",
-    "jaccard": "JACC", "parameters": "#parm", "macs": "MACs/voxel", "seconds": "time (s)",
+    "psnr_penn": "PSNR of z-scores, peak 255", "mse_penn": "MSE of z-scores", "ssim_penn": "SSIM of z-scores",
+    "mse": "MSE", "jaccard": "JACC", "parameters": "#parm", "macs": "MACs/voxel", "seconds": "time (s)",
 }  # fmt: skip
 
 
@@ -53,6 +57,7 @@ class Conventions:
     fidelity_share: float = 0.10  # slices with more foreground than this are measured (0: all that are not empty)
     perceptual_share: float = 0.25  # J: "the foreground occupies more than 25% of the whole image"
     eight_bit_percentile: float = 99.9  # of the reference volume: what becomes 255 for the perceptual metrics
+    penn_ssim_range: float = 2.0  # of SSIM between z-scores: what scikit-image took for floats in 2020
     deviation: Literal["sample", "population"] = "sample"  # over subjects
     bootstrap: int = 10_000  # resamplings of the paired difference
     seed: int = 0
