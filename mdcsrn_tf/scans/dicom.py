@@ -21,7 +21,7 @@ def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray
     slices = sorted_along_normal(one_series(slices_by_series(folder), folder, series_uid), folder)
     _check_spacing(np.diff(positions_along_normal(slices)), folder)
     data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
-    stored = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation", 0)) else np.uint16)
+    stored = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation") or 0) else np.uint16)
     return np.ascontiguousarray(data, np.float32), _affine(slices), stored
 
 
@@ -67,9 +67,9 @@ def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
         missing = [
             key
             for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
-            if key not in dataset
+            if dataset.get(key) in (None, "")
         ]
-        if missing or int(dataset.get("NumberOfFrames", 1)) > 1:
+        if missing or int(dataset.get("NumberOfFrames") or 1) > 1:
             what = f"lacks {missing[0]}" if missing else "has several frames in one file"
             raise UserError(f"{dataset.filename} {what}; convert the series to NIfTI, with dcm2niix for instance.")
     first = slices[0]
@@ -106,8 +106,19 @@ def pixels_of(dataset: Any) -> np.ndarray:
         raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
     if stored.ndim != 2:
         raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    slope, intercept = scaling_of(dataset)
     return stored.T.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def scaling_of(dataset: Any) -> tuple[float, float]:
+    """Slope and intercept: value = slope * stored + intercept. A field that is there but empty is refused."""
+    found = []
+    for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+        value = dataset.get(key, default)
+        if value is None or value == "":
+            raise UserError(f"{dataset.filename} has an empty {key}; export the series again.")
+        found.append(float(value))
+    return found[0], found[1]
 
 
 def affine_in_plane(first: Any) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
+from mdcsrn_tf.scans.inflate import read_scan_bytes
 from mdcsrn_tf.scans.normalisation import NORMALISATION, Normalisation
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
     "to_ras",
     "write_volume",
 ]
+
+_SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -51,10 +55,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
     """Read a `.nii`, `.nii.gz` or `.mgz` file or the folder of a DICOM series; UserError for anything else."""
     path = Path(path)
     if path.is_dir():
-        from mdcsrn_tf.scans.dicom import read_series
-
-        data, affine, dtype = read_series(path, series_uid)
-        return _checked(Volume(data, affine, path, _new_header(affine), dtype))
+        return _checked(_attempt(path, lambda: _read_folder(path, series_uid)))
     if series_uid is not None:
         raise UserError(f"{path} is no DICOM folder, so no series can be chosen in it; drop the series UID.")
     if not path.is_file():
@@ -62,14 +63,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
         raise UserError(f"{path} {what}; check the path.")
     if not path.name.lower().endswith(VOLUME_SUFFIXES):
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
-    try:
-        with _quiet_nibabel(), np.errstate(all="ignore"):
-            volume = _read_image(path)
-    except UserError:
-        raise
-    except Exception as error:  # what a parser makes of damaged bytes has no common type
-        raise UserError(f"{path} cannot be read ({_brief(error)}); export or download it again.") from error
-    return _checked(volume)
+    return _checked(_attempt(path, lambda: _read_image(path)))
 
 
 def write_volume(
@@ -98,16 +92,32 @@ def write_volume(
     image = nib.Nifti1Image(stored, None, header)
     image.header.set_slope_inter(slope, intercept)
     try:
-        with replace_when_done(path) as partial:
+        with replace_when_done(path) as partial, _quiet_libraries():
             nib.save(image, partial)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({_brief(error)}); check the folder and the space.") from error
 
 
+def _attempt(path: Path, read: Callable[[], Volume]) -> Volume:
+    """What `read` gives; UserError for whatever it raises: what parsers make of damaged bytes has no common type."""
+    try:
+        with _quiet_libraries(), np.errstate(all="ignore"):
+            return read()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be read ({_brief(error)}); export or download it again.") from error
+
+
+def _read_folder(path: Path, series_uid: str | None) -> Volume:
+    from mdcsrn_tf.scans.dicom import read_series
+
+    data, affine, dtype = read_series(path, series_uid)
+    return Volume(data, affine, path, _new_header(affine), dtype)
+
+
 def _read_image(path: Path) -> Volume:
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)  # to the end, so that the checksum of the whole is verified
+    raw = read_scan_bytes(path)
     image = _image_type(path, raw).from_bytes(raw)
     shape = _three_dimensions(image.shape, path)
     _check_type_and_size(image, len(raw), path)
@@ -159,6 +169,12 @@ def _checked(volume: Volume) -> Volume:
     path, data, affine = volume.path, volume.data, volume.affine
     if not np.isfinite(affine).all() or not 1e-30 < abs(np.linalg.det(affine[:3, :3])) < 1e30:
         raise UserError(f"{path} has an affine that maps to no space; repair its sform or qform.")
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    if sizes.min() < _SMALLEST_MM or sizes.max() > _LARGEST_MM or (sizes * data.shape).max() > _WIDEST_MM:
+        raise UserError(
+            f"{path} has voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm over a matrix of "
+            f"{_text(data.shape)}, which no scanner makes; repair its header."
+        )
     if not np.isfinite(data).all():
         raise UserError(f"{path} holds NaN or infinite voxels; replace them, by 0 for instance.")
     if data.min() == data.max():
@@ -214,9 +230,10 @@ def _to_stored(data: np.ndarray, like: Volume) -> np.ndarray:
 
 
 @contextmanager
-def _quiet_nibabel():
-    """nibabel logs what it mends in a header; a command has one sentence for the reader, or none."""
-    with nib.imageglobals.LoggingOutputSuppressor():
+def _quiet_libraries():
+    """nibabel and pydicom say what they mend in a header; a command has one sentence for the reader, or none."""
+    with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 

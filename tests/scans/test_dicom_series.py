@@ -97,3 +97,25 @@ def test_damaged_and_foreign_files(tmp_path):
     (tmp_path / "none" / "note.txt").write_text("x" * 500)
     with pytest.raises(UserError, match="no DICOM image"):
         read_volume(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "key", ["RescaleSlope", "RescaleIntercept", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "Rows",
+            "ImageOrientationPatient", "PixelRepresentation"]
+)  # fmt: skip
+def test_an_empty_field_is_a_sentence_or_means_nothing_and_costs_no_other_scan(tmp_path, capsys, key):
+    def emptied(ds, k):
+        if k == 3:
+            setattr(ds, key, None)
+
+    write_series(tmp_path / "scans" / "bad", generate_uid(), modify=emptied)
+    write_series(tmp_path / "scans" / "good", generate_uid())
+    code = degrade.main([f"--input={tmp_path / 'scans'}", f"--output={tmp_path / 'out'}", "--factor=1,1", "--quiet"])
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert (tmp_path / "out" / "good.nii.gz").is_file()
+    if code:
+        (sentence,) = [line for line in said.splitlines() if "error:" in line]
+        assert "bad" in sentence
+    else:
+        assert key in ("NumberOfFrames", "PixelRepresentation")

@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans import inflate
 from mdcsrn_tf.scans.volumes import (
     Normalisation,
     axes_are_anatomical,
@@ -295,6 +297,51 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, place, bid
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(UserError, match=rf"folder {closed} cannot be read \(Permission denied\)"):
         find_volumes(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(1e-7, (4, 4, 4)), (60.0, (4, 4, 4)), (40.0, (100, 4, 4))])
+def test_voxel_sizes_that_no_scanner_makes_are_refused(tmp_path, size, shape):
+    data = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    save(tmp_path / "scan.nii", data, np.diag([size, 1.0, 1.0, 1.0]))
+    with pytest.raises(UserError, match=r"scan\.nii has voxels of .* mm over a matrix of .*, which no scanner makes"):
+        read_volume(tmp_path / "scan.nii")
+
+
+def test_a_small_file_that_grows_beyond_any_scan_is_refused_before_it_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(inflate, "_ALWAYS_ALLOWED", 4 << 20)
+    header = nib.Nifti1Header()
+    header.set_data_shape((400, 400, 400))
+    header.set_data_dtype(np.uint8)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    path, zeros = tmp_path / "bomb.nii.gz", bytes(1 << 20)
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        stream.write(header.binaryblock + bytes(4))
+        for _ in range(64):
+            stream.write(zeros)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"bomb\.nii\.gz grows to more than"):
+        read_volume(path)
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+
+
+def test_gzip_members_strung_together_and_padded_are_read(tmp_path):
+    save(tmp_path / "scan.nii", ramp())
+    raw = (tmp_path / "scan.nii").read_bytes()
+    (tmp_path / "scan.nii.gz").write_bytes(gzip.compress(raw[:500]) + gzip.compress(raw[500:]) + bytes(512))
+    np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii.gz").data, ramp())
+
+
+def test_what_nibabel_mends_is_not_said(tmp_path, capfd):
+    path = tmp_path / "scan.nii"
+    save(path, ramp())
+    raw = bytearray(path.read_bytes())
+    raw[76:80] = np.float32(7).tobytes()  # qfac
+    raw[252:254] = np.int16(1).tobytes()  # a qform, so that it is looked at
+    path.write_bytes(raw)
+    volume = read_volume(path)
+    write_volume(tmp_path / "out.nii", volume.data, volume)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_named_pipe_is_no_scan_and_nobody_waits_for_it(tmp_path):
