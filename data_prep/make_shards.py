@@ -22,6 +22,7 @@ from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.factors import parse_factors
+from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, RULES
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -41,6 +42,8 @@ def define_flags(values: flags.FlagValues) -> None:
     text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
     flags.DEFINE_enum("interpolation", "linear", ("linear", "sinc"), "How the low-resolution image comes back to the "
                       "grid; linear is the papers'.", flag_values=values)
+    flags.DEFINE_enum("normalisation", ABOVE_MEAN, list(RULES), "The rule that brings scans to one scale; "
+                      "tissue_level does not depend on the field of view.", flag_values=values)
     define_slice_flags(values)
     number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
     text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)
@@ -63,6 +66,7 @@ def _run(values: flags.FlagValues) -> int:
         axes=values.axes.upper().replace(" ", ""),
         factor=parse_factors(values.factor, values.axes),
         interpolation=values.interpolation,
+        normalisation=values.normalisation,
         slices=read_slice_settings(values),
     )
     for sentence in lookalikes(scans):

@@ -15,9 +15,9 @@ from data_prep.subjects import Scan
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.normalisation import ABOVE_MEAN
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
 from mdcsrn_tf.scans.volumes import (
-    NORMALISATION,
     Normalisation,
     axes_are_anatomical,
     read_volume,
@@ -41,7 +41,7 @@ class ShardSettings:
     factor: tuple[int, ...]
     interpolation: str
     min_foreground: float = MIN_FOREGROUND
-    normalisation: str = NORMALISATION
+    normalisation: str = ABOVE_MEAN
     slices: SliceSettings | None = None  # None: k-space truncation
 
     def for_manifest(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
     try:
         slices = _profile(data, affine, axes, settings)
         low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation, slices=slices)
-        normalisation = Normalisation.from_low_res(low_res)
+        normalisation = Normalisation.from_low_res(low_res, settings.normalisation)
         _check_range(normalisation, low_res, data)
         corners = _corners(low_res, scan, settings)
     except UserError as error:

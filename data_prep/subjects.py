@@ -20,7 +20,8 @@ _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+|(?<!\d)\d{
 # HCP's 100307_3T_T1w_MPR1, ABIDE's 0050952_..., NKI's A00008326_...: a number of a person before what was measured.
 # Eight digits alone may be a date.
 _LEADING_SUBJECT = re.compile(r"([A-Za-z]{1,3}\d{4,10}|\d{5,7})(?=[_-])")
-VARIANTS = ("original", "brain", "inverted")  # kinds of data_prep.variants: what the names it writes end with
+# Kinds of data_prep.variants: what the names it writes end with.
+VARIANTS = ("original", "brain", "inverted", "ap-is", "lr-is")
 _VARIANT = re.compile(rf"_({'|'.join(VARIANTS)})$")
 
 

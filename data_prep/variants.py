@@ -1,15 +1,17 @@
-"""mdcsrn-variants: the scans of a training set as they are, skull-stripped, and in an inverted contrast.
+"""mdcsrn-variants: the scans of a training set as they are, skull-stripped, in an inverted contrast, and turned.
 
-A network sees in use what its makers did not have: other contrasts, and heads without their skull. The
-high-resolution scan is changed, before it is degraded, so the two images of a pair belong together exactly.
+A network sees in use what its makers did not have: other contrasts, heads without their skull, other phase-encoded
+axes. The high-resolution scan is changed, before it is degraded, so the two images of a pair belong together exactly.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from absl import flags
 from tqdm import tqdm
@@ -19,7 +21,7 @@ from data_prep.degrade import plan_outputs
 from data_prep.subjects import VARIANTS, stem_of
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, read_volume, write_volume
+from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, read_volume, to_ras, write_volume
 
 _WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, and become black
 
@@ -35,16 +37,28 @@ def inverted(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, np.maximum(white - scan, 0), 0)
 
 
+# Turned scans: which of the RAS+ axes lies along left-right, anterior-posterior and inferior-superior. Degraded along
+# LR and AP, they show the network what scans degraded along the other pairs of axes look like.
+TURNS = {"ap-is": (0, 2, 1), "lr-is": (2, 1, 0)}
 MAKERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"brain": brain_only, "inverted": inverted}
+
+
+def turned(volume: Volume, order: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The scan in RAS+ with its axes in that order, and an affine under which the person lies so: an axis keeps its
+    voxel size and takes the other's direction."""
+    data, affine = to_ras(volume.data, volume.affine)
+    places = [*order, 3]
+    return np.ascontiguousarray(data.transpose(order)), affine[places][:, places]
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of mdcsrn-variants."""
-    flags.DEFINE_string("input", None, "Training scans (T1-weighted, skull on): a folder, a list (.txt) or a scan.",
+    flags.DEFINE_string("input", None, "Training scans (T1-weighted, skull on, for brain and inverted): a "
+                        "folder, a list (.txt) or a scan.",
                         flag_values=values)  # fmt: skip
     flags.DEFINE_string("output", None, "The folder to write to; a variant's name ends with its kind.",
                         flag_values=values)  # fmt: skip
-    flags.DEFINE_list("kinds", list(VARIANTS), f"Which of {', '.join(VARIANTS)} to write.", flag_values=values)
+    flags.DEFINE_list("kinds", ["original", *MAKERS], f"Which of {', '.join(VARIANTS)} to write.", flag_values=values)
     flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
 
 
@@ -79,6 +93,11 @@ def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if "original" in kinds:
         write_volume(places["original"], volume.data, volume)
+    for kind in TURNS:
+        if kind in kinds:
+            data, affine = turned(volume, TURNS[kind])
+            header = nib.Nifti1Image(data, affine).header
+            write_volume(places[kind], data, replace(volume, header=header, affine=affine))
     made = [kind for kind in MAKERS if kind in kinds]
     if not made:
         return

@@ -23,7 +23,9 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
-from mdcsrn_tf.models.files import load_model
+from mdcsrn_tf.models.files import ModelCard, load_model
+from mdcsrn_tf.scans import head
+from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
 
 METADATA = Path("assets.extra", "mdcsrn.json")
 
@@ -48,7 +50,7 @@ def export(
     module.network = tf.function(network, input_signature=[tf.TensorSpec([None] * 4 + [1])], autograph=False)
     signatures = {"serving_default": _tiles_signature(module.network)}
     if whole_volumes:
-        signatures["super_resolve"] = _volume_signature(module.network, card.tile, card.margin)
+        signatures["super_resolve"] = _volume_signature(module.network, card)
     metadata = {
         "card": card.to_json(),
         "receptive_field_radius": receptive_field_radius(model),
@@ -88,24 +90,60 @@ def _tiles_signature(network):
     return serving_default
 
 
-def _volume_signature(network, tile: int, margin: int):
+def _volume_signature(network, card: ModelCard):
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([None] * 3, tf.float32, "volume")], autograph=False)
     def super_resolve(volume):
-        mean, deviation = _foreground(volume)
+        mean, deviation = statistics(volume, card.normalisation)
         normalised = tf.cast((tf.cast(volume, tf.float64) - mean) / deviation, tf.float32)
-        result = _through_tiles(normalised, network, tile, margin)
+        result = _through_tiles(normalised, network, card.tile, card.margin)
         return {"volume": tf.cast(tf.cast(result, tf.float64) * deviation + mean, tf.float32)}
 
     return super_resolve
 
 
-def _foreground(volume):
-    """`normalisation.Normalisation.from_low_res` in the graph."""
+def statistics(volume, rule: str):
+    """`Normalisation.from_low_res` in the graph: what is subtracted and what divided by, float64 scalars."""
     import tensorflow as tf
 
     values = tf.cast(tf.reshape(volume, [-1]), tf.float64)
+    if FORMER_NAMES.get(rule, rule) == ABOVE_MEAN:
+        return _above_mean(values)
+    level = _tissue_level(values)
+    magnitude = (level > 0) & (tf.reduce_min(values) >= -LARGEST_UNDERSHOOT * level)
+    return tf.cond(magnitude, lambda: (level, DEVIATION_OVER_LEVEL * level), lambda: _above_mean(values))
+
+
+def _tissue_level(values):
+    """`head.tissue_level` in the graph; 0 where no voxel is positive."""
+    import tensorflow as tf
+
+    thinned = values[:: tf.maximum(1, tf.size(values) // head.SAMPLES)]
+    positive = tf.sort(tf.boolean_mask(thinned, thinned > 0))
+    count = tf.size(positive)
+    start = tf.reduce_mean(tf.boolean_mask(positive, positive >= tf.reduce_mean(positive)))
+
+    def median_above_half(level):
+        first = tf.searchsorted(positive, 0.5 * level[None])[0]
+        middle = first + count
+        return 0.5 * (positive[(middle - 1) // 2] + positive[middle // 2])
+
+    def settled(before, level):
+        return tf.abs(level - before) > 1e-4 * level
+
+    def iterate():
+        return tf.while_loop(
+            settled, lambda _, level: (level, median_above_half(level)), (start, median_above_half(start)),
+            maximum_iterations=head.ROUNDS - 1,
+        )[1]
+
+    return tf.cond(count > 0, iterate, lambda: tf.constant(0.0, tf.float64))
+
+
+def _above_mean(values):
+    import tensorflow as tf
+
     above = tf.boolean_mask(values, values > tf.reduce_mean(values))
     mean, deviation = tf.reduce_mean(above), tf.math.reduce_std(above)
     usable = deviation > 1e-6 * tf.reduce_max(tf.abs(values))  # false where nothing lies above: NaN

@@ -77,7 +77,7 @@ def super_resolve_volume(
 def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None) -> Result:
     """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice."""
     check_volume(low_res)
-    normalisation = Normalisation.from_low_res(low_res)
+    normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings)
     failed: list[int] = []

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 INTERPOLATIONS = ("nearest", "linear", "cubic", "sinc")
 STATISTICS = ("batch", "moving")
-# z-score by the voxels brighter than the mean, under both of its names.
-NORMALISATIONS = ("zscore-foreground", "zscore_of_voxels_above_mean")
+# The rules of scans.normalisation, the first of them under both of its names.
+NORMALISATIONS = ("zscore-foreground", "zscore_of_voxels_above_mean", "tissue_level")
 _LARGEST_TILE, _LARGEST_FACTOR = 1024, 64
 
 

@@ -98,6 +98,11 @@ class TrainingRecipe:
     learning_rate_decay: Literal["constant", "cosine"] = "constant"
     init: Literal["glorot", "identity"] = "glorot"
     interpolation: Literal["linear", "sinc"] = "linear"
+    normalisation: Literal["zscore_of_voxels_above_mean", "tissue_level"] = "zscore_of_voxels_above_mean"
+    # Augmentation: by how much contrast and brightness change, and whether the degraded axes are exchanged.
+    contrast: float = 0.1
+    brightness: float = 0.1
+    exchange: Literal["never", "half"] = "never"
     bn_momentum: float = BN_MOMENTUM
     # Batches over which BN's moving statistics are measured anew when the L1 phase ends (0: never).
     bn_reestimation_batches: int = 0

@@ -6,6 +6,7 @@ reconstruction network). M is the MICCAI 2018 paper, J the journal version.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from mdcsrn_tf.papers.config import (
@@ -58,7 +59,20 @@ QUICK = TrainingRecipe(
         learning_rate=5e-5,
     ),
 )
-RECIPES = {recipe.name: recipe for recipe in (MICCAI, JOURNAL, QUICK)}
+# Ours: what the bundled networks are trained by (docs/decisions.md, "The robust recipe").
+ROBUST = replace(
+    QUICK,
+    name="robust",
+    batch_size=2,
+    l1_steps=20_000,
+    learning_rate=5e-4,
+    interpolation="sinc",
+    normalisation="tissue_level",
+    contrast=0.3,
+    brightness=0.0,
+    exchange="half",
+)
+RECIPES = {recipe.name: recipe for recipe in (MICCAI, JOURNAL, QUICK, ROBUST)}
 
 
 def _miccai(blocks: int, units: int) -> Preset:

@@ -15,8 +15,8 @@ _SHARE = 0.3  # of the tissue's level: what is brighter is head; skull and fluid
 _SMOOTHING_MM = 0.8  # so that single noisy voxels of the air do not stick to the skin
 _CLOSING_MM = 2.5  # sulci and folds narrower than twice this are inside
 _PART = 0.05  # of the largest: a scalp that dark skull parts from its brain is head, a speck in the air is not
-_SAMPLES = 1_000_000
-_ROUNDS = 50
+SAMPLES = 1_000_000
+ROUNDS = 50
 
 
 def tissue_level(volume: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def tissue_level(volume: np.ndarray) -> float:
     if not positive.size:
         return 0.0
     level = float(positive[positive >= positive.mean(dtype=np.float64)].mean(dtype=np.float64))
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         before, level = level, float(np.median(positive[positive >= 0.5 * level]))
         if abs(level - before) <= 1e-4 * level:
             break
@@ -80,7 +80,7 @@ def bounding_box(mask: np.ndarray, border: int = 0) -> tuple[slice, ...]:
 def _thinned(volume: np.ndarray) -> np.ndarray:
     """About a million voxels, evenly spread: a median needs no more."""
     flat = np.asarray(volume).ravel()
-    return flat[:: max(1, flat.size // _SAMPLES)]
+    return flat[:: max(1, flat.size // SAMPLES)]
 
 
 def _large_parts(mask: np.ndarray) -> np.ndarray:

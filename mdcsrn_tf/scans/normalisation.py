@@ -1,43 +1,92 @@
-"""z-scores, with statistics of the low-resolution image alone."""
+"""Scanner units to the network's, with statistics of the low-resolution image alone: at deployment there is no other.
+
+Two rules, named on every model's card and in every manifest of shards:
+
+- `zscore_of_voxels_above_mean`, the papers' presets: mean 0 and deviation 1 over the voxels brighter than the image's
+  mean. Whole heads of one field of view agree; but how much air is in the picture moves the mean, and how bright a
+  head's fat is moves the deviation, so a crop and its scan do not agree.
+- `tissue_level`, ours: the typical intensity of tissue becomes 0 and darkness -2.5, whatever is around the head.
+  Air is at -2.5 in every scan, and a crop or a padded copy of a scan lies where the scan itself lies.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.head import tissue_level
 
-# The name, recorded in manifests and model cards, of the rule in Normalisation.from_low_res.
-NORMALISATION = "zscore_of_voxels_above_mean"
+# The name, recorded in manifests and model cards, of each rule.
+ABOVE_MEAN = "zscore_of_voxels_above_mean"
+TISSUE_LEVEL = "tissue_level"
+# What version 0.1.0 called the first rule on its cards.
+FORMER_NAMES = {"zscore-foreground": ABOVE_MEAN}
+
+# The deviation of heads over their level, so that both rules give values of about one size: under `tissue_level`
+# darkness lies 1 / 0.4 = 2.5 below typical tissue.
+DEVIATION_OVER_LEVEL = 0.4
+# A volume whose negative voxels reach this part of its tissue's level is no magnitude image: zero is no darkness there.
+LARGEST_UNDERSHOOT = 0.5
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """z-score with statistics of the low-resolution image: at deployment there is no other."""
+    """An affine change of intensities: `(x - mean) / std`, in the scanner's units."""
 
     mean: float
     std: float
 
     @classmethod
-    def from_low_res(cls, low_res: np.ndarray) -> Normalisation:
-        """Mean and standard deviation of the voxels brighter than the image's mean.
+    def from_low_res(cls, low_res: np.ndarray, rule: str = ABOVE_MEAN) -> Normalisation:
+        """The change that `rule` gives for a low-resolution volume of any shape, in the scanner's units.
 
-        How much empty background a scan has is an accident of its field of view: leaving it out puts the
-        tissue of every scan on one scale. Where those voxels all have one value, all voxels count instead.
+        >>> scan = np.concatenate([np.zeros(900), np.full(100, 80.0)])
+        >>> Normalisation.from_low_res(scan, "tissue_level")
+        Normalisation(mean=80.0, std=32.0)
         """
-        values = low_res[low_res > low_res.mean(dtype=np.float64)]
-        deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
-        if deviation <= 1e-6 * float(np.abs(low_res).max()):
-            values, deviation = low_res, float(low_res.std(dtype=np.float64))
-        if not deviation > 0:
-            raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
-        return cls(mean=float(values.mean(dtype=np.float64)), std=deviation)
+        return RULES[FORMER_NAMES.get(rule, rule)](low_res)
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """Scanner units to z-score, float32."""
+        """Scanner units to the network's, float32."""
         return ((array - self.mean) / self.std).astype(np.float32)
 
     def undo(self, array: np.ndarray) -> np.ndarray:
-        """z-score to scanner units, float32: the inverse of `apply`."""
+        """The network's units to the scanner's, float32: the inverse of `apply`."""
         return (array * self.std + self.mean).astype(np.float32)
+
+
+def by_voxels_above_mean(low_res: np.ndarray) -> Normalisation:
+    """Mean and standard deviation of the voxels brighter than the image's mean.
+
+    Where those voxels all have one value, all voxels count instead.
+    """
+    values = low_res[low_res > low_res.mean(dtype=np.float64)]
+    deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
+    if deviation <= 1e-6 * float(np.abs(low_res).max()):
+        values, deviation = low_res, float(low_res.std(dtype=np.float64))
+    if not deviation > 0:
+        raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
+    return Normalisation(mean=float(values.mean(dtype=np.float64)), std=deviation)
+
+
+def by_tissue_level(low_res: np.ndarray) -> Normalisation:
+    """The typical intensity of tissue becomes 0, and darkness -2.5.
+
+    An image that is no magnitude image (signed, or with nothing above zero) has no darkness to hold on to and falls
+    under the other rule.
+    """
+    level = tissue_level(low_res)
+    if not level > 0 or float(low_res.min()) < -LARGEST_UNDERSHOOT * level:
+        return by_voxels_above_mean(low_res)
+    if low_res.min() == low_res.max():
+        raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
+    return Normalisation(mean=level, std=DEVIATION_OVER_LEVEL * level)
+
+
+RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {
+    ABOVE_MEAN: by_voxels_above_mean,
+    TISSUE_LEVEL: by_tissue_level,
+}

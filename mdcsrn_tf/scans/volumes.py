@@ -18,11 +18,10 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
 from mdcsrn_tf.scans.inflate import read_scan_bytes
-from mdcsrn_tf.scans.normalisation import NORMALISATION, Normalisation
+from mdcsrn_tf.scans.normalisation import Normalisation
 
 __all__ = [
     "NIFTI_SUFFIXES",
-    "NORMALISATION",
     "VOLUME_SUFFIXES",
     "Normalisation",
     "Volume",

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Where darkness lies under the normalisation `tissue_level` (scans.normalisation says why).
+DARKNESS = -2.5
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of each; 0 or False is off. Intensities are z-scores."""
+    """How much of each; 0 or False is off. Intensities are normalised ones."""
 
     flip: bool = True  # each axis, half of the time
     swap: tuple[int, int] | None = None  # two array axes degraded alike, exchanged half of the time
     scale: float = 0.1  # contrast times up to 1 + scale or its inverse
+    scale_about: float = 0.0  # the value that a change of contrast leaves as it is: darkness, for one of exposure
     shift: float = 0.1  # brightness up or down by up to this
     gamma: float = 0.0  # exponent up to 1 + gamma or its inverse, on the low-resolution patch's range
 
@@ -39,7 +43,7 @@ def augment(low_res, high_res, seed, index, settings: Augmentation):
     if settings.gamma:
         pair = _curved(pair, _factor(draws[4], settings.gamma))
     if settings.scale:
-        pair *= _factor(draws[5], settings.scale)
+        pair = settings.scale_about + (pair - settings.scale_about) * _factor(draws[5], settings.scale)
     if settings.shift:
         pair += settings.shift * (2.0 * draws[6] - 1.0)
     return pair[0], pair[1]

@@ -19,8 +19,10 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
+from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
+from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     is_chief,
@@ -142,7 +144,8 @@ def _run_phase(
     def training(start_step: int, part: tuple[int, int] | None = None) -> tf.data.Dataset:
         seed = 2 * settings.seed + (settings.phase == "gan")  # the phases draw different patches
         return dataset.training_batches(
-            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step, part=part
+            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step, part=part,
+            augment=augmentation(recipe),
         )
 
     def validation() -> tf.data.Dataset:
@@ -152,6 +155,16 @@ def _run_phase(
     if not phase.checkpoints.paths():
         _initialise(state, settings, manifest, start, named=bool(init_from))
     return phase.run()
+
+
+def augmentation(recipe: TrainingRecipe) -> Augmentation:
+    """The random changes of training pairs that the recipe asks for."""
+    return Augmentation(
+        swap=(0, 1) if recipe.exchange == "half" else None,
+        scale=recipe.contrast,
+        scale_about=DARKNESS if recipe.normalisation == "tissue_level" else 0.0,
+        shift=recipe.brightness,
+    )
 
 
 def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path: Path | None, *, named: bool) -> None:
@@ -197,6 +210,11 @@ def _check_data(settings: TrainSettings, manifest: Any) -> None:
         raise UserError(
             f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
             f"for {recipe.interpolation}: make new shards, or say --set=interpolation={manifest.interpolation}."
+        )
+    if manifest.normalisation != recipe.normalisation:
+        raise UserError(
+            f"The shards were made with --normalisation={manifest.normalisation}, but the {recipe.name} recipe asks "
+            f"for {recipe.normalisation}: make new shards, or say --set=normalisation={manifest.normalisation}."
         )
 
 

@@ -97,6 +97,19 @@ def test_the_command_writes_every_kind_and_subjects_stay_together(folder):
     assert len(splits) == 2
 
 
+@pytest.mark.parametrize("kind, order, voxel", [("ap-is", (0, 2, 1), (1, 3, 2)), ("lr-is", (2, 1, 0), (3, 2, 1))])
+def test_turned_scans_lie_on_another_side_with_their_voxels_as_they_were(tmp_path, kind, order, voxel):
+    data = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    affine = np.diag([-1.0, 2, 3, 1])  # stored from right to left: L, A, S
+    affine[:3, 3] = 10, -20, 5
+    nib.save(nib.Nifti1Image(data, affine), tmp_path / "sub-1_T1w.nii.gz")
+    variants.write_variants(tmp_path / "sub-1_T1w.nii.gz", tmp_path / "out" / "sub-1_T1w.nii.gz", [kind])
+    image = nib.load(tmp_path / "out" / f"sub-1_T1w_{kind}.nii.gz")
+    np.testing.assert_array_equal(image.get_fdata(), data[::-1].transpose(order))
+    np.testing.assert_array_equal(image.header.get_zooms(), voxel)
+    assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+
+
 @pytest.mark.parametrize("stem, subject", [
     ("patient1_T1", "patient1_T1"), ("sub-01_T1w", "sub-01"), ("OAS1_0001_MR1", "OAS1_0001"), ("brain", "brain"),
 ])  # fmt: skip
@@ -116,7 +129,7 @@ def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
 
 
 @pytest.mark.parametrize("flags, text", [
-    (["--kinds=brain,flair"], "--kinds=brain,flair must be some of original, brain, inverted"),
+    (["--kinds=brain,flair"], "--kinds=brain,flair must be some of original, brain, inverted, ap-is, lr-is"),
     (["--kinds="], "must be some of"),
     (["--input=nowhere"], "nowhere does not exist"),
     (["--output="], "--output"),

@@ -14,9 +14,10 @@ import tensorflow as tf
 from infer_helpers import TINY_RADIUS, hr_volume, write_tiny_model
 
 from mdcsrn_tf.cli.export import main
+from mdcsrn_tf.inference.export import statistics
 from mdcsrn_tf.inference.volume import super_resolve_volume
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.normalisation import Normalisation
+from mdcsrn_tf.scans.normalisation import RULES, Normalisation
 
 
 @pytest.fixture(scope="module", params=["batch", "moving"])
@@ -43,6 +44,15 @@ def test_super_resolve_is_what_infer_gives(exported, shape):
     result = serve(volume=tf.constant(volume))["volume"].numpy()
     assert result.dtype == np.float32 and result.shape == shape
     assert close(result, super_resolve_volume(model, volume, bn=bn))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("offset", [0.0, -300.0], ids=["magnitude", "signed"])
+def test_the_graph_normalises_as_numpy_does(rule, offset):
+    volume = low_res((20, 22, 19)) + offset
+    mean, deviation = statistics(tf.constant(volume), rule)
+    expected = Normalisation.from_low_res(volume, rule)
+    assert (float(mean), float(deviation)) == pytest.approx((expected.mean, expected.std), rel=1e-5)
 
 
 def test_serving_default_takes_a_batch_of_normalised_tiles(exported):
