@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,6 +26,8 @@ from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
 RECIPE = PRESET.training
+GAN = RECIPE.phase("gan")
+WGAN: Any = GAN.objective
 STOCK = "tensorflow-stock-float32"  # what Keras's own batch normalisation would cost
 ENGINES = ("tensorflow-float32", "tensorflow-mixed_bfloat16", "torch-float32", "torch-bfloat16", STOCK)
 REFERENCE = "torch-bfloat16"
@@ -78,22 +81,22 @@ def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Ca
 
     from mdcsrn_tf.models.files import portable
     from mdcsrn_tf.training.state import build_state
-    from mdcsrn_tf.training.steps import wgan_gp as train_steps
+    from mdcsrn_tf.training.steps import StepOptions, pixelwise, wgan_gp
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     state = build_state(PRESET, "l1" if kind == "l1" else "gan", precision=engine.split("-")[-1])
     if engine == STOCK:
         state.generator = portable(state.generator)
-        state.generator_optimizer = keras.optimizers.Adam(RECIPE.learning_rate)
+        state.generator_optimizer = keras.optimizers.Adam(RECIPE.phase("l1").learning_rate)
         state.generator_optimizer.build(state.generator.trainable_variables)
-    options = train_steps.StepOptions(adversarial_weight=RECIPE.gan.adversarial_weight)
+    options = StepOptions(WGAN)
     shape = (batch_size, *3 * (RECIPE.patch_size,), 1)
     low_res, high_res = tf.random.normal(shape), tf.random.normal(shape)
     alpha = tf.random.uniform((batch_size,))
     steps = {
-        "l1": lambda: train_steps.l1_step(state, options, low_res, high_res),
-        "critic": lambda: train_steps.critic_step(state, options, low_res, high_res, alpha),
-        "generator": lambda: train_steps.generator_step(state, options, low_res, high_res),
+        "l1": lambda: pixelwise.pixelwise_step(state, options, low_res, high_res),
+        "critic": lambda: wgan_gp.critic_step(state, options, low_res, high_res, alpha),
+        "generator": lambda: wgan_gp.generator_step(state, options, low_res, high_res),
     }
     compiled = tf.function(steps[kind])
     return lambda: {name: float(value) for name, value in compiled().items()}
@@ -109,9 +112,9 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     assert isinstance(PRESET.network, MdcsrnConfig)
     layout = torch.channels_last_3d
     generator = Mdcsrn(PRESET.network).to(memory_format=layout).train()
-    critic = Critic(PRESET.critic, RECIPE.patch_size).to(memory_format=layout)
-    critic_optimizer = torch.optim.Adam(critic.parameters(), RECIPE.gan.learning_rate)
-    generator_optimizer = torch.optim.Adam(generator.parameters(), RECIPE.learning_rate)
+    critic = Critic(WGAN.critic, RECIPE.patch_size).to(memory_format=layout)
+    critic_optimizer = torch.optim.Adam(critic.parameters(), GAN.learning_rate)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), RECIPE.phase("l1").learning_rate)
     shape = (batch_size, 1, *3 * (RECIPE.patch_size,))
     low_res, high_res = (torch.randn(shape).to(memory_format=layout) for _ in range(2))
 
@@ -131,13 +134,13 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     def generator_step():
         super_res = super_resolve()
         adversarial = -critic(super_res).mean()
-        loss = (super_res - high_res).abs().mean() + RECIPE.gan.adversarial_weight * adversarial
+        loss = (super_res - high_res).abs().mean() + WGAN.adversarial_weight * adversarial
         return update(generator_optimizer, loss)
 
     def critic_step():
         with torch.no_grad():
             super_res = super_resolve()
-        penalty = RECIPE.gan.gradient_penalty_weight * torch_penalty(critic, high_res, super_res)
+        penalty = WGAN.gradient_penalty_weight * torch_penalty(critic, high_res, super_res)
         return update(critic_optimizer, penalty - critic(high_res).mean() + critic(super_res).mean())
 
     return {"l1": l1, "critic": critic_step, "generator": generator_step}[kind]

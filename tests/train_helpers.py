@@ -7,23 +7,24 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from mdcsrn_tf.papers.config import CriticConfig, MdcsrnConfig, Preset
+from mdcsrn_tf.papers.config import BceGan, CriticConfig, MdcsrnConfig, PhaseRecipe, Preset
 from mdcsrn_tf.papers.mdcsrn import JOURNAL
 from mdcsrn_tf.training.loop import TrainData
 from mdcsrn_tf.training.settings import TrainSettings, override
 
 PATCH = 8
 NETWORK = MdcsrnConfig(blocks=2, units=2, growth=4, compress_first=True, bottleneck=True, use_bias=True)
-TINY = Preset(
-    "tiny",
-    NETWORK,
-    replace(JOURNAL, patch_size=PATCH, batch_size=2, l1_steps=6),
-    critic=CriticConfig(filters=4, stages=2, dense_units=8),
+CRITIC = CriticConfig(filters=4, stages=2, dense_units=8)
+L1 = replace(JOURNAL.phase("l1"), steps=6)
+GAN = replace(JOURNAL.phase("gan"), objective=replace(JOURNAL.phase("gan").objective, critic=CRITIC))
+BCE = PhaseRecipe(
+    name="gan", steps=5, learning_rate=1e-3, objective=BceGan(critic=CRITIC, adversarial_weight=0.5, halved=True)
 )
+TINY = Preset("tiny", NETWORK, replace(JOURNAL, patch_size=PATCH, batch_size=2, phases=(L1, GAN)))
 
 
 def settings(phase="l1", *assignments, **changes) -> TrainSettings:
-    gan = ("gan.critic_warmup_steps=2", "gan.critic_steps_per_generator_step=1", "gan.length=3",
+    gan = ("gan.critic_warmup_steps=2", "gan.critic_steps_per_generator_step=1", "gan.steps=3",
            "gan.extra_critic_every=2", "gan.extra_critic_steps=1")  # fmt: skip
     quiet = ("run.log_every=1", "run.validate_every=3", "run.picture_every=1000")
     return override(TrainSettings(TINY, phase, **changes), [*gan, *quiet, *assignments])

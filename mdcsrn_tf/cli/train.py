@@ -12,10 +12,10 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import PRESETS, RECIPES, get_preset, get_recipe
-from mdcsrn_tf.training.settings import TrainSettings, override
+from mdcsrn_tf.papers import PRESETS, RECIPES, SLICE_PRESETS, get_preset, get_recipe
+from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
 
-DESCRIPTION = """Train mDCSRN: the L1 phase, the Wasserstein GAN phase, or both.
+DESCRIPTION = """Train a network: a preset's phases, or one of them.
 
 Repeat the same command to continue an interrupted run from its last checkpoint."""
 
@@ -25,12 +25,12 @@ def define_flags(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("data", None, "Folder of shards, made by mdcsrn-shards.", **own)
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
-    flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {', '.join(PRESETS)}.", **own)
+    flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {', '.join(PRESETS | SLICE_PRESETS)}.", **own)
     flags.DEFINE_enum("recipe", None, list(RECIPES), "Train by this recipe, not by the preset's own edition's.", **own)
-    flags.DEFINE_enum("phase", "all", ["l1", "gan", "all"], "The intensity phase, the GAN phase, or both.", **own)
+    flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)
     flags.DEFINE_string(
         "init_from", None,
-        "A .keras model to start the first phase from; the GAN phase starts from WORKDIR/best_l1.keras.", **own
+        "A .keras model to start from; each later phase starts from the best of the one before.", **own
     )  # fmt: skip
     _define_changes(own)
     _define_running(own)
@@ -40,17 +40,17 @@ def _define_changes(own: dict[str, Any]) -> None:
     """The fields of the preset."""
     flags.DEFINE_integer(
         "steps", None,
-        "Length of the L1 phase; with --phase=gan that of the GAN phase, in the unit in which its edition counts.",
+        "Length of the first phase that is run (of GAN phases in the unit in which their edition counts).",
         lower_bound=1, **own
     )  # fmt: skip
     flags.DEFINE_integer("batch_size", None, "Patches in a (global) batch.", lower_bound=1, **own)
-    flags.DEFINE_float("learning_rate", None, "Adam's rate in the L1 phase; with --phase=gan in that.", **own)
-    flags.DEFINE_enum("loss", "l1", ["l1", "mse"], "The intensity loss (mse: the papers' predecessor's).", **own)
+    flags.DEFINE_float("learning_rate", None, "Adam's rate in the first phase that is run.", **own)
+    flags.DEFINE_string("loss", None, "The content loss: l1, mse (the papers' predecessor's), 1.5*l1+2*mse.", **own)
     flags.DEFINE_multi_string(
         "set", [],
-        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of gan. (length, "
-        "critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, picture_every, "
-        "checkpoint_every, checkpoint_minutes, keep_checkpoints).", **own
+        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of a phase "
+        "(l1.steps, gan.critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, "
+        "picture_every, checkpoint_every, checkpoint_minutes, keep_checkpoints).", **own
     )  # fmt: skip
 
 
@@ -71,23 +71,22 @@ def _define_running(own: dict[str, Any]) -> None:
     flags.DEFINE_bool("dry_run", False, "Print the schedule, the sizes and the estimated memory and time.", **own)
 
 
-def settings_from(values: flags.FlagValues, phase: str) -> TrainSettings:
-    """The preset with the fields that flags change, for one phase."""
+def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
+    """The preset with the fields that flags change, for each phase that is to be run."""
     preset = get_preset(values.preset)
     if values.recipe:
         preset = replace(preset, training=get_recipe(values.recipe))
-    settings = TrainSettings(
-        preset, phase, values.loss, values.precision, values.seed, values.strategy, values.jit  # type: ignore[arg-type]
-    )
-    in_gan = values.phase == "gan"
-    assignments = []
-    if values.steps is not None:
-        assignments.append(f"{'gan.length' if in_gan else 'l1_steps'}={values.steps}")
-    if values.batch_size is not None:
-        assignments.append(f"batch_size={values.batch_size}")
-    if values.learning_rate is not None:
-        assignments.append(f"{'gan.' if in_gan else ''}learning_rate={values.learning_rate!r}")
-    return override(settings, [*assignments, *values.set])
+    recipe = preset.training
+    phases = recipe.phases if values.phase == "all" else (recipe.phase(values.phase),)
+    first = phases[0].name
+    settings = TrainSettings(preset, first, values.precision, values.seed, values.strategy, values.jit)
+    given = {f"{first}.steps": values.steps, "batch_size": values.batch_size,
+             f"{first}.learning_rate": values.learning_rate}  # fmt: skip
+    settings = override(settings, [f"{name}={value!r}" for name, value in given.items() if value is not None])
+    if values.loss:
+        settings = with_terms(settings, values.loss)
+    settings = override(settings, values.set)
+    return [replace(settings, phase=phase.name) for phase in phases]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,8 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(values: flags.FlagValues) -> int:
-    phases = ("l1", "gan") if values.phase == "all" else (values.phase,)
-    settings = [settings_from(values, phase) for phase in phases]
+    settings = settings_from(values)
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
     load_tensorflow_quietly()

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from mdcsrn_tf.models import build_discriminator, build_generator
+from mdcsrn_tf.models import build_critic, build_generator
 from mdcsrn_tf.models.sizes import macs_per_voxel, receptive_field_radius
 from mdcsrn_tf.papers import (
     PRESETS,
@@ -60,7 +60,7 @@ class ArchitectureRow:
 def architecture_rows() -> list[ArchitectureRow]:
     """Build every preset's network, and the slice networks' discriminators, and count."""
     rows = [_row(name, build_generator(preset.network)) for name, preset in (PRESETS | SLICE_PRESETS).items()]
-    return rows + [_row(name, build_discriminator(*what)) for name, what in DISCRIMINATORS.items()]
+    return rows + [_row(name, build_critic(*what)) for name, what in DISCRIMINATORS.items()]
 
 
 def _row(name: str, model: keras.Model) -> ArchitectureRow:

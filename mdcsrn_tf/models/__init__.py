@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import (
     CriticConfig,
+    CriticNetwork,
     FsrcnnConfig,
     MdcsrnConfig,
     NetworkConfig,
@@ -20,7 +21,6 @@ from mdcsrn_tf.papers.networks2d import (
     Chain2dConfig,
     Dcsrn2dConfig,
     DenseDiscriminatorConfig,
-    DiscriminatorConfig,
     Fcn2Config,
     LedigDiscriminatorConfig,
     PatchDiscriminatorConfig,
@@ -34,7 +34,7 @@ from mdcsrn_tf.papers.networks2d import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BUILDERS", "DISCRIMINATORS", "build_critic", "build_discriminator", "build_generator", "start_as_identity"]
+__all__ = ["BUILDERS", "CRITICS", "build_critic", "build_generator", "start_as_identity"]
 
 
 # Configuration class -> the function that builds its network, by name: listing it here loads no Keras.
@@ -49,7 +49,8 @@ BUILDERS = {
     Dcsrn2dConfig: "dcsrn2d:build_dcsrn2d",
     Unet2dConfig: "unet2d:build_unet2d",
 }
-DISCRIMINATORS = {
+CRITICS = {
+    CriticConfig: "critic:build_critic",
     DenseDiscriminatorConfig: "discriminators2d:build_dense_discriminator",
     PooledDiscriminatorConfig: "discriminators2d:build_pooled_discriminator",
     PatchDiscriminatorConfig: "discriminators2d:build_patch_discriminator",
@@ -75,9 +76,9 @@ def build_generator(
     return build(config, **options)
 
 
-def build_discriminator(config: DiscriminatorConfig, side: int, channels: int = 1) -> keras.Model:
-    """Build the discriminator of square images of `side` pixels: a logit each, or a map of logits."""
-    return _function(DISCRIMINATORS[type(config)])(config, side, channels)
+def build_critic(config: CriticNetwork, side: int, channels: int = 1) -> keras.Model:
+    """Build the critic of cubes or squares of that edge: a score or logit each, or a map of logits."""
+    return _function(CRITICS[type(config)])(config, side, channels)
 
 
 def _function(where: str) -> Callable[..., keras.Model]:
@@ -85,14 +86,7 @@ def _function(where: str) -> Callable[..., keras.Model]:
     return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
 
-def build_critic(config: CriticConfig, patch_size: int) -> keras.Model:
-    """Build the critic for cubic patches of that size: (batch, patch, patch, patch, 1) -> (batch, 1)."""
-    from mdcsrn_tf.models import critic
-
-    return critic.build_critic(config, patch_size)
-
-
-def start_as_identity(model: keras.Model, config: NetworkConfig) -> None:
+def start_as_identity(model: keras.Model, config: NetworkConfig | SliceNetworkConfig) -> None:
     """Set the few weights that make a fresh network return its input (docs/decisions.md, the quick recipe)."""
     if isinstance(config, MdcsrnConfig) and config.reconstruction == "direct":
         from mdcsrn_tf.models import mdcsrn

@@ -12,8 +12,8 @@ from mdcsrn_tf.models.layers import VolumeLayerNormalization
 from mdcsrn_tf.papers.config import CriticConfig
 
 
-def build_critic(config: CriticConfig, patch_size: int, name: str = "critic") -> keras.Model:
-    """Build the critic for cubic patches: (batch, patch, patch, patch, 1) -> (batch, 1), float32."""
+def build_critic(config: CriticConfig, side: int, channels: int = 1, name: str = "critic") -> keras.Model:
+    """Build the critic for cubic patches: (batch, side, side, side, channels) -> (batch, 1), float32."""
 
     def leaky(x, name):
         return layers.LeakyReLU(negative_slope=config.leak, name=name)(x)
@@ -24,7 +24,7 @@ def build_critic(config: CriticConfig, patch_size: int, name: str = "critic") ->
             x = VolumeLayerNormalization(name=f"{name}_norm")(x)
         return leaky(x, f"{name}_leaky")
 
-    inputs = x = keras.Input((patch_size, patch_size, patch_size, 1), name="patch")
+    inputs = x = keras.Input((side, side, side, channels), name="patch")
     for stage in range(config.stages):
         filters = config.filters * 2**stage
         x = conv_block(x, filters, 1, f"stage{stage + 1}", normalise=stage > 0)

@@ -9,7 +9,7 @@ import difflib
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import field94t, srgan2d
-from mdcsrn_tf.papers.config import Preset, SlicePreset, TrainingRecipe
+from mdcsrn_tf.papers.config import Preset, TrainingRecipe
 from mdcsrn_tf.papers.field94t_tables import PENN2, PENN3
 from mdcsrn_tf.papers.mdcsrn import PRESETS, RECIPES
 from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, MICCAI1, MICCAI2
@@ -32,7 +32,7 @@ TABLES = {
     for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
 }
 # The networks on slices, of the other two papers.
-SLICE_PRESETS: dict[str, SlicePreset] = {**srgan2d.PRESETS, **field94t.PRESETS}
+SLICE_PRESETS: dict[str, Preset] = {**srgan2d.PRESETS, **field94t.PRESETS}
 
 
 def published_parameters(preset: str) -> dict[str, str]:
@@ -62,7 +62,7 @@ def published_ops(preset: str) -> float | None:
 
 def get_preset(name: str) -> Preset:
     """The preset of that name; a typo gets the nearest names."""
-    return _look_up(name, PRESETS, "preset")
+    return _look_up(name, PRESETS | SLICE_PRESETS, "preset")
 
 
 def get_recipe(name: str) -> TrainingRecipe:

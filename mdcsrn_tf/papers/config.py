@@ -6,11 +6,11 @@ The papers' own numbers are in the other files of this folder.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mdcsrn_tf.papers.networks2d import BN_MOMENTUM_2D, DiscriminatorConfig, SliceNetworkConfig
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.papers.networks2d import DiscriminatorConfig, SliceNetworkConfig
 
 # The papers are silent on both; these are the defaults of TensorFlow 1, which they were trained with.
 BN_MOMENTUM = 0.99
@@ -69,34 +69,96 @@ class CriticConfig:
     leak: float = 0.2
 
 
-@dataclass(frozen=True)
-class GanRecipe:
-    """The WGAN-GP phase (M section 3.2, J section 4.1)."""
+CriticNetwork = CriticConfig | DiscriminatorConfig
 
+
+# Objectives: what a phase updates and by which losses. training/steps holds the functions, found by the class.
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the content loss: a loss by its name in `training.losses2d`, and its weight."""
+
+    loss: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What every objective says. `critic` is the network that tells results from originals, where there is one."""
+
+    critic: CriticNetwork | None = None
+    critic_learning_rate: float | None = None  # None: the generator's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixelwise(ObjectiveConfig):
+    """The content loss alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WganGp(ObjectiveConfig):
+    """The Wasserstein GAN with gradient penalty (M section 3.2, J section 4.1)."""
+
+    critic: CriticNetwork = CriticConfig()
     adversarial_weight: float  # lambda of eq. 3
     critic_steps_per_generator_step: int
     # What "500 steps" and the length of the phase count: M says "steps", J "iterations of G training".
     counted_in: Literal["steps", "generator_steps"]
-    length: int
     critic_warmup_steps: int = 10_000
     extra_critic_every: int = 500
     extra_critic_steps: int = 200
-    learning_rate: float = 5e-6
     gradient_penalty_weight: float = 10.0  # WGAN-GP's
+
+
+@dataclass(frozen=True, kw_only=True)
+class BceGan(ObjectiveConfig):
+    """A critic that gives logits and learns by binary cross-entropy; it and the generator learn from each batch."""
+
+    critic: CriticNetwork
+    adversarial_weight: float  # of the generator's own cross-entropy
+    halved: bool = False  # whether the critic minimises half the sum of its two cross-entropies
+    patches: Literal["per_patch", "mean_logit"] = "per_patch"  # what is averaged where there are many logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseRecipe:
+    """One phase of a training. A length is given in `steps` (see the objective's `counted_in`) or in `epochs`."""
+
+    name: str  # of its files, and what --phase takes
+    learning_rate: float
+    steps: int = 0
+    epochs: int = 0  # passes over the training patches, the last batch of each filled up; 0: `steps` counts
+    terms: tuple[Term, ...] = (Term("l1"),)
+    objective: ObjectiveConfig = Pixelwise()
+    learning_rate_decay: Literal["constant", "cosine"] = "constant"
+    # (share of the phase, factor on all rates from there on), as in ((0.5, 0.1),)
+    drops: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one training pair is. Channels beyond one are neighbouring slices."""
+
+    rank: int = 3
+    low_channels: int = 1
+    high_channels: int = 1
+    source: Literal["kspace", "pairs", "slices"] = "kspace"  # degraded in k-space, two scans' patches, whole slices
+    normalisation: str = "zscore-foreground"
+    min_foreground: float = 0.25  # of a patch's voxels; 0: patches lie anywhere
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """One edition's training, from patches to schedule."""
+    """One edition's training, from patches to phases."""
 
     name: str
-    patch_size: int
+    patch_size: int  # the edge of a cube or square
     batch_size: int
-    l1_steps: int
-    gan: GanRecipe
-    learning_rate: float = 1e-4
-    learning_rate_decay: Literal["constant", "cosine"] = "constant"
-    init: Literal["glorot", "identity"] = "glorot"
+    phases: tuple[PhaseRecipe, ...]
+    sample: Sample = Sample()
+    # Weights at the start: Glorot's, those that return the input, or what the network's own paper draws.
+    init: Literal["glorot", "identity", "paper"] = "glorot"
     interpolation: Literal["linear", "sinc"] = "linear"
     normalisation: Literal["zscore_of_voxels_above_mean", "tissue_level"] = "zscore_of_voxels_above_mean"
     # Augmentation: by how much contrast and brightness change, and whether the degraded axes are exchanged.
@@ -104,9 +166,17 @@ class TrainingRecipe:
     brightness: float = 0.1
     exchange: Literal["never", "half"] = "never"
     bn_momentum: float = BN_MOMENTUM
-    # Batches over which BN's moving statistics are measured anew when the L1 phase ends (0: never).
+    # Batches over which BN's moving statistics are measured anew when a phase ends (0: never).
     bn_reestimation_batches: int = 0
     patches_per_subject: int = 18
+
+    def phase(self, name: str) -> PhaseRecipe:
+        """The phase of that name."""
+        found = [phase for phase in self.phases if phase.name == name]
+        if not found:
+            known = ", ".join(phase.name for phase in self.phases)
+            raise UserError(f"The {self.name} recipe has no phase {name!r}; it has {known}.")
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -119,88 +189,6 @@ class InferenceSettings:
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A network with its edition's training recipe, critic and inference settings."""
-
-    name: str
-    network: NetworkConfig
-    training: TrainingRecipe
-    critic: CriticConfig = CriticConfig()
-    inference: InferenceSettings = InferenceSettings()
-
-
-# A training on slices: samples, terms of the loss, phases.
-
-LossName = Literal["l1", "l2", "gradient", "gradient_signed", "vgg16", "vgg19"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one training pair is. `patch` is in pixels; channels beyond one are neighbouring slices."""
-
-    rank: int
-    patch: tuple[int, ...]
-    low_channels: int = 1
-    high_channels: int = 1
-    source: Literal["kspace", "pairs", "slices"] = "pairs"  # degraded in k-space, two scans' patches, whole slices
-    normalisation: str = "zscore_each_image"
-    min_foreground: float = 0.0  # of a patch's pixels; 0: patches lie anywhere
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of a generator's loss."""
-
-    loss: LossName
-    weight: float
-
-
-@dataclass(frozen=True)
-class BceGan:
-    """A discriminator that learns by binary cross-entropy on logits, updated before the generator on each batch."""
-
-    discriminator: DiscriminatorConfig
-    adversarial_weight: float  # of the generator's own cross-entropy
-    halved: bool  # P eq. 1 halves the sum of the discriminator's two cross-entropies, S's release does not
-    rate: float  # the discriminator's, at the start
-    patches: Literal["per_patch", "mean_logit"] = "per_patch"  # what is averaged where there are many logits
-
-
-@dataclass(frozen=True)
-class PhaseRecipe:
-    """One phase. `drops` are (share of the phase, factor on the rates from then on); `steps` overrides `epochs`."""
-
-    name: Literal["l1", "gan"]
-    epochs: int
-    rate: float
-    terms: tuple[Term, ...]
-    drops: tuple[tuple[float, float], ...] = ()
-    gan: BceGan | None = None
-    steps: int | None = None
-
-    def total(self, pairs: int, batch: int) -> int:
-        """The phase's length in steps, on that many training pairs: an epoch's last batch is filled up."""
-        return self.steps if self.steps is not None else self.epochs * math.ceil(pairs / batch)
-
-    def factor_at(self, step: int, total: int) -> float:
-        """What the rates are multiplied by in step `step` (from 0) of `total`."""
-        reached = [factor for share, factor in self.drops if share * total <= step + 1e-6]
-        return reached[-1] if reached else 1.0
-
-
-@dataclass(frozen=True)
-class SliceRecipe:
-    """A whole training on slices."""
-
-    name: str
-    sample: Sample
-    batch: int
-    phases: tuple[PhaseRecipe, ...]
-    init: Literal["paper", "identity"] = "paper"
-    bn_momentum: float = BN_MOMENTUM_2D
-
-
-@dataclass(frozen=True)
 class SliceTiles:
     """How a paper runs its network over a slice; a stride of 0 puts cores side by side, without averaging."""
 
@@ -210,13 +198,14 @@ class SliceTiles:
 
 
 @dataclass(frozen=True)
-class SlicePreset:
-    """A slice network with its paper's training; `tiles` None: whole slices."""
+class Preset:
+    """A network with its edition's training recipe and inference settings."""
 
     name: str
-    network: SliceNetworkConfig
-    recipe: SliceRecipe
-    tiles: SliceTiles | None = None
+    network: NetworkConfig | SliceNetworkConfig
+    training: TrainingRecipe
+    inference: InferenceSettings = InferenceSettings()
+    tiles: SliceTiles | None = None  # of a slice network; None: whole slices
 
 
 # A cell of a published table is (mean, standard deviation); the deviation is None where the paper prints none.

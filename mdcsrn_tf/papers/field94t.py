@@ -5,8 +5,18 @@ The random forest is in a room of its own. Letters are the panels of Fig. 13.
 
 from __future__ import annotations
 
-from mdcsrn_tf.papers.config import BceGan, PhaseRecipe, Sample, SlicePreset, SliceRecipe, SliceTiles, Term
+from mdcsrn_tf.papers.config import (
+    BceGan,
+    InferenceSettings,
+    PhaseRecipe,
+    Preset,
+    Sample,
+    SliceTiles,
+    Term,
+    TrainingRecipe,
+)
 from mdcsrn_tf.papers.networks2d import (
+    BN_MOMENTUM_2D,
     Chain2dConfig,
     Dcsrn2dConfig,
     DenseDiscriminatorConfig,
@@ -32,16 +42,19 @@ D = PooledDiscriminatorConfig()
 F = PooledDiscriminatorConfig((64, 128, 128))
 H = PatchDiscriminatorConfig()
 
-SAMPLE = Sample(2, (64, 64), source="pairs", normalisation="zscore_each_image")
+SAMPLE = Sample(2, source="pairs", normalisation="zscore_each_image", min_foreground=0.0)
 TILES = SliceTiles(tile=64, crop=4, stride=20)  # the text's; its figures look like stride 56, no averaging
 
 
-def _preset(name: str, network: SliceNetworkConfig, phase: PhaseRecipe) -> SlicePreset:
-    return SlicePreset(name, network, SliceRecipe(name, SAMPLE, batch=32, phases=(phase,)), TILES)
+def _preset(name: str, network: SliceNetworkConfig, phase: PhaseRecipe) -> Preset:
+    recipe = TrainingRecipe(
+        name, patch_size=64, batch_size=32, phases=(phase,), sample=SAMPLE, init="paper", bn_momentum=BN_MOMENTUM_2D
+    )
+    return Preset(name, network, recipe, InferenceSettings(bn="moving"), TILES)
 
 
-def _cnn(name: str, network: SliceNetworkConfig, loss: Term) -> SlicePreset:
-    return _preset(f"7t/{name}", network, PhaseRecipe("l1", epochs=10, rate=1e-3, terms=(loss,)))
+def _cnn(name: str, network: SliceNetworkConfig, loss: Term) -> Preset:
+    return _preset(f"7t/{name}", network, PhaseRecipe(name="l1", epochs=10, learning_rate=1e-3, terms=(loss,)))
 
 
 def _gan(
@@ -49,12 +62,13 @@ def _gan(
     networks: tuple[SliceNetworkConfig, DiscriminatorConfig],
     terms: dict[str, float],
     rates: tuple[float, float],
-) -> SlicePreset:
+) -> Preset:
     """A row of Table 1: `terms` by their losses' names, `rates` of generator and discriminator."""
     generator, discriminator = networks
-    weighted = tuple(Term(loss, weight) for loss, weight in terms.items())  # type: ignore[arg-type]
-    gan = BceGan(discriminator, adversarial_weight=1.0, halved=True, rate=rates[1])
-    return _preset(f"7t/{name}", generator, PhaseRecipe("gan", 30, rates[0], weighted, gan=gan))
+    weighted = tuple(Term(loss, weight) for loss, weight in terms.items())
+    gan = BceGan(critic=discriminator, critic_learning_rate=rates[1], adversarial_weight=1.0, halved=True)
+    phase = PhaseRecipe(name="gan", epochs=30, learning_rate=rates[0], terms=weighted, objective=gan)
+    return _preset(f"7t/{name}", generator, phase)
 
 
 PRESETS = {

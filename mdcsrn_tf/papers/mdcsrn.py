@@ -11,30 +11,43 @@ from typing import Literal
 
 from mdcsrn_tf.papers.config import (
     FsrcnnConfig,
-    GanRecipe,
     MdcsrnConfig,
+    PhaseRecipe,
     Preset,
     SrdensenetConfig,
     SrresnetConfig,
     TrainingRecipe,
+    WganGp,
 )
 
 MICCAI = TrainingRecipe(
     name="miccai",
     patch_size=64,
     batch_size=2,
-    l1_steps=500_000,
-    gan=GanRecipe(
-        adversarial_weight=0.001, critic_steps_per_generator_step=7, counted_in="steps", length=550_000
+    phases=(
+        PhaseRecipe(name="l1", steps=500_000, learning_rate=1e-4),
+        PhaseRecipe(
+            name="gan",
+            steps=550_000,
+            learning_rate=5e-6,
+            objective=WganGp(adversarial_weight=0.001, critic_steps_per_generator_step=7, counted_in="steps"),
+        ),
     ),
 )
 JOURNAL = TrainingRecipe(
     name="journal",
     patch_size=40,
     batch_size=6,
-    l1_steps=800_000,
-    gan=GanRecipe(
-        adversarial_weight=0.1, critic_steps_per_generator_step=5, counted_in="generator_steps", length=200_000
+    phases=(
+        PhaseRecipe(name="l1", steps=800_000, learning_rate=1e-4),
+        PhaseRecipe(
+            name="gan",
+            steps=200_000,
+            learning_rate=5e-6,
+            objective=WganGp(
+                adversarial_weight=0.1, critic_steps_per_generator_step=5, counted_in="generator_steps"
+            ),
+        ),
     ),
 )
 # Ours, not the papers': for budgets of hundreds of steps (docs/decisions.md, "The quick recipe").
@@ -42,21 +55,24 @@ QUICK = TrainingRecipe(
     name="quick",
     patch_size=40,
     batch_size=4,
-    l1_steps=900,
-    learning_rate=1e-3,
-    learning_rate_decay="cosine",
     init="identity",
     bn_momentum=0.9,
     bn_reestimation_batches=64,
-    gan=GanRecipe(
-        adversarial_weight=0.1,
-        critic_steps_per_generator_step=5,
-        counted_in="generator_steps",
-        length=500,
-        critic_warmup_steps=100,
-        extra_critic_every=50,
-        extra_critic_steps=20,
-        learning_rate=5e-5,
+    phases=(
+        PhaseRecipe(name="l1", steps=900, learning_rate=1e-3, learning_rate_decay="cosine"),
+        PhaseRecipe(
+            name="gan",
+            steps=500,
+            learning_rate=5e-5,
+            objective=WganGp(
+                adversarial_weight=0.1,
+                critic_steps_per_generator_step=5,
+                counted_in="generator_steps",
+                critic_warmup_steps=100,
+                extra_critic_every=50,
+                extra_critic_steps=20,
+            ),
+        ),
     ),
 )
 # Ours: what the bundled networks are trained by (docs/decisions.md, "The robust recipe").

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from mdcsrn_tf.papers.config import BceGan, PhaseRecipe, Sample, SlicePreset, SliceRecipe, Term
-from mdcsrn_tf.papers.networks2d import (
-    ReleasedDiscriminatorConfig,
-    Srresnet2dConfig,
-)
+from mdcsrn_tf.papers.config import BceGan, InferenceSettings, PhaseRecipe, Preset, Sample, Term, TrainingRecipe
+from mdcsrn_tf.papers.networks2d import BN_MOMENTUM_2D, ReleasedDiscriminatorConfig, Srresnet2dConfig
 
 # The paper's equation has no scale; this is the weight its own code worked with.
 VGG_WEIGHT = 2e-6
@@ -29,24 +26,27 @@ def _recipe(
     epochs: tuple[int, int],
     terms: tuple[Term, ...] = VGG,
     drops: tuple[tuple[float, float], ...] = HALFWAY,
-) -> SliceRecipe:
+) -> TrainingRecipe:
     low, high = channels
-    gan = BceGan(ReleasedDiscriminatorConfig(), ADVERSARIAL_WEIGHT, halved=False, rate=1e-4)
-    return SliceRecipe(
+    gan = BceGan(critic=ReleasedDiscriminatorConfig(), adversarial_weight=ADVERSARIAL_WEIGHT, halved=False)
+    return TrainingRecipe(
         name,
-        Sample(2, (512, 512), low, high, source="slices", normalisation="unit_range_of_low_res"),
-        batch=1,
+        patch_size=512,
+        batch_size=1,
         phases=(
-            PhaseRecipe("l1", epochs[0], 1e-4, (Term("l2", 1.0),)),
-            PhaseRecipe("gan", epochs[1], 1e-4, terms, drops, gan),
+            PhaseRecipe(name="l1", epochs=epochs[0], learning_rate=1e-4, terms=(Term("l2"),)),
+            PhaseRecipe(name="gan", epochs=epochs[1], learning_rate=1e-4, terms=terms, drops=drops, objective=gan),
         ),
+        sample=Sample(2, low, high, "slices", normalisation="unit_range_of_low_res", min_foreground=0.0),
+        init="paper",
+        bn_momentum=BN_MOMENTUM_2D,
     )
 
 
-def _preset(name: str, recipe: SliceRecipe) -> SlicePreset:
+def _preset(name: str, recipe: TrainingRecipe) -> Preset:
     sample = recipe.sample
     network = Srresnet2dConfig(low_channels=sample.low_channels, high_channels=sample.high_channels)
-    return SlicePreset(name, network, recipe)
+    return Preset(name, network, recipe, InferenceSettings(bn="moving"))
 
 
 MODEL1 = _recipe("srgan2d/model1", (1, 1), (1, 5))

@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.training.loop import compile_updates
-from mdcsrn_tf.training.schedule import GanSchedule, learning_rate_at
+from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import TrainState, build_state
+from mdcsrn_tf.training.steps import objective_of
 
 # TensorFlow itself and the data's pipeline, before any network.
 BASE_BYTES = 0.7 * 2**30
@@ -73,37 +74,25 @@ def _trainable(model: keras.Model) -> int:
 
 
 def _schedule(settings: TrainSettings) -> list[str]:
-    recipe = settings.preset.training
-    if settings.phase == "l1":
-        rates = [
-            learning_rate_at(step, recipe.learning_rate, recipe.l1_steps, recipe.learning_rate_decay)
-            for step in (0, recipe.l1_steps - 1)
-        ]
-        return [f"  {recipe.l1_steps:,} steps of the {settings.loss} loss, Adam {rates[0]:g} to {rates[1]:g}"]
-    schedule = GanSchedule.of(recipe.gan)
-    critic, generator = schedule.counts_before(schedule.total)
-    first, block = schedule.warmup, schedule.warmup + schedule.block
-    return [
-        f"  {schedule.total:,} steps: {critic:,} of the critic, {generator:,} of the generator; "
-        f"Adam {recipe.gan.learning_rate:g}, lambda {recipe.gan.adversarial_weight:g}",
-        f"  critic alone: {schedule.warmup:,} steps; then {schedule.critic_per_generator} to 1, "
-        f"and {schedule.extra} more after every {schedule.block:,} steps of that",
-        f"  from step {first:,}: {schedule.text(first, first + 24)}...",
-        f"  from step {max(block - 8, 0):,}: {schedule.text(max(block - 8, 0), block + 8)}... (C critic, G generator)",
+    plan = settings.plan
+    total = objective_of(plan).schedule(plan).total
+    if not total:
+        return [f"  {plan.epochs} epochs: how many steps that is, the shards will say"]
+    rates = [
+        learning_rate_at(step, plan.learning_rate, total, plan.learning_rate_decay, plan.drops)
+        for step in (0, total - 1)
     ]
+    terms = " + ".join(term.loss if term.weight == 1 else f"{term.weight:g} {term.loss}" for term in plan.terms)
+    first, *others = objective_of(plan).schedule(plan).describe(plan.objective)
+    return [f"  {first}; Adam {rates[0]:g} to {rates[1]:g}, loss {terms}", *(f"  {line}" for line in others)]
 
 
 def _costs(settings: TrainSettings, state: TrainState) -> list[str]:
     memory = estimated_bytes(settings, state) / 2**30
     seconds = _measure(settings, state)
-    recipe = settings.preset.training
-    if settings.phase == "l1":
-        total = recipe.l1_steps * seconds["generator"]
-    else:
-        schedule = GanSchedule.of(recipe.gan)
-        counts = schedule.counts_before(schedule.total)
-        total = counts[0] * seconds["critic"] + counts[1] * seconds["generator"]
-    steps = ", ".join(f"{network} {value:.2f} s" for network, value in seconds.items())
+    plan = settings.plan
+    total = sum(count * seconds[name] for name, count in objective_of(plan).schedule(plan).shares().items())
+    steps = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     return [
         f"  about {memory:.1f} GiB of memory at the peak",
         f"  about {steps} a step, {total / 3600:,.1f} h in all (one patch timed on this machine, times the batch)",
@@ -111,7 +100,7 @@ def _costs(settings: TrainSettings, state: TrainState) -> list[str]:
 
 
 def _measure(settings: TrainSettings, state: TrainState) -> dict[str, float]:
-    """Seconds a step of each network, from the faster of two steps with one patch."""
+    """Seconds that each update of the objective takes, from the faster of two steps with one patch."""
     recipe = settings.preset.training
     single = replace(
         settings, preset=replace(settings.preset, training=replace(recipe, batch_size=1)), strategy="single"
@@ -119,13 +108,13 @@ def _measure(settings: TrainSettings, state: TrainState) -> dict[str, float]:
     update: Any = compile_updates(single, state, tf.distribute.get_strategy())
     noise = np.random.default_rng(0).standard_normal((2, 1, *[recipe.patch_size] * 3, 1)).astype(np.float32)
     seconds = {}
-    for network in ("generator",) if settings.phase == "l1" else ("critic", "generator"):
-        update(network, noise, 0, 0.0)
+    for name in objective_of(settings.plan).updates:
+        update(name, noise, 0, 0.0)
         times = []
         for step in (1, 2):
             begun = time.perf_counter()
-            for value in update(network, noise, step, 0.0).values():
+            for value in update(name, noise, step, 0.0).values():
                 value.numpy()
             times.append(time.perf_counter() - begun)
-        seconds[network] = min(times) * recipe.batch_size
+        seconds[name] = min(times) * recipe.batch_size
     return seconds

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,20 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 
-COLUMNS = (
-    "phase", "step", "kind", "learning_rate", "loss", "intensity_loss", "adversarial_loss", "gradient_norm",
-    "critic_loss", "earth_mover", "penalty", "score_real", "score_fake", "critic_gradient_norm",
-    "mse", "psnr", "input_psnr",
-)  # fmt: skip
+# Of every row; between them stand the metrics of the recipe's objectives.
+FIRST_COLUMNS = ("phase", "step", "kind", "learning_rate")
+LAST_COLUMNS = ("mse", "psnr", "input_psnr")
 # What the line of progress shows of them, and how it calls them.
 SHOWN = {"loss": "loss", "earth_mover": "EM", "penalty": "penalty", "psnr": "PSNR"}
 SECONDS_BETWEEN_LINES = 10.0
 
 
 class MetricsTable:
-    """metrics.csv: a row per interval and per validation, both phases in one file."""
+    """metrics.csv: a row per interval and per validation, all phases in one file."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, metrics: Sequence[str] = ()):
         self.path = path
+        self.columns = (*FIRST_COLUMNS, *metrics, *LAST_COLUMNS)
 
     def rows(self) -> list[dict[str, str]]:
         """The complete rows on disk; a line that a killed run left unfinished is no row."""
@@ -59,15 +58,17 @@ class MetricsTable:
             elif step > 0 and int(row["step"]) <= step and at not in seen:
                 kept.append(row)
                 seen.add(at)
+        # Another phase's rows may have columns of their own.
+        self.columns = tuple(dict.fromkeys([*self.columns, *(name for row in kept for name in row)]))
         with replace_when_done(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
+            writer = csv.DictWriter(stream, self.columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row, in a single write."""
         text = io.StringIO()
-        csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore").writerow(row)
+        csv.DictWriter(text, self.columns, restval="", extrasaction="ignore").writerow(row)
         with self.path.open("a", newline="", encoding="utf-8") as stream:
             stream.write(text.getvalue())
 
@@ -75,9 +76,18 @@ class MetricsTable:
 class TrainingLog:
     """Writes the metrics of one phase wherever a person looks for them; silent unless `writes`."""
 
-    def __init__(self, workdir: Path, phase: str, step: int, total: int, batch_size: int, writes: bool = True):
+    def __init__(
+        self,
+        workdir: Path,
+        phase: str,
+        step: int,
+        total: int,
+        batch_size: int,
+        metrics: Sequence[str] = (),
+        writes: bool = True,
+    ):
         self.phase, self.total, self.writes = phase, total, writes
-        self._table = MetricsTable(workdir / "metrics.csv")
+        self._table = MetricsTable(workdir / "metrics.csv", metrics)
         self._bar: Any = None
         self._board: Any = None
         self._batch_size = batch_size

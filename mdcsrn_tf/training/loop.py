@@ -6,7 +6,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,20 +16,15 @@ import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.distribution import (
-    any_process,
-    distribute,
-    is_chief,
-    replica_batch,
-    replica_slice,
-    spans_processes,
-)
+from mdcsrn_tf.training.distribution import any_process, distribute, is_chief, spans_processes
 from mdcsrn_tf.training.log import TrainingLog, Window
+from mdcsrn_tf.training.losses2d import Features
 from mdcsrn_tf.training.pictures import draw_patches
-from mdcsrn_tf.training.schedule import GanSchedule, learning_rate_at
+from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings, difference
-from mdcsrn_tf.training.state import TrainState
-from mdcsrn_tf.training.steps import wgan_gp as train_steps
+from mdcsrn_tf.training.state import TrainState, critic_rate
+from mdcsrn_tf.training.steps import StepOptions, metric_columns, objective_of
+from mdcsrn_tf.training.steps.objective import Metrics
 from mdcsrn_tf.training.stop_request import StopRequest
 from mdcsrn_tf.training.validation import Validator, reestimate_statistics
 
@@ -54,12 +49,13 @@ class Phase:
     save_best: Callable[[TrainState, dict[str, float]], None]
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     allow_change: bool = False
+    features: Mapping[str, Features] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        recipe = self.settings.preset.training
-        self.name = self.settings.phase
-        self.schedule = GanSchedule.of(recipe.gan) if self.name == "gan" else None
-        self.total = self.schedule.total if self.schedule else recipe.l1_steps
+        self.name, self.plan = self.settings.phase, self.settings.plan
+        self.objective = objective_of(self.plan)
+        self.schedule = self.objective.schedule(self.plan)
+        self.total = self.schedule.total
         self.writes = is_chief(self.strategy)
         upkeep = self.settings.upkeep
         self.validate_every = upkeep.validate_every or max(25, self.total // 100)
@@ -72,12 +68,11 @@ class Phase:
         progress = self.state.progress
         if progress.complete:
             return self._results(stopped=None)
-        self._validator = Validator(
-            self.state, self.data.validation, statistics=self.settings.statistics, jit=self.settings.jit
-        )
-        self._log = TrainingLog(
-            self.workdir, self.name, progress.step, self.total, self.settings.preset.training.batch_size, self.writes
-        )
+        recipe = self.settings.preset.training
+        self._validator = Validator(self.state, self.data.validation, self.objective.judge,
+                                    statistics=self.settings.statistics, jit=self.settings.jit)  # fmt: skip
+        self._log = TrainingLog(self.workdir, self.name, progress.step, self.total, recipe.batch_size,
+                                metric_columns(recipe), self.writes)  # fmt: skip
         self._clock = time.monotonic()
         self._saved = time.monotonic()
         try:
@@ -98,6 +93,11 @@ class Phase:
             return
         try:
             old, progress = checkpoint.meta["settings"], checkpoint.meta["progress"]
+            if old and "objective" not in old:
+                raise UserError(
+                    f"{self.workdir} holds an unfinished run of an earlier version of this program; finish it with "
+                    "that version, or take another --workdir."
+                )
             changes = difference(old, self.settings.comparable())
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"The checkpoint {checkpoint.path} is damaged; remove it to use the one before.") from error
@@ -114,14 +114,15 @@ class Phase:
         progress, window = self.state.progress, Window()
         if progress.step == 0:
             self._validate()
-        update = compile_updates(self.settings, self.state, self.strategy)
+        update = compile_updates(self.settings, self.state, self.strategy, self.features)
         batches = distribute(
             self.strategy, partial(self.data.training, progress.step), self.settings.preset.training.batch_size
         )
         batches = iter(batches)
         while progress.step < self.total and not self._must_stop(stop):
-            network = self.schedule.update_at(progress.step) if self.schedule else "generator"
-            window.add(progress.step, update(network, next(batches), progress.step, self._rate(progress.step)))
+            rates = self._rate(progress.step), self._rate(progress.step, critic_rate(self.plan))
+            name = self.schedule.update_at(progress.step)
+            window.add(progress.step, update(name, next(batches), progress.step, *rates))
             progress.step += 1
             self._log.advance(progress.step)
             self._after_step(window)
@@ -181,24 +182,14 @@ class Phase:
             self._draw()
 
     def _keep_best(self) -> None:
-        """J section 4.1: by validation error in the L1 phase, by EM distance in the GAN phase."""
-        progress, merit = self.state.progress, self._merit()
-        if merit is None:
-            return
-        if progress.best is None or merit < progress.best:
+        """Save the model if its objective judges it better than all before."""
+        progress = self.state.progress
+        merit = self.objective.merit(self.found, self.schedule.counts_before(progress.step)[1])
+        if merit is not None and (progress.best is None or merit < progress.best):
             # Until a model has a finite merit, the latest stands in for the best.
             progress.best, progress.best_step = merit if math.isfinite(merit) else None, progress.step
             if self.writes:
                 self.save_best(self.state, self.found)
-
-    def _merit(self) -> float | None:
-        """The lower the better; None for what does not compete, infinite for what is never the best."""
-        if self.schedule is None:
-            return self.found["mse"]
-        if not self.schedule.counts_before(self.state.progress.step)[1]:
-            return None  # before the generator's first update the critic is still learning to tell
-        distance = self.found["earth_mover"]
-        return distance if distance > 0 else math.inf  # no distance is negative: the critic fails there
 
     def _draw(self) -> None:
         step = self.state.progress.step
@@ -224,45 +215,40 @@ class Phase:
             meta = {"settings": self.settings.comparable(), "progress": dataclasses.asdict(progress)}
             self.checkpoints.save(progress.step, self.state.arrays(), meta)
 
-    def _rate(self, step: int) -> float:
-        recipe = self.settings.preset.training
-        base = recipe.gan.learning_rate if self.schedule else recipe.learning_rate
-        return learning_rate_at(step, base, self.total, "constant" if self.schedule else recipe.learning_rate_decay)
+    def _rate(self, step: int, base: float | None = None) -> float:
+        plan = self.plan
+        base = plan.learning_rate if base is None else base
+        return learning_rate_at(step, base, self.total, plan.learning_rate_decay, plan.drops)
 
     def _results(self, stopped: int | None) -> dict[str, Any]:
         return {**dataclasses.asdict(self.state.progress), "total": self.total, "signal": stopped, **self.found}
 
 
-def compile_updates(settings: TrainSettings, state: TrainState, strategy: tf.distribute.Strategy) -> Callable:
-    """`update(network, batch, step, learning_rate) -> metrics`, each network's step compiled once."""
-    recipe = settings.preset.training
-    share = replica_batch(strategy, recipe.batch_size)
-    options = train_steps.StepOptions(
-        settings.loss, recipe.gan.adversarial_weight, penalty_weight=recipe.gan.gradient_penalty_weight,
-        replicas=strategy.num_replicas_in_sync,
-    )  # fmt: skip
-
-    def critic(low_res: tf.Tensor, high_res: tf.Tensor, step: tf.Tensor) -> train_steps.Metrics:
-        alpha = replica_slice(train_steps.draw_alpha(settings.seed, step, recipe.batch_size), share)
-        return train_steps.critic_step(state, options, low_res, high_res, alpha)
-
-    def generator(low_res: tf.Tensor, high_res: tf.Tensor, step: tf.Tensor) -> train_steps.Metrics:
-        chosen = train_steps.l1_step if settings.phase == "l1" else train_steps.generator_step
-        return chosen(state, options, low_res, high_res)
+def compile_updates(
+    settings: TrainSettings,
+    state: TrainState,
+    strategy: tf.distribute.Strategy,
+    features: Mapping[str, Features] | None = None,
+) -> Callable:
+    """`update(name, batch, step, rate, critic_rate) -> metrics`, each of the objective's updates compiled once."""
+    plan, batch_size = settings.plan, settings.preset.training.batch_size
+    replicas = strategy.num_replicas_in_sync
+    options = StepOptions(plan.objective, plan.terms, replicas, settings.seed, batch_size, features or {})
 
     def compiled(replica_step: Callable) -> Callable:
         @tf.function(jit_compile=settings.jit or None)
-        def everywhere(low_res: Any, high_res: Any, step: tf.Tensor) -> train_steps.Metrics:
-            metrics = strategy.run(replica_step, (low_res, high_res, step))
+        def everywhere(low_res: Any, high_res: Any, step: tf.Tensor) -> Metrics:
+            metrics = strategy.run(replica_step, (state, options, low_res, high_res, step))
             return {key: strategy.reduce("MEAN", value, axis=None) for key, value in metrics.items()}
 
         return everywhere
 
-    steps = {"critic": compiled(critic), "generator": compiled(generator)}
+    updates = {name: compiled(function) for name, function in objective_of(plan).updates.items()}
 
-    def update(network: str, batch: Any, step: int, learning_rate: float) -> train_steps.Metrics:
-        optimizer: Any = state.critic_optimizer if network == "critic" else state.generator_optimizer
-        optimizer.learning_rate.assign(learning_rate)
-        return steps[network](*batch, tf.constant(step, tf.int64))
+    def update(name: str, batch: Any, step: int, rate: float, critic_rate: float | None = None) -> Metrics:
+        state.generator_optimizer.learning_rate.assign(rate)
+        if state.critic_optimizer is not None:
+            state.critic_optimizer.learning_rate.assign(rate if critic_rate is None else critic_rate)
+        return updates[name](*batch, tf.constant(step, tf.int64))
 
     return update

@@ -52,7 +52,7 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
                 points = [
                     (offsets[row["phase"]] + int(row["step"]), float(row[column]))
                     for row in rows
-                    if row["kind"] == kind and row[column]
+                    if row["kind"] == kind and row.get(column)
                 ]
                 if points:
                     axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=f"{column} ({kind})")
@@ -65,8 +65,12 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 def _phase_offsets(rows: Sequence[dict[str, str]]) -> dict[str, int]:
-    l1_steps = max((int(row["step"]) for row in rows if row["phase"] == "l1"), default=0)
-    return {"l1": 0, "gan": l1_steps}
+    """Where each phase begins when they are drawn one after the other."""
+    offsets, end = {}, 0
+    for phase in dict.fromkeys(row["phase"] for row in rows):
+        offsets[phase] = end
+        end += max(int(row["step"]) for row in rows if row["phase"] == phase)
+    return offsets
 
 
 def _figure(rows: int, columns: int, inches: float) -> tuple[Any, Any]:

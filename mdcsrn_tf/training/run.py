@@ -1,4 +1,4 @@
-"""A whole training run: shards in, `best_l1.keras` and `best_gan.keras` out, a run record beside them."""
+"""A whole training run: shards in, each phase's best and last model out, a run record beside them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from mdcsrn_tf.training.distribution import (
 from mdcsrn_tf.training.log import MetricsTable
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.pictures import draw_curves
-from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.settings import TrainSettings, in_steps
 from mdcsrn_tf.training.state import TrainState, build_state, copy_weights
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,7 +52,8 @@ def train(
 ) -> int:
     """Run the phases one after the other; 0 when they are complete or were stopped by SIGTERM."""
     manifest = dataset.read_manifest(data)
-    settings = [replace(phase, data_sha256=manifest.sha256) for phase in settings]
+    patches = manifest.pairs("train")
+    settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
     for phase in settings:
         _check_data(phase, manifest)
     strategy = _set_up(settings[0])
@@ -93,7 +95,7 @@ def _train_in(
             f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
             "whole. Make room and repeat the command to continue from it."
         ) from error
-    print(f"mdcsrn-train: done; the best model of each phase is in {workdir} (best_*.keras).")
+    print(f"mdcsrn-train: done; each phase's best model and its last are in {workdir} (best_*.keras, last_*.keras).")
     return 0
 
 
@@ -130,19 +132,19 @@ def _run_phase(
         state = build_state(
             settings.preset, settings.phase, precision=settings.precision, patch_size=manifest.patch_size
         )
-    best = workdir / f"best_{settings.phase}.keras"
-    start = Path(init_from) if init_from else workdir / "best_l1.keras" if settings.phase == "gan" else None
+    start = Path(init_from) if init_from else _phase_before(settings, workdir)
     # A model's card tells its whole history: the notes of the model it started from, and that one's.
     history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
     if is_chief(strategy):
         remove_abandoned(workdir)
 
-    def save_best(state: TrainState, found: dict[str, float]) -> None:
-        notes = {"step": state.progress.step, "validation": found, "data_sha256": manifest.sha256, **history}
-        save_model(best, state.generator, model_card(settings, manifest, notes))
+    def save(kept: str, state: TrainState, found: dict[str, float]) -> None:
+        notes = {"kept": kept, "step": state.progress.step, "validation": found, "data_sha256": manifest.sha256}
+        card = model_card(settings, manifest, notes | history)
+        save_model(workdir / f"{kept}_{settings.phase}.keras", state.generator, card)
 
     def training(start_step: int, part: tuple[int, int] | None = None) -> tf.data.Dataset:
-        seed = 2 * settings.seed + (settings.phase == "gan")  # the phases draw different patches
+        seed = len(recipe.phases) * settings.seed + settings.place  # the phases draw different patches
         return dataset.training_batches(
             manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step, part=part,
             augment=augmentation(recipe),
@@ -151,10 +153,20 @@ def _run_phase(
     def validation() -> tf.data.Dataset:
         return dataset.validation_batches(manifest, "validation", batch_size=recipe.batch_size)
 
-    phase = Phase(settings, state, TrainData(training, validation), workdir, save_best, strategy, allow_change)
+    data = TrainData(training, validation)
+    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change)
     if not phase.checkpoints.paths():
         _initialise(state, settings, manifest, start, named=bool(init_from))
-    return phase.run()
+    results = phase.run()
+    if results["complete"] and is_chief(strategy):
+        save("last", state, phase.found)
+    return results
+
+
+def _phase_before(settings: TrainSettings, workdir: Path) -> Path | None:
+    """The best model of the phase before this one, which this one starts from."""
+    names = [phase.name for phase in settings.preset.training.phases]
+    return workdir / f"best_{names[settings.place - 1]}.keras" if settings.place else None
 
 
 def augmentation(recipe: TrainingRecipe) -> Augmentation:
@@ -173,8 +185,8 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
         return
     if not named and not path.is_file():
         raise UserError(
-            f"The GAN phase starts from the best model of the L1 phase, but there is no {path}: "
-            "run --phase=l1 first, or name a model by --init_from."
+            f"The {settings.phase} phase starts from the best model of the phase before, but there is no {path}: "
+            f"run --phase={path.stem.removeprefix('best_')} first, or name a model by --init_from."
         )
     model, card = load_model(path)
     if card.preset != settings.preset.name:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers.config import Preset
+from mdcsrn_tf.papers.config import PhaseRecipe, Preset, Term, TrainingRecipe
 from mdcsrn_tf.run_record import plain
-
-# Settings that leave a phase's weights as they are, by the beginnings of their names.
-NOT_IN = {
-    "l1": ("preset.inference.", "preset.critic.", "preset.training.gan."),
-    "gan": (
-        "preset.inference.",
-        "preset.training.l1_steps",
-        "preset.training.learning_rate",
-        "preset.training.init",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -37,11 +28,10 @@ class Upkeep:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that decides the weights a run ends with; a checkpoint carries it."""
+    """Everything that decides the weights a phase ends with; a checkpoint carries it."""
 
     preset: Preset
-    phase: Literal["l1", "gan"]
-    loss: Literal["l1", "mse"] = "l1"
+    phase: str
     precision: Literal["float32", "tensorfloat32", "mixed_bfloat16"] = "float32"
     seed: int = 0
     strategy: Literal["single", "mirrored", "multiworker"] = "single"
@@ -49,6 +39,16 @@ class TrainSettings:
     data_sha256: str = ""
     changed: tuple[str, ...] = ()  # the preset's fields that flags changed, as "field=value"
     upkeep: Upkeep = field(default_factory=Upkeep, compare=False)
+
+    @property
+    def plan(self) -> PhaseRecipe:
+        """The phase's recipe."""
+        return self.preset.training.phase(self.phase)
+
+    @property
+    def place(self) -> int:
+        """Which of the recipe's phases this is, from 0."""
+        return [phase.name for phase in self.preset.training.phases].index(self.phase)
 
     @property
     def statistics(self) -> Literal["batch", "moving"]:
@@ -60,58 +60,125 @@ class TrainSettings:
         return "moving" if training.bn_reestimation_batches else inference.bn
 
     def comparable(self) -> dict[str, Any]:
-        """The settings as flat JSON values, without the upkeep."""
-        content = plain(replace(self, changed=()))
-        del content["upkeep"], content["changed"]
-        return _flat(content)
+        """What decides this phase's weights, as flat JSON values: neither other phases nor upkeep."""
+        training = plain(self.preset.training)
+        del training["phases"]
+        if self.place:
+            del training["init"]  # later phases start from the one before
+        return _flat({
+            "preset": {"name": self.preset.name, "network": plain(self.preset.network)},
+            "training": training,
+            "phase": {**plain(self.plan), "objective": plain(self.plan.objective)},
+            "objective": type(self.plan.objective).__name__,
+            **{name: getattr(self, name) for name in ("precision", "seed", "strategy", "jit", "data_sha256")},
+        })  # fmt: skip
+
+
+def in_steps(settings: TrainSettings, patches: int) -> TrainSettings:
+    """The same with the length of every phase that is given in epochs of `patches` training patches in steps."""
+    recipe = settings.preset.training
+    batches = math.ceil(patches / recipe.batch_size)
+    phases = [phase if phase.steps else replace(phase, steps=phase.epochs * batches) for phase in recipe.phases]
+    return _with_training(settings, replace(recipe, phases=tuple(phases)))
+
+
+def with_terms(settings: TrainSettings, text: str) -> TrainSettings:
+    """The content loss of every phase replaced by a sum such as `l1` or `1.5*l1+2*gradient`."""
+    terms = []
+    for summand in text.split("+"):
+        weight, _, name = summand.strip().rpartition("*")
+        # The intensity loss of the papers' predecessor was called mse here before it was one of many.
+        terms.append(Term("l2" if name == "mse" else name, _read(weight, float, "--loss") if weight else 1.0))
+    phases = [replace(phase, terms=tuple(terms)) for phase in settings.preset.training.phases]
+    settings = _with_training(settings, replace(settings.preset.training, phases=tuple(phases)))
+    return replace(settings, changed=(*settings.changed, f"loss={text}"))
 
 
 def override(settings: TrainSettings, assignments: Iterable[str]) -> TrainSettings:
-    """Set `field=value` in the recipe (`batch_size=2`), or in `gan.`, `critic.` or `run.` (upkeep)."""
+    """Set `field=value` in the recipe or its first phase, or in a section.
+
+    `gan.learning_rate=1e-5` sets a field of the phase of that name or of its objective, `critic.filters=32` of every
+    phase's critic, `run.log_every=1` of the upkeep.
+    """
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set takes FIELD=VALUE, but was given {assignment!r}.")
-        settings = _override_one(settings, path.strip(), text.strip())
+        settings = _override_one(settings, _OLD_NAMES.get(path.strip(), path.strip()), text.strip())
     return settings
 
 
+# As version 0.1.0 spelled them.
+_OLD_NAMES = {"l1_steps": "l1.steps", "gan.length": "gan.steps"}
+
+
 def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that differ between a checkpoint and this run and matter to the phase, one text each."""
-    names = [name for name in sorted(old.keys() | new.keys()) if not name.startswith(NOT_IN[new["phase"]])]
-    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+    """The settings that differ between a checkpoint and this run, one text each."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names]
 
 
 def _override_one(settings: TrainSettings, path: str, text: str) -> TrainSettings:
-    section, dot, name = path.rpartition(".")
+    section, _, name = path.rpartition(".")
     if section == "run":
         return replace(settings, upkeep=_with(settings.upkeep, name, text, path))
-    preset, training = settings.preset, settings.preset.training
-    if section == "gan":
-        training = replace(training, gan=_with(training.gan, name, text, path))
-    elif section == "critic":
-        preset = replace(preset, critic=_with(preset.critic, name, text, path))
-    elif not dot:
-        training = _with(training, name, text, path)
-    else:
-        raise UserError(f"--set knows no section {section!r}; the sections are gan, critic and run.")
     changed = tuple(entry for entry in settings.changed if not entry.startswith(f"{path}="))
-    return replace(
-        settings, preset=replace(preset, training=training), changed=(*changed, f"{path}={text}")
-    )
+    training = _override_training(settings.preset.training, section, name, text)
+    return replace(_with_training(settings, training), changed=(*changed, f"{path}={text}"))
 
 
-def _with(owner: Any, name: str, text: str, path: str) -> Any:
+def _override_training(training: TrainingRecipe, section: str, name: str, text: str) -> TrainingRecipe:
+    names = [phase.name for phase in training.phases]
+    if section == "critic":
+        phases = [_with_critic(phase, name, text) for phase in training.phases]
+    elif section in names or (not section and name not in _settable(training)):
+        at = names.index(section) if section else 0
+        known = () if section else tuple(_settable(training))
+        phases = list(training.phases)
+        phases[at] = _with_phase(phases[at], name, text, f"{section}.{name}" if section else name, known)
+    elif section:
+        raise UserError(f"--set knows no section {section!r}; the sections are {', '.join(names)}, critic and run.")
+    else:
+        return _with(training, name, text, name)
+    return replace(training, phases=tuple(phases))
+
+
+def _with_phase(phase: PhaseRecipe, name: str, text: str, path: str, also: tuple[str, ...]) -> PhaseRecipe:
+    """One field of a phase, or of its objective, changed."""
+    if name in _settable(phase.objective):
+        return replace(phase, objective=_with(phase.objective, name, text, path))
+    return _with(phase, name, text, path, (*also, *_settable(phase), *_settable(phase.objective)))
+
+
+def _with_critic(phase: PhaseRecipe, name: str, text: str) -> PhaseRecipe:
+    if phase.objective.critic is None:
+        return phase
+    critic = _with(phase.objective.critic, name, text, f"critic.{name}")
+    return replace(phase, objective=replace(phase.objective, critic=critic))
+
+
+def _with_training(settings: TrainSettings, training: TrainingRecipe) -> TrainSettings:
+    return replace(settings, preset=replace(settings.preset, training=training))
+
+
+def _with(owner: Any, name: str, text: str, path: str, known: Sequence[str] = ()) -> Any:
     """A copy of the dataclass `owner` with one plain field read from text by the field's own type."""
-    hints = get_type_hints(type(owner))
-    settable = [f.name for f in dataclasses.fields(owner) if _is_plain(hints[f.name]) and f.name != "name"]
+    settable = _settable(owner)
     if name not in settable:
-        raise UserError(f"There is no setting {path!r}; the settings there are {', '.join(settable)}.")
-    return replace(owner, **{name: _read(text, hints[name], path)})
+        raise UserError(f"There is no setting {path!r}; the settings there are {', '.join(known or settable)}.")
+    return replace(owner, **{name: _read(text, settable[name], path)})
 
 
-def _is_plain(hint: Any) -> bool:
-    return hint in (int, float, str) or get_origin(hint) is Literal
+def _settable(owner: Any) -> dict[str, Any]:
+    """The fields of a dataclass that one text can set, with their types; `X | None` counts as X."""
+    hints = get_type_hints(type(owner))
+    found = {}
+    for name in (f.name for f in dataclasses.fields(owner) if f.name != "name"):
+        kinds = [kind for kind in get_args(hints[name]) if kind is not NoneType] or [hints[name]]
+        hint = kinds[0] if isinstance(hints[name], UnionType) and len(kinds) == 1 else hints[name]
+        if hint in (int, float, str, bool) or get_origin(hint) is Literal:
+            found[name] = hint
+    return found
 
 
 def _read(text: str, hint: Any, path: str) -> Any:
@@ -119,6 +186,10 @@ def _read(text: str, hint: Any, path: str) -> Any:
         if text not in get_args(hint):
             raise UserError(f"{path} must be one of {', '.join(get_args(hint))}, not {text!r}.")
         return text
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{path} must be true or false, not {text!r}.")
+        return text.lower() == "true"
     try:
         value = hint(text)
     except ValueError:

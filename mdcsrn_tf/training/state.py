@@ -13,7 +13,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
 from mdcsrn_tf.models.files import with_precision
-from mdcsrn_tf.papers.config import Preset
+from mdcsrn_tf.papers.config import PhaseRecipe, Preset
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Progress:
     """The part of the state that is no tensor: `step` counts the steps done in this phase."""
 
     step: int = 0
-    best: float | None = None  # validation MSE (L1 phase) or EM distance (GAN phase), the lower the better
+    best: float | None = None  # the objective's merit, the lower the better
     best_step: int = 0
     seconds: float = 0.0  # spent in this phase so far, over all restarts
     complete: bool = False
@@ -29,11 +29,11 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """The networks and optimizers of one phase; the L1 phase has no critic."""
+    """The networks and optimizers of one phase; an objective without a critic has none."""
 
     generator: keras.Model
     generator_optimizer: keras.optimizers.Optimizer
-    critic: keras.Model | None = None
+    critic: Any = None  # keras.Model, where the objective has one
     critic_optimizer: keras.optimizers.Optimizer | None = None
     progress: Progress = field(default_factory=Progress)
 
@@ -71,14 +71,21 @@ def build_state(
     generator = with_precision(build_generator(preset.network, bn_momentum=recipe.bn_momentum), policy)
     if recipe.init == "identity":
         start_as_identity(generator, preset.network)
-    rate = recipe.learning_rate if phase == "l1" else recipe.gan.learning_rate
-    state = TrainState(generator, _adam(rate, generator, "adam"))
-    if phase == "gan":
+    plan = recipe.phase(phase)
+    state = TrainState(generator, _adam(plan.learning_rate, generator, "adam"))
+    if plan.objective.critic is not None:
         # Float32 always: second-order gradients and the penalty's square overflow in less.
         with dtype_policy("float32"):
-            state.critic = build_critic(preset.critic, patch_size or recipe.patch_size)
-        state.critic_optimizer = _adam(rate, state.critic, "critic_adam")
+            side = patch_size or recipe.patch_size
+            state.critic = build_critic(plan.objective.critic, side, recipe.sample.high_channels)
+        state.critic_optimizer = _adam(critic_rate(plan), state.critic, "critic_adam")
     return state
+
+
+def critic_rate(plan: PhaseRecipe) -> float:
+    """The critic's learning rate at the start of a phase: its own, or the generator's."""
+    own = plan.objective.critic_learning_rate
+    return plan.learning_rate if own is None else own
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What chooses a checkpoint: error and Earth Mover estimate on the validation patches."""
+"""What chooses a checkpoint: the error on the validation patches, and what an objective adds to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.layers import moving_statistics_kept
+from mdcsrn_tf.training.state import TrainState
+from mdcsrn_tf.training.steps.objective import nothing_more
+
+Judge = Callable[[TrainState, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class Validator:
@@ -21,27 +25,29 @@ class Validator:
     """
 
     def __init__(
-        self, state: Any, batches: Callable[[], tf.data.Dataset], *, statistics: str = "moving", jit: bool = False
+        self,
+        state: TrainState,
+        batches: Callable[[], tf.data.Dataset],
+        judge: Judge = nothing_more,
+        *,
+        statistics: str = "moving",
+        jit: bool = False,
     ):
         self._batches = batches
         self.super_resolve = _generator_in_use(state.generator, statistics)
-        self._has_critic = state.critic is not None
         self._low, self._high, self._input_error, self.count = self._survey()
-        evaluate = _evaluator(state, self.super_resolve)
+        evaluate = _evaluator(state, judge, self.super_resolve)
         self._evaluate = tf.function(evaluate, jit_compile=jit or None, reduce_retracing=True)
 
     def __call__(self) -> dict[str, float]:
-        """`mse`, `psnr` and `input_psnr`, and with a critic `earth_mover`."""
-        sums = np.zeros(2)
+        """`mse`, `psnr` and `input_psnr`, and what the objective adds: means over the patches."""
+        sums: dict[str, float] = {}
         for low_res, high_res in self._batches():
-            sums += np.array([part.numpy() for part in self._evaluate(low_res, high_res)], np.float64)
-        error, earth_mover = sums / self.count
-        found = {
-            "mse": float(error),
-            "psnr": self._psnr(error),
-            "input_psnr": self._psnr(self._input_error),
-        }
-        return found | ({"earth_mover": float(earth_mover)} if self._has_critic else {})
+            for name, part in self._evaluate(low_res, high_res).items():
+                sums[name] = sums.get(name, 0.0) + float(part.numpy())
+        means = {name: total / self.count for name, total in sums.items()}
+        error = means.pop("mse")
+        return {"mse": error, "psnr": self._psnr(error), "input_psnr": self._psnr(self._input_error), **means}
 
     def examples(self, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
         """The `count` patches of the first batches with the most contrast: the same ones every time."""
@@ -55,7 +61,7 @@ class Validator:
         for low_res, high_res in self._batches():
             patches, truth = low_res.numpy().astype(np.float64), high_res.numpy().astype(np.float64)
             low, high = min(low, truth.min()), max(high, truth.max())
-            error += float(np.square(patches - truth).mean(axis=(1, 2, 3, 4)).sum())
+            error += float(np.square(patches - truth).mean(axis=tuple(range(1, truth.ndim))).sum())
             count += len(truth)
         if not count:
             raise UserError("There are no validation patches in these shards; make them with more subjects.")
@@ -76,17 +82,14 @@ def _generator_in_use(generator: Any, statistics: str) -> Callable[[tf.Tensor], 
 
 
 def _evaluator(
-    state: Any, super_resolve: Callable[[tf.Tensor], tf.Tensor]
-) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Sums over a batch of each patch's mean squared error and of `D(HR) - D(SR)`."""
+    state: TrainState, judge: Judge, super_resolve: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """Sums over a batch of each patch's mean squared error and of what the objective adds."""
 
-    def evaluate(low_res: tf.Tensor, high_res: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def evaluate(low_res: tf.Tensor, high_res: tf.Tensor) -> dict[str, tf.Tensor]:
         super_res = super_resolve(low_res)
-        error = tf.reduce_sum(tf.reduce_mean(tf.square(super_res - high_res), axis=[1, 2, 3, 4]))
-        if state.critic is None:
-            return error, tf.zeros([])
-        scores = state.critic(high_res, training=False) - state.critic(super_res, training=False)
-        return error, tf.reduce_sum(scores)
+        errors = tf.reduce_mean(tf.square(super_res - high_res), axis=list(range(1, high_res.shape.rank)))
+        return {"mse": tf.reduce_sum(errors), **judge(state, super_res, high_res)}
 
     return evaluate
 

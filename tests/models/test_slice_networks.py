@@ -6,7 +6,7 @@ import pytest
 from model_contract import ModelContract, random_inputs, random_volumes, randomise
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.models import build_discriminator, build_generator
+from mdcsrn_tf.models import build_critic, build_generator
 from mdcsrn_tf.models.sizes import check_sides, macs_per_voxel, receptive_field_radius, size_multiple
 from mdcsrn_tf.models.srresnet2d import start_as_identity
 from mdcsrn_tf.models.unet2d import SHARPEN_3, SHARPEN_5, sharpened
@@ -109,7 +109,7 @@ def test_the_sums_are_the_published_and_the_known_counts():
     ],
 )
 def test_every_discriminator_has_its_exact_count_and_gives_logits(config, side, channels, parameters):
-    model = build_discriminator(config, side, channels)
+    model = build_critic(config, side, channels)
     assert count(model) == parameters
     assert model.layers[-1].activation is keras.activations.linear
 
@@ -126,10 +126,10 @@ def test_intermediate_sizes_are_the_papers():
     assert [stage(image).shape[1] for stage in stages] == [62, 62, 62, 63, 64]
     unet = build_generator(field94t.G)
     assert keras.Model(unet.inputs, unet.get_layer("down6_conv").output)(image).shape == (1, 1, 1, 128)
-    pooled = build_discriminator(field94t.D, 64)
+    pooled = build_critic(field94t.D, 64)
     names = [f"conv{index}{suffix}" for index in (1, 2, 3) for suffix in ("", "_pool")]
     assert shapes(pooled, *names) == [65, 32, 34, 16, 18, 4]
-    patch = build_discriminator(field94t.H, 64)
+    patch = build_critic(field94t.H, 64)
     assert shapes(patch, *(f"layer{index}_conv" for index in range(1, 6)), "logits") == [32, 16, 8, 4, 3, 2]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, get_preset, get_recipe
+from mdcsrn_tf.papers.config import CriticConfig, Pixelwise, Term
 from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
 
 
@@ -21,26 +22,33 @@ def test_names_are_the_papers_codes():
 
 
 def test_miccai_recipe_is_section_3_2():
-    assert (MICCAI.patch_size, MICCAI.batch_size, MICCAI.l1_steps, MICCAI.learning_rate) == (64, 2, 500_000, 1e-4)
-    gan = MICCAI.gan
+    assert (MICCAI.patch_size, MICCAI.batch_size) == (64, 2)
+    l1, phase = MICCAI.phases
+    assert (l1.name, l1.steps, l1.learning_rate, l1.objective) == ("l1", 500_000, 1e-4, Pixelwise())
+    gan = phase.objective
     assert (gan.adversarial_weight, gan.critic_warmup_steps, gan.critic_steps_per_generator_step) == (1e-3, 10_000, 7)
     assert (gan.extra_critic_steps, gan.extra_critic_every, gan.counted_in) == (200, 500, "steps")
-    assert (gan.learning_rate, gan.length, gan.gradient_penalty_weight) == (5e-6, 550_000, 10.0)
+    assert (phase.learning_rate, phase.steps, gan.gradient_penalty_weight) == (5e-6, 550_000, 10.0)
 
 
 def test_journal_recipe_is_section_4_1():
-    assert (JOURNAL.patch_size, JOURNAL.batch_size, JOURNAL.l1_steps, JOURNAL.learning_rate) == (40, 6, 800_000, 1e-4)
+    assert (JOURNAL.patch_size, JOURNAL.batch_size) == (40, 6)
+    l1, phase = JOURNAL.phases
+    assert (l1.name, l1.steps, l1.learning_rate, l1.objective) == ("l1", 800_000, 1e-4, Pixelwise())
     assert JOURNAL.patches_per_subject == 18
-    gan = JOURNAL.gan
+    gan = phase.objective
     assert (gan.adversarial_weight, gan.critic_warmup_steps, gan.critic_steps_per_generator_step) == (0.1, 10_000, 5)
     assert (gan.extra_critic_steps, gan.extra_critic_every, gan.counted_in) == (200, 500, "generator_steps")
-    assert (gan.learning_rate, gan.length, gan.gradient_penalty_weight) == (5e-6, 200_000, 10.0)
+    assert (phase.learning_rate, phase.steps, gan.gradient_penalty_weight) == (5e-6, 200_000, 10.0)
 
 
 def test_only_the_quick_recipe_leaves_the_papers():
     for recipe in (MICCAI, JOURNAL):
-        assert (recipe.init, recipe.interpolation, recipe.learning_rate_decay) == ("glorot", "linear", "constant")
-        assert recipe.bn_reestimation_batches == 0
+        assert (recipe.init, recipe.interpolation, recipe.bn_reestimation_batches) == ("glorot", "linear", 0)
+        for phase in recipe.phases:
+            assert (phase.learning_rate_decay, phase.drops) == ("constant", ())
+            assert phase.terms == (Term("l1", 1.0),)
+            assert phase.objective.critic in (None, CriticConfig())
     assert QUICK.init == "identity"
     assert not any(preset.training is QUICK for preset in PRESETS.values())
 

@@ -5,9 +5,11 @@ import math
 import pytest
 
 from mdcsrn_tf.papers import SLICE_PRESETS, TABLES
-from mdcsrn_tf.papers.config import PhaseRecipe, Term
+from mdcsrn_tf.papers.config import Pixelwise, Term
 from mdcsrn_tf.papers.networks2d import ReleasedDiscriminatorConfig
 from mdcsrn_tf.papers.srgan2d_tables import PRINTED_PAIRS
+from mdcsrn_tf.training.schedule import learning_rate_at
+from mdcsrn_tf.training.settings import TrainSettings, in_steps, override
 
 # P Table 1: L1, L2, gradient, perceptual; the generator's and the discriminator's rate; the panel of its discriminator
 TABLE1 = {
@@ -35,45 +37,57 @@ CNNS = {"fcn1": "l2", "fcn2": "l2", "dcsrn2d-l1": "l1", "dcsrn2d-l2": "l2", "dcs
 def test_the_penn_presets_are_table_1():
     found = {}
     for name in TABLE1:
-        (phase,) = SLICE_PRESETS[f"7t/{name}"].recipe.phases
+        (phase,) = SLICE_PRESETS[f"7t/{name}"].training.phases
         weights = {term.loss: term.weight for term in phase.terms}
         losses = tuple(weights.get(loss, 0) for loss in ("l1", "l2", "gradient", "vgg16"))
-        found[name] = (*losses, phase.rate, phase.gan.rate, PANELS[repr(phase.gan.discriminator)])
-        assert (phase.gan.adversarial_weight, phase.gan.halved, phase.epochs) == (1.0, True, 30)
+        gan = phase.objective
+        found[name] = (*losses, phase.learning_rate, gan.critic_learning_rate, PANELS[repr(gan.critic)])
+        assert (gan.adversarial_weight, gan.halved, phase.epochs) == (1.0, True, 30)
         assert set(weights) <= {"l1", "l2", "gradient", "vgg16"}
     assert found == TABLE1
     for name, loss in CNNS.items():
-        (phase,) = SLICE_PRESETS[f"7t/{name}"].recipe.phases
-        assert (phase.terms, phase.rate, phase.epochs, phase.gan) == ((Term(loss, 1.0),), 1e-3, 10, None)
+        (phase,) = SLICE_PRESETS[f"7t/{name}"].training.phases
+        assert (phase.terms, phase.learning_rate, phase.epochs) == ((Term(loss, 1.0),), 1e-3, 10)
+        assert phase.objective == Pixelwise()
     assert {f"7t/{name}" for name in (*TABLE1, *CNNS)} == {name for name in SLICE_PRESETS if name.startswith("7t/")}
 
 
 def test_penn_trains_2910_and_8730_steps_on_its_9300_pairs():
     for name, steps in (("7t/fcn1", 2910), ("7t/unet7", 8730)):
-        recipe = SLICE_PRESETS[name].recipe
-        assert (recipe.sample.patch, recipe.batch) == ((64, 64), 32)
-        assert recipe.phases[0].total(9300, recipe.batch) == steps
+        recipe = SLICE_PRESETS[name].training
+        assert (recipe.sample.rank, recipe.patch_size, recipe.batch_size) == (2, 64, 32)
+        assert lengths(name, 9300) == [steps]
+
+
+def lengths(name, pairs):
+    """The phases' lengths in steps on that many training pairs."""
+    preset = SLICE_PRESETS[name]
+    settings = in_steps(TrainSettings(preset, preset.training.phases[0].name), pairs)
+    return [phase.steps for phase in settings.preset.training.phases]
+
+
+def factor_at(phase, step, total):
+    return learning_rate_at(step, 1.0, total, phase.learning_rate_decay, phase.drops)
 
 
 def rates_by_epoch(phase, pairs):
-    total = phase.total(pairs, 1)
-    firsts = [phase.rate * phase.factor_at(epoch * pairs, total) for epoch in range(phase.epochs)]
-    lasts = [phase.rate * phase.factor_at((epoch + 1) * pairs - 1, total) for epoch in range(phase.epochs)]
-    return [f"{first:.0e}".replace("e-0", "e-") for first in firsts], firsts == lasts
+    total = phase.epochs * pairs
+    rates = [phase.learning_rate * factor_at(phase, epoch * pairs, total) for epoch in range(phase.epochs)]
+    lasts = [phase.learning_rate * factor_at(phase, (epoch + 1) * pairs - 1, total) for epoch in range(phase.epochs)]
+    return [f"{rate:.0e}".replace("e-0", "e-") for rate in rates], rates == lasts
 
 
 def test_the_stanford_schedules_are_the_papers_and_the_releases():
-    pre, gan = SLICE_PRESETS["srgan2d/model1-released"].recipe.phases
-    assert (pre.total(6008, 1), gan.total(6008, 1)) == (6_008, 30_040)
+    assert lengths("srgan2d/model1-released", 6008) == [6_008, 30_040]
+    pre, gan = SLICE_PRESETS["srgan2d/model1-released"].training.phases
     assert rates_by_epoch(gan, 6008) == (["1e-4", "1e-4", "1e-5", "1e-5", "1e-6"], True)
     assert rates_by_epoch(pre, 6008) == (["1e-4"], True)
-    pre, gan = SLICE_PRESETS["srgan2d/model2-released"].recipe.phases
-    assert (pre.total(907, 1), gan.total(907, 1)) == (4_535, 18_140)
+    assert lengths("srgan2d/model2-released", 907) == [4_535, 18_140]
+    pre, gan = SLICE_PRESETS["srgan2d/model2-released"].training.phases
     assert rates_by_epoch(gan, 907) == (["1e-4"] * 10 + ["1e-5"] * 10, True)
     # The paper: "switched halfway through training", in the middle of the third of five epochs.
-    gan = SLICE_PRESETS["srgan2d/model1"].recipe.phases[1]
-    factors = [gan.factor_at(step, 30_040) for step in (0, 15_019, 15_020, 30_039)]
-    assert factors == [1.0, 1.0, 0.1, 0.1]
+    gan = SLICE_PRESETS["srgan2d/model1"].training.phases[1]
+    assert [factor_at(gan, step, 30_040) for step in (0, 15_019, 15_020, 30_039)] == [1.0, 1.0, 0.1, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -88,19 +102,22 @@ def test_the_stanford_schedules_are_the_papers_and_the_releases():
 )
 def test_the_stanford_presets_hold_the_papers_settings(name, channels, terms):
     preset = SLICE_PRESETS[f"srgan2d/{name}"]
-    pre, gan = preset.recipe.phases
-    sample = preset.recipe.sample
-    assert (sample.patch, preset.recipe.batch, sample.source) == ((512, 512), 1, "slices")
+    pre, gan = preset.training.phases
+    sample = preset.training.sample
+    recipe = preset.training
+    assert (sample.rank, recipe.patch_size, recipe.batch_size, sample.source) == (2, 512, 1, "slices")
     assert (sample.low_channels, sample.high_channels) == channels
     assert (preset.network.low_channels, preset.network.high_channels, preset.network.blocks) == (*channels, 16)
-    assert (pre.terms, pre.rate, pre.gan) == ((Term("l2", 1.0),), 1e-4, None)
+    assert (pre.terms, pre.learning_rate, pre.objective) == ((Term("l2", 1.0),), 1e-4, Pixelwise())
     assert {term.loss: term.weight for term in gan.terms} == terms
-    assert (gan.gan.adversarial_weight, gan.gan.halved, gan.gan.rate) == (1e-3, False, 1e-4)
-    assert gan.gan.discriminator == ReleasedDiscriminatorConfig()
+    critic = gan.objective
+    assert (critic.adversarial_weight, critic.halved, critic.critic_learning_rate) == (1e-3, False, None)
+    assert (gan.learning_rate, critic.critic) == (1e-4, ReleasedDiscriminatorConfig())
 
 
 def test_steps_stand_above_epochs():
-    assert PhaseRecipe("l1", 10, 1e-3, (Term("l1", 1.0),), steps=300).total(9300, 32) == 300
+    settings = TrainSettings(SLICE_PRESETS["7t/unet7"], "gan")
+    assert in_steps(override(settings, ["gan.steps=300"]), 9300).plan.steps == 300
 
 
 def test_the_printed_digits():

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
-from mdcsrn_tf.training.schedule import GanSchedule, learning_rate_at
+from mdcsrn_tf.training.schedule import EveryStep, GanSchedule, learning_rate_at
 
-M = GanSchedule.of(MICCAI.gan)
-J = GanSchedule.of(JOURNAL.gan)
+M = GanSchedule.of(MICCAI.phase("gan"))
+J = GanSchedule.of(JOURNAL.phase("gan"))
 
 
 def test_both_editions_begin_with_ten_thousand_critic_steps():
@@ -52,14 +52,34 @@ def test_the_miccai_full_schedule_in_counts():
 
 @pytest.mark.parametrize("recipe", [MICCAI, JOURNAL, QUICK], ids=lambda recipe: recipe.name)
 def test_counts_are_those_of_the_letters(recipe):
-    gan = replace(recipe.gan, critic_warmup_steps=11, length=90, extra_critic_every=7, extra_critic_steps=3)
-    schedule = GanSchedule.of(gan)
+    phase = recipe.phase("gan")
+    gan = replace(phase.objective, critic_warmup_steps=11, extra_critic_every=7, extra_critic_steps=3)
+    schedule = GanSchedule.of(replace(phase, steps=90, objective=gan))
     letters = schedule.text(0, schedule.total)
     assert len(letters) == schedule.total
     for step in range(schedule.total + 1):
         assert schedule.counts_before(step) == (letters[:step].count("C"), letters[:step].count("G"))
     if gan.counted_in == "generator_steps":
         assert letters.count("G") == 90
+    assert schedule.shares() == {"critic": letters.count("C"), "generator": letters.count("G")}
+
+
+def test_where_every_step_is_the_same_counts_are_steps():
+    alone, both = EveryStep("generator", 9), EveryStep("both", 9)
+    assert {alone.update_at(step) for step in range(9)} == {"generator"}
+    assert (alone.counts_before(4), both.counts_before(4)) == ((0, 4), (4, 4))
+    assert (alone.shares(), both.shares()) == ({"generator": 9}, {"both": 9})
+
+
+def test_rates_drop_where_the_phase_says():
+    # Halfway, and in the third and fifth of five epochs of two steps.
+    assert [learning_rate_at(step, 1e-4, 4, "constant", ((0.5, 0.1),)) for step in range(4)] == pytest.approx(
+        [1e-4, 1e-4, 1e-5, 1e-5]
+    )
+    rates = [learning_rate_at(step, 1.0, 10, "constant", ((0.4, 0.1), (0.8, 0.01))) for step in range(10)]
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    # A third of three steps is one step, though 1/3 * 3 may not be 1.
+    assert learning_rate_at(1, 1.0, 3, "constant", ((1 / 3, 0.5),)) == 0.5
 
 
 def test_the_papers_rates_are_constant_and_quicks_decays_to_nothing():

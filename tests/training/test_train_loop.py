@@ -15,7 +15,9 @@ import train_helpers
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.loop import Phase, TrainData
+from mdcsrn_tf.training.settings import TrainSettings, override
 from mdcsrn_tf.training.state import build_state
+from mdcsrn_tf.training.steps.wgan_gp import WGAN_GP
 from mdcsrn_tf.training.validation import Validator, reestimate_statistics
 
 
@@ -63,18 +65,29 @@ def rows(workdir):
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("name", ["l1", "gan"])
-def test_a_run_that_crashed_ends_bit_identical_to_one_that_did_not(tmp_path, name):
-    settings = train_helpers.settings(name, "run.checkpoint_every=2", "learning_rate=0.01", "gan.learning_rate=0.01")
+def settings_of(kind):
+    """The tiny run of an objective: pixelwise and Wasserstein are the tiny preset's own phases."""
+    options = ("run.checkpoint_every=2", "learning_rate=0.01", "gan.learning_rate=0.01")
+    if kind != "bce":
+        return train_helpers.settings(kind, *options)
+    recipe = replace(train_helpers.TINY.training, phases=(replace(train_helpers.BCE, drops=((0.5, 0.1),)),))
+    start = TrainSettings(replace(train_helpers.TINY, training=recipe), "gan")
+    return override(start, [*options, "run.log_every=1", "run.validate_every=3", "run.picture_every=1000"])
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("l1", 6), ("gan", 9), ("bce", 5)])
+def test_a_run_that_crashed_ends_bit_identical_to_one_that_did_not(tmp_path, kind, steps):
+    settings = settings_of(kind)
+    name, at = settings.phase, min(steps, 5) - (kind == "bce")
     whole = phase(tmp_path / "whole", settings).run()
     assert whole["complete"]
-    assert whole["step"] == {"l1": 6, "gan": 9}[name]
+    assert whole["step"] == steps
 
     def crash():
         raise Crash
 
     with pytest.raises(tf.errors.OpError, match="Crash"):
-        phase(tmp_path / "crashed", settings, data_that(crash, at=5)).run()
+        phase(tmp_path / "crashed", settings, data_that(crash, at=at)).run()
     assert arrays(tmp_path / "crashed", name).meta["progress"]["step"] == 4
     # Another seed before resuming: nothing may depend on what is not in the checkpoint.
     keras.utils.set_random_seed(99)
@@ -175,10 +188,17 @@ def test_nan_stops_the_run_and_names_quantity_and_step(tmp_path, name, quantity)
 
 def test_a_changed_setting_is_refused_with_the_difference_unless_allowed(tmp_path):
     phase(tmp_path, train_helpers.settings("l1")).run()
-    longer = train_helpers.settings("l1", "l1_steps=8")
-    with pytest.raises(UserError, match=r"training\.l1_steps: 6 -> 8.*--allow_change"):
+    longer = train_helpers.settings("l1", "l1.steps=8")
+    with pytest.raises(UserError, match=r"phase\.steps: 6 -> 8.*--allow_change"):
         phase(tmp_path, longer).run()
     assert phase(tmp_path, longer, allow_change=True).run()["step"] == 8
+
+
+def test_an_unfinished_run_of_version_0_1_0_is_refused(tmp_path):
+    run = phase(tmp_path, train_helpers.settings("l1"))
+    run.checkpoints.save(3, run.state.arrays(), {"settings": {"preset.training.l1_steps": 6}, "progress": {}})
+    with pytest.raises(UserError, match=r"earlier version.*another --workdir"):
+        phase(tmp_path, train_helpers.settings("l1")).run()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -274,8 +294,9 @@ def test_validation_is_mean_squared_error_over_all_patches(tmp_path):
     sizes = (2, 1)  # the last batch is smaller
     pairs = [train_helpers.batch(5, step, size) for step, size in enumerate(sizes)]
     spec = (tf.TensorSpec((None, *[train_helpers.PATCH] * 3, 1)),) * 2
-    validator = Validator(state, lambda: tf.data.Dataset.from_generator(lambda: iter(pairs), output_signature=spec))
-    found = validator()
+    found = Validator(
+        state, lambda: tf.data.Dataset.from_generator(lambda: iter(pairs), output_signature=spec), WGAN_GP.judge
+    )()
     low, high = (np.concatenate(parts).astype(np.float64) for parts in zip(*pairs, strict=True))
     super_res = state.generator(low, training=False).numpy()
     error = np.mean((super_res - high) ** 2)

@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "train.py"
 # A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
 SMALL = (
     "--preset=miccai/b1u8k16", "--recipe=quick", "--batch_size=2", "--set=patch_size=12", "--set=critic.filters=4",
-    "--set=critic.stages=2", "--set=critic.dense_units=8", "--set=gan.critic_warmup_steps=2", "--set=gan.length=3",
+    "--set=critic.stages=2", "--set=critic.dense_units=8", "--set=gan.critic_warmup_steps=2", "--set=gan.steps=3",
     "--set=gan.critic_steps_per_generator_step=1", "--set=gan.extra_critic_every=2", "--set=gan.extra_critic_steps=1",
     "--set=bn_reestimation_batches=2", "--set=run.validate_every=3", "--set=run.picture_every=1000",
     "--set=run.checkpoint_every=1", "--set=run.log_every=1",
@@ -156,7 +156,7 @@ def mistake(capsys, *arguments):
         (["--set=gan.lenght=3"], "no setting 'gan.lenght'"),
         (["--strategy=mirrored", "--jit"], "--strategy=single"),
         (["--workdir="], "needs --workdir"),
-        (["--phase=both"], "value should be one of <l1|gan|all>"),
+        (["--phase=both"], "The quick recipe has no phase 'both'; it has l1, gan."),
         (["--steps=0"], "not a positive integer"),
         (["--set=patch_size=40"], "patches of 12^3, but the quick recipe trains on 40^3"),
         (["--set=interpolation=sinc"], "--set=interpolation=linear"),

@@ -1,50 +1,22 @@
-"""One update of one network: `l1_step`, `critic_step`, `generator_step`. Each returns its metrics.
-
-A step sees one replica's share of the batch. Losses are means over it and are divided by the number of
-replicas before the gradient is taken, because the optimizers sum gradients over replicas.
-"""
+"""The Wasserstein GAN with gradient penalty: both papers' second phase."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.training import losses
-
-Metrics = dict[str, tf.Tensor]
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """The numbers of the recipe that a step needs."""
-
-    loss: str = "l1"
-    adversarial_weight: float = 0.1  # lambda of eq. 3
-    intensity_weight: float = 1.0
-    penalty_weight: float = 10.0
-    replicas: int = 1
-
-    def intensity_loss(self, super_res: tf.Tensor, high_res: tf.Tensor) -> tf.Tensor:
-        """Mean absolute error (both papers) or mean squared error (their predecessor)."""
-        chosen = losses.mean_absolute_error if self.loss == "l1" else losses.mean_squared_error
-        return chosen(super_res, high_res)
-
-
-def l1_step(state: Any, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor) -> Metrics:
-    """Update the generator by the intensity loss alone."""
-    with tf.GradientTape() as tape:
-        super_res = state.generator(low_res, training=True)
-        loss = options.intensity_loss(super_res, high_res)
-        share = loss / options.replicas
-    norm = _update(tape, share, state.generator, state.generator_optimizer, options)
-    return {"loss": loss, "gradient_norm": norm}
+from mdcsrn_tf.training.distribution import replica_slice
+from mdcsrn_tf.training.schedule import GanSchedule
+from mdcsrn_tf.training.state import TrainState
+from mdcsrn_tf.training.steps.objective import Metrics, Objective, StepOptions, apply_gradient
 
 
 def critic_step(
-    state: Any, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor, alpha: tf.Tensor
+    state: TrainState, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor, alpha: tf.Tensor
 ) -> Metrics:
     """Update the critic by `D(SR) - D(HR)` and the gradient penalty; the generator stays as it is."""
     with moving_statistics_kept():
@@ -57,9 +29,9 @@ def critic_step(
         real, fake = score(high_res), score(super_res)
         earth_mover = losses.earth_mover_estimate(real, fake)
         penalty = losses.gradient_penalty(score, high_res, super_res, alpha)
-        loss = options.penalty_weight * penalty - earth_mover
+        loss = options.objective.gradient_penalty_weight * penalty - earth_mover
         share = loss / options.replicas
-    norm = _update(tape, share, state.critic, state.critic_optimizer, options)
+    norm = apply_gradient(tape, share, state.critic, state.critic_optimizer, options)
     return {
         "critic_loss": loss,
         "earth_mover": earth_mover,
@@ -70,18 +42,21 @@ def critic_step(
     }
 
 
-def generator_step(state: Any, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor) -> Metrics:
-    """Update the generator by the intensity loss and lambda times `-D(SR)` (eq. 3); the critic stays."""
+def generator_step(
+    state: TrainState, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor, step: tf.Tensor | None = None
+) -> Metrics:
+    """Update the generator by the content loss and lambda times `-D(SR)` (eq. 3); the critic stays."""
     with tf.GradientTape() as tape:
         super_res = state.generator(low_res, training=True)
-        intensity = options.intensity_loss(super_res, high_res)
+        content, parts = options.content(super_res, high_res)
         adversarial = losses.adversarial_loss(state.critic(super_res, training=False))
-        loss = options.intensity_weight * intensity + options.adversarial_weight * adversarial
+        loss = content + options.objective.adversarial_weight * adversarial
         share = loss / options.replicas
-    norm = _update(tape, share, state.generator, state.generator_optimizer, options)
+    norm = apply_gradient(tape, share, state.generator, state.generator_optimizer, options)
     return {
         "loss": loss,
-        "intensity_loss": intensity,
+        "intensity_loss": content,
+        **parts,
         "adversarial_loss": adversarial,
         "gradient_norm": norm,
     }
@@ -92,9 +67,36 @@ def draw_alpha(seed: int, step: tf.Tensor, batch: int) -> tf.Tensor:
     return tf.random.stateless_uniform([batch], seed=tf.stack([tf.constant(seed, tf.int64), step]))
 
 
-def _update(tape: tf.GradientTape, loss: tf.Tensor, model: Any, optimizer: Any, options: StepOptions) -> tf.Tensor:
-    """Take the gradient, apply it, and return its norm (on one replica: its share, scaled to the whole)."""
-    variables = model.trainable_variables
-    gradients = tape.gradient(loss, variables)
-    optimizer.apply(gradients, variables)
-    return tf.linalg.global_norm(gradients) * options.replicas
+def _critic_update(
+    state: TrainState, options: StepOptions, low_res: tf.Tensor, high_res: tf.Tensor, step: tf.Tensor
+) -> Metrics:
+    alpha = draw_alpha(options.seed, step, options.batch_size)
+    alpha = replica_slice(alpha, options.batch_size // options.replicas)
+    return critic_step(state, options, low_res, high_res, alpha)
+
+
+def _least_distance(found: Mapping[str, float], generator_updates: int) -> float | None:
+    """The EM distance (J section 4.1); before the generator's first update the critic is still learning to tell.
+
+    No distance is negative: where the estimate is, the critic fails, and the model is never the best.
+    """
+    if not generator_updates:
+        return None
+    return found["earth_mover"] if found["earth_mover"] > 0 else math.inf
+
+
+def _earth_mover(state: TrainState, super_res: tf.Tensor, high_res: tf.Tensor) -> Metrics:
+    scores = state.critic(high_res, training=False) - state.critic(super_res, training=False)
+    return {"earth_mover": tf.reduce_sum(scores)}
+
+
+WGAN_GP = Objective(
+    updates={"critic": _critic_update, "generator": generator_step},
+    schedule=GanSchedule.of,
+    merit=_least_distance,
+    columns=(
+        "loss", "intensity_loss", "adversarial_loss", "gradient_norm",
+        "critic_loss", "earth_mover", "penalty", "score_real", "score_fake", "critic_gradient_norm",
+    ),
+    judge=_earth_mover,
+)  # fmt: skip
