@@ -62,6 +62,34 @@ class KerasEngine(Engine):
         return lambda cubes: function(tf.constant(cubes[..., np.newaxis])).numpy()[..., 0]
 
 
+class SliceEngine(Engine):
+    """A slice network's `.keras` file, run by TensorFlow as Keras wrote it."""
+
+    def __init__(self, path: Path, bn: str):
+        import tensorflow as tf
+
+        from mdcsrn_tf.models.layers import moving_statistics_kept
+        from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
+
+        model, card = load_model(path)
+        super().__init__(card, bn, receptive_field_radius(model) or 0)
+        self.channels = model.input_shape[-1]
+        self.multiple = size_multiple(model)
+
+        @tf.function(reduce_retracing=True)
+        def network(slices):
+            with moving_statistics_kept():
+                return model(slices, training=bn == "batch")
+
+        self._network = network
+
+    def apply(self, slices: np.ndarray) -> np.ndarray:
+        """float32 [batch, h, w, channels in] to [batch, h, w, channels out]."""
+        import tensorflow as tf
+
+        return self._network(tf.constant(slices)).numpy()
+
+
 class SavedModelEngine(Engine):
     """A folder written by mdcsrn-export, run by TensorFlow."""
 
@@ -129,6 +157,8 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
 
 @lru_cache(maxsize=1)
 def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engine:
+    if read_any_card(path).planes:
+        return _load_slices(path, bn, precision, engine)
     if engine == "openvino":
         return OpenVinoEngine(path, bn, precision)
     if path.is_dir():
@@ -136,6 +166,12 @@ def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engin
             raise UserError(f"A SavedModel computes in float32; for --precision={precision} name the .keras file.")
         return SavedModelEngine(path, bn)
     return KerasEngine(path, bn, precision)
+
+
+def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
+    if engine != "tensorflow" or path.is_dir() or precision == "bfloat16":
+        raise UserError(f"{path} works slice by slice: name the .keras file, --engine=tensorflow and float32.")
+    return SliceEngine(path, bn)
 
 
 def read_any_card(path: Path) -> ModelCard:

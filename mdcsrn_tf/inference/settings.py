@@ -22,3 +22,20 @@ class Settings:
     precision: str = "float32"
     device: str = "auto"
     engine: str = "tensorflow"
+    # Of slice networks alone: "axial", "coronal", "sagittal", "mean3", or "card": as it was trained.
+    plane: str | None = None
+    stride: int | None = None  # between tiles that are averaged
+    merge: str | None = None  # "core": side by side; "mean": averaged
+
+
+@dataclass(frozen=True)
+class Result:
+    """A super-resolved volume, and how it came about."""
+
+    data: np.ndarray
+    tile: int
+    margin: int
+    bn: str
+    tiles: int  # of a slice network: slices
+    seam_figure: float | None
+    fallback_tiles: tuple[int, ...] = ()  # tile sizes for which the memory did not suffice

@@ -111,14 +111,20 @@ def seam_positions(length: int, tile: int, margin: int) -> list[int]:
 
 
 def seam_figure(volume: np.ndarray, tile: int, margin: int) -> float | None:
+    """`seam_figure_at` the borders between the cores of such tiles."""
+    return seam_figure_at(volume, [seam_positions(length, tile, margin) for length in volume.shape])
+
+
+def seam_figure_at(volume: np.ndarray, positions: Sequence[Sequence[int]]) -> float | None:
     """Mean gradient across the tile borders over the mean gradient elsewhere; about 1 where no seam shows.
 
-    Each border is compared with the gradients one to three voxels beside it, on both sides, so that the
-    figure measures seams and not where the anatomy happens to be. None if the volume is a single tile.
+    `positions` are the borders along each axis, each before that voxel. A border is compared with the gradients
+    one to three voxels beside it, on both sides, so that the figure measures seams and not where the anatomy
+    happens to be. None if the volume is a single tile.
     """
     across = beside = 0.0
     for axis, length in enumerate(volume.shape):
-        for seam in seam_positions(length, tile, margin):
+        for seam in positions[axis]:
             first, last = max(seam - 4, 0), min(seam + 4, length)
             window = np.take(volume, np.arange(first, last), axis=axis)
             gradients = np.abs(np.diff(window, axis=axis)).mean(axis=_other_axes(axis), dtype=np.float64)

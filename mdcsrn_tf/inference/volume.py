@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,26 +12,14 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.memory import is_out_of_memory
-from mdcsrn_tf.inference.settings import ApplyTiles, Settings
+from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
+from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
 from mdcsrn_tf.scans.normalisation import Normalisation
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
-
-
-@dataclass(frozen=True)
-class Result:
-    """A super-resolved volume, and how it came about."""
-
-    data: np.ndarray
-    tile: int
-    margin: int
-    bn: str
-    tiles: int
-    seam_figure: float | None
-    fallback_tiles: tuple[int, ...] = ()  # tile sizes for which the memory did not suffice
 
 
 def super_resolve(
@@ -77,6 +65,8 @@ def super_resolve_volume(
 def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None) -> Result:
     """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice."""
     check_volume(low_res)
+    if engine.card.planes:
+        return run_planes(engine, low_res, settings, on_progress)  # type: ignore[arg-type]
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings)
@@ -100,6 +90,11 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
 def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
     """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
     card = engine.card
+    if card.planes:
+        cut = tiling_of(engine, settings)  # type: ignore[arg-type]
+        return cut.tile or 0, cut.crop
+    if settings.plane or settings.stride or settings.merge:
+        raise UserError(f"--plane, --stride and --merge are for slice networks; {card.preset} works on volumes.")
     tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:

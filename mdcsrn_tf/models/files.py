@@ -43,6 +43,9 @@ class ModelCard:
     normalisation: str = "zscore-foreground"
     notes: dict[str, Any] = field(default_factory=dict)
     slices: dict[str, str] | None = None  # the slice profile of its inputs; None: k-space truncation
+    # Of a slice network: the planes its training slices were cut in, and how its tiles are stitched. `tile` 0: whole.
+    planes: tuple[str, ...] = ()
+    stride: int = 0  # between tiles that are averaged; 0: cores side by side
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -53,7 +56,7 @@ class ModelCard:
         """The card in that JSON text; members this version does not know are left out, ValueError for bad ones."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in json.loads(text).items() if key in known}
-        for name in ("axes", "factor"):
+        for name in ("axes", "factor", "planes"):
             values[name] = tuple(values.get(name, ()))
         card = cls(**values)
         card.check()
@@ -71,7 +74,9 @@ class ModelCard:
             "axes": all(axis in _AXES for axis in self.axes) and len(self.axes) <= 3,
             "factor": all(_is_whole(factor, 1, _LARGEST_FACTOR) for factor in self.factor)
             and (not self.axes or len(self.factor) in (0, 1, len(self.axes))),
-            "tile": all(_is_whole(tile, 1, _LARGEST_TILE) for tile in tiles),
+            "planes": all(plane in _PLANES for plane in self.planes),
+            "stride": _is_whole(self.stride, 0, _LARGEST_TILE),
+            "tile": all(_is_whole(tile, 0 if self.planes else 1, _LARGEST_TILE) for tile in tiles),
             "margin": all(_is_whole(margin, 0, _LARGEST_TILE) for margin in margins),
             "notes": isinstance(self.notes, dict),
             "slices": self.slices is None or isinstance(self.slices, dict),
@@ -79,10 +84,11 @@ class ModelCard:
         for name, held in requirements.items():
             if not held:
                 raise ValueError(f"its {name} is {getattr(self, name)!r}")
-        if any(tile <= 2 * margin for tile, margin in zip(tiles * 3, margins * 3, strict=False)):
+        if any(tile and tile <= 2 * margin for tile, margin in zip(tiles * 3, margins * 3, strict=False)):
             raise ValueError(f"its tile of {self.tile} leaves nothing inside a margin of {self.margin}")
 
 
+_PLANES = ("sagittal", "coronal", "axial")
 _AXES = ("LR", "RL", "AP", "PA", "IS", "SI", "0", "1", "2")
 
 

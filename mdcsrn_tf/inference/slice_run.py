@@ -1,0 +1,93 @@
+"""A slice network on a volume: which planes, which tiles, normalised and undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.memory import is_out_of_memory
+from mdcsrn_tf.inference.settings import Result, Settings
+from mdcsrn_tf.inference.slices import Progress, SliceTiling, super_resolve_planes, windows
+from mdcsrn_tf.inference.tiling import seam_figure_at
+from mdcsrn_tf.scans.normalisation import Normalisation
+from mdcsrn_tf.scans.stack import PLANES
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.engines import SliceEngine
+
+MEAN_OF_THREE = "mean3"
+
+
+def planes_of(engine: SliceEngine, settings: Settings) -> tuple[str, ...]:
+    """The planes whose results are averaged: as asked, else those that the network was trained in."""
+    if settings.plane in (None, "card"):
+        return engine.card.planes
+    return tuple(PLANES) if settings.plane == MEAN_OF_THREE else (str(settings.plane),)
+
+
+def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
+    """How slices are cut: as asked, else as the network's card says; UserError where that is impossible."""
+    card = engine.card
+    if settings.seamless:
+        raise UserError(
+            f"--seamless is for networks on volumes; {card.preset} works slice by slice, and whole slices (--tile=0) "
+            "have no seams."
+        )
+    tile = card.tile if settings.tile is None else settings.tile
+    crop = card.margin if settings.margin is None else settings.margin
+    stride = card.stride if settings.stride is None else settings.stride
+    averaged = stride > 0 if settings.merge is None else settings.merge == "mean"
+    found = SliceTiling(
+        tile=tile or None,
+        crop=crop if tile else 0,
+        stride=stride if averaged else 0,
+        merge="mean" if averaged else "core",
+        batch=settings.batch_tiles,
+        channels=engine.channels,
+        multiple=engine.multiple,
+    )
+    found.check()
+    return found
+
+
+def run_planes(
+    engine: SliceEngine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None
+) -> Result:
+    """Super-resolve a volume in RAS+ order, whose units the result has."""
+    tiling = tiling_of(engine, settings)
+    axes = [PLANES[plane] for plane in planes_of(engine, settings)]
+    normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
+    try:
+        data = super_resolve_planes(engine.apply, normalisation.apply(low_res), axes, tiling, on_progress)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"The memory does not suffice for {engine.card.preset} on {tiling.batch} tiles of {tiling.tile or 'whole'} "
+            "slices; free memory, take --batch_tiles=1, or a smaller --tile."
+        ) from error
+    return Result(
+        normalisation.undo(data),
+        tiling.tile or max(data.shape),
+        tiling.crop,
+        engine.bn,
+        sum(data.shape[axis] for axis in axes),
+        seam_figure_at(data, _seams(data.shape, axes, tiling)),
+    )
+
+
+def _seams(shape: tuple[int, ...], axes: list[int], tiling: SliceTiling) -> list[list[int]]:
+    """Along each axis of the volume, the voxels at which a tile begins or ends to count; of one plane alone.
+
+    The mean of several planes has seams of each, and none of them throughout: it gets no figure.
+    """
+    if len(axes) > 1:
+        return [[], [], []]
+    along = []
+    for axis, length in enumerate(shape):
+        spans = [] if axis == axes[0] else windows(length, tiling)
+        edges = {edge for span in spans for edge in (span.keep_from, span.keep_to)}
+        along.append(sorted(edges - {0, length}))
+    return along
