@@ -144,7 +144,6 @@ class Sample:
     low_channels: int = 1
     high_channels: int = 1
     source: Literal["kspace", "pairs", "slices"] = "kspace"  # degraded in k-space, two scans' patches, whole slices
-    normalisation: str = "zscore-foreground"
     min_foreground: float = 0.25  # of a patch's voxels; 0: patches lie anywhere
 
 
@@ -160,7 +159,9 @@ class TrainingRecipe:
     # Weights at the start: Glorot's, those that return the input, or what the network's own paper draws.
     init: Literal["glorot", "identity", "paper"] = "glorot"
     interpolation: Literal["linear", "sinc"] = "linear"
-    normalisation: Literal["zscore_of_voxels_above_mean", "tissue_level"] = "zscore_of_voxels_above_mean"
+    normalisation: Literal[
+        "zscore_of_voxels_above_mean", "tissue_level", "zscore_each_image", "unit_range_of_low_res"
+    ] = "zscore_of_voxels_above_mean"
     # Augmentation: by how much contrast and brightness change, and whether the degraded axes are exchanged.
     contrast: float = 0.1
     brightness: float = 0.1

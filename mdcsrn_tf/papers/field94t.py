@@ -42,13 +42,20 @@ D = PooledDiscriminatorConfig()
 F = PooledDiscriminatorConfig((64, 128, 128))
 H = PatchDiscriminatorConfig()
 
-SAMPLE = Sample(2, source="pairs", normalisation="zscore_each_image", min_foreground=0.0)
+SAMPLE = Sample(2, source="pairs", min_foreground=0.0)
 TILES = SliceTiles(tile=64, crop=4, stride=20)  # the text's; its figures look like stride 56, no averaging
 
 
 def _preset(name: str, network: SliceNetworkConfig, phase: PhaseRecipe) -> Preset:
     recipe = TrainingRecipe(
-        name, patch_size=64, batch_size=32, phases=(phase,), sample=SAMPLE, init="paper", bn_momentum=BN_MOMENTUM_2D
+        name,
+        patch_size=64,
+        batch_size=32,
+        phases=(phase,),
+        sample=SAMPLE,
+        init="paper",
+        normalisation="zscore_each_image",
+        bn_momentum=BN_MOMENTUM_2D,
     )
     return Preset(name, network, recipe, InferenceSettings(bn="moving"), TILES)
 

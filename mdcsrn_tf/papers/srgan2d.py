@@ -37,7 +37,8 @@ def _recipe(
             PhaseRecipe(name="l1", epochs=epochs[0], learning_rate=1e-4, terms=(Term("l2"),)),
             PhaseRecipe(name="gan", epochs=epochs[1], learning_rate=1e-4, terms=terms, drops=drops, objective=gan),
         ),
-        sample=Sample(2, low, high, "slices", normalisation="unit_range_of_low_res", min_foreground=0.0),
+        sample=Sample(2, low, high, "slices", min_foreground=0.0),
+        normalisation="unit_range_of_low_res",
         init="paper",
         bn_momentum=BN_MOMENTUM_2D,
     )
