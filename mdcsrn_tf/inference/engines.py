@@ -23,10 +23,10 @@ DEVICES = ("auto", "cpu", "gpu")
 class Engine:
     """A network ready to run; `applier` gives the function for one tile size and batch."""
 
-    def __init__(self, card: ModelCard, bn: str, radius: int):
+    def __init__(self, card: ModelCard, bn: str, radius: int | None):
         self.card = card
         self.bn = bn
-        self.radius = radius
+        self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
         self._appliers: dict[tuple[int, int], ApplyTiles] = {}
 
     def applier(self, tile: int, batch: int) -> ApplyTiles:
@@ -49,10 +49,11 @@ class KerasEngine(Engine):
 
     def __init__(self, path: Path, bn: str, precision: str):
         model, card = load_model(path)
-        from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
+        from mdcsrn_tf.inference.plain import network_of
+        from mdcsrn_tf.models.sizes import receptive_field_radius
 
         super().__init__(card, bn, receptive_field_radius(model))
-        self._network = FusedNetwork(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
+        self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
     def _build(self, tile: int, batch: int) -> ApplyTiles:
         import tensorflow as tf

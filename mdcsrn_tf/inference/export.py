@@ -41,12 +41,13 @@ def export(
     import keras
     import tensorflow as tf
 
-    from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
+    from mdcsrn_tf.inference.plain import network_of
+    from mdcsrn_tf.models.sizes import receptive_field_radius
 
     card = replace(card, bn=bn or card.bn)
     tiling.check_tile(card.tile, card.margin)
     module = tf.Module()
-    network = FusedNetwork(model, card.bn, compiled=False)
+    network = network_of(model, card.bn, compiled=False)
     module.network = tf.function(network, input_signature=[tf.TensorSpec([None] * 4 + [1])], autograph=False)
     signatures = {"serving_default": _tiles_signature(module.network)}
     if whole_volumes:

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.inference.kernels import Kernels, Term
+from mdcsrn_tf.models.files import is_elu, is_plain_norm
 
 if TYPE_CHECKING:
     import keras
@@ -140,13 +141,29 @@ class FusedNetwork:
         return Term(self._tensor(value.source), value.scale, value.shift, value.activation, value.slopes)
 
 
-def receptive_field_radius(model: keras.Model) -> int:
-    """How many voxels away an input voxel can change an output voxel: half of each kernel on the longest path."""
-    radius: dict[int, int] = {}
-    for layer in (_Layer(layer) for layer in model.layers):
-        grown = layer.weights["kernel"].shape[0] // 2 if layer.kind == "Conv3D" else 0
-        radius[layer.output] = grown + max((radius[key] for key in layer.inputs), default=0)
-    return radius[id(model.outputs[0])]
+def why_not_fused(model: keras.Model) -> str | None:
+    """What of a network `FusedNetwork` cannot run as Keras does; None: nothing."""
+    if len(model.inputs[0].shape) != 5:
+        return "it does not work on volumes"
+    unknown = [layer for layer in model.layers if not _is_known(layer)]
+    return f"it has the layer {unknown[0].name} ({type(unknown[0]).__name__})" if unknown else None
+
+
+def _is_known(layer: keras.layers.Layer) -> bool:
+    import keras
+
+    kind = next((kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind))), None)
+    if kind == "Conv3D":
+        linear = layer.activation is keras.activations.linear
+        simple = {*layer.strides, *layer.dilation_rate, layer.groups} == {1}
+        return linear and simple and layer.padding == "same" and layer.data_format == "channels_last"
+    if kind == "PReLU":
+        return tuple(layer.shared_axes or ()) == (1, 2, 3)
+    if kind == "Concatenate":
+        return layer.axis in (-1, 4)
+    if kind == "BatchNormalization":
+        return is_plain_norm(layer)
+    return is_elu(layer) if kind == "Activation" else kind is not None
 
 
 class _Value:
@@ -182,14 +199,10 @@ class _Layer:
     def __init__(self, layer: keras.layers.Layer):
         import keras
 
-        kind = next((kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind))), None)
-        elu = keras.activations.elu
-        if kind is None or (kind == "Activation" and layer.activation is not elu):
-            raise TypeError(f"inference knows no layer of the type of {layer.name} ({type(layer).__name__})")
-        self.kind = kind
+        self.kind = next(kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind)))
         self.weights = {weight.name: np.asarray(weight) for weight in layer.weights}
         self.epsilon = getattr(layer, "epsilon", None)
         self.output = id(layer.output)
-        tensors = [] if kind == "InputLayer" else layer.input
+        tensors = [] if self.kind == "InputLayer" else layer.input
         self.inputs = [id(tensor) for tensor in (tensors if isinstance(tensors, list) else [tensors])]
-        self.is_pointwise = kind == "Conv3D" and self.weights["kernel"].shape[:3] == (1, 1, 1)
+        self.is_pointwise = self.kind == "Conv3D" and self.weights["kernel"].shape[:3] == (1, 1, 1)

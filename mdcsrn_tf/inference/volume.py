@@ -98,6 +98,10 @@ def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
     tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:
+        if engine.radius is None:
+            raise UserError(
+                f"--seamless needs a network that sees equally far everywhere; {card.preset} halves its images."
+            )
         if settings.margin is not None and settings.margin < engine.radius:
             raise UserError(
                 f"--seamless needs a margin of the network's receptive-field radius, {engine.radius}; "

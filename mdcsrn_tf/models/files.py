@@ -170,7 +170,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 
 def with_precision(model: keras.Model, precision: str) -> keras.Model:
-    """A copy of `model`, with our layers, that computes in that Keras dtype policy.
+    """A copy of `model`, with our layers where they compute the same, that computes in that Keras dtype policy.
 
     With `mixed_bfloat16` the convolutions compute in bfloat16 and the feature maps are kept in it; what is
     done between convolutions (normalise, activate) is done in float32, and so is the output convolution.
@@ -187,6 +187,24 @@ def portable(model: keras.Model) -> keras.Model:
     return _rebuilt(model, BatchNormalization, Activation, "float32")
 
 
+def is_elu(layer: keras.layers.Layer) -> bool:
+    """Whether our ELU computes what this layer does."""
+    import keras
+
+    return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.elu
+
+
+def is_plain_norm(layer: keras.layers.Layer) -> bool:
+    """Whether our batch normalisation computes what this layer does: over the channels, with a gain and an offset."""
+    import keras
+
+    if not isinstance(layer, keras.layers.BatchNormalization):
+        return False
+    last = len(layer.input.shape) - 1
+    whole = layer.center and layer.scale and not layer.synchronized and not getattr(layer, "renorm", False)
+    return whole and layer.axis in (-1, last)
+
+
 def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str) -> keras.Model:
     """The same network and weights, of the given classes of layers, computing in `precision`."""
     import keras
@@ -200,9 +218,11 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
         config["dtype"] = "float32" if layer.name in outputs else precision
         if isinstance(layer, keras.layers.BatchNormalization):
             config["dtype"] = "float32"
+            if not is_plain_norm(layer):
+                return layer.__class__.from_config(config)
             rebuilt = norm_class.from_config(config)
             rebuilt.autocast = False  # it widens its input itself
-        elif isinstance(layer, keras.layers.Activation) and config["activation"] == "elu":
+        elif is_elu(layer):
             rebuilt = elu_class.from_config(config)
             rebuilt.autocast = False  # it narrows its output itself
         else:

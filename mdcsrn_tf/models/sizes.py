@@ -86,6 +86,7 @@ def _after(operation: Any, before: Reach) -> Reach:
         zeros = operation.padding[0][0]
         return Reach(before.low - zeros, before.high - zeros, before.jump)
     size = max(getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None) or (1,))
+    size = (size - 1) * max(getattr(operation, "dilation_rate", None) or (1,)) + 1
     stride = max(getattr(operation, "strides", None) or (1,))
     if _is_transposed(operation):
         jump = before.jump / stride

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from infer_helpers import TINY_RADIUS, lively, tiny_model
 
-from mdcsrn_tf.inference.fused import FusedNetwork, receptive_field_radius
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.fused import FusedNetwork, why_not_fused
+from mdcsrn_tf.inference.plain import PlainNetwork, network_of
 from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import portable, with_precision
 from mdcsrn_tf.models.layers import moving_statistics_kept
+from mdcsrn_tf.models.sizes import receptive_field_radius
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig, SrdensenetConfig, SrresnetConfig
 
@@ -81,3 +86,79 @@ def test_no_farther_voxel_matters():
     assert receptive_field_radius(tiny) == TINY_RADIUS
     assert moved[TINY_RADIUS] > 0
     assert moved[TINY_RADIUS + 1 :].max() == 0
+
+
+def built(*layers, channels=1, sides=(None,) * 3):
+    inputs = x = keras.Input((*sides, channels))
+    for layer in layers:
+        x = layer(x)
+    return lively(keras.Model(inputs, x, name="stranger"))
+
+
+def conv(filters=1, **options):
+    return keras.layers.Conv3D(filters, 3, padding="same", **options)
+
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus", "selu", "gelu", "swish", "leaky_relu", "elu", "linear")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_stays_what_it_is_wherever_a_network_goes(name, capsys):
+    model = built(conv(4), keras.layers.BatchNormalization(), keras.layers.Activation(name), conv())
+    batch = cubes(2)
+    expected = model(batch, training=False).numpy()
+    for copy in (with_precision(model, "float32"), portable(model)):
+        np.testing.assert_allclose(copy(batch, training=False).numpy(), expected, atol=1e-5)
+    network = network_of(with_precision(model, "float32"), "moving")
+    assert isinstance(network, FusedNetwork) == (name == "elu")
+    assert capsys.readouterr().err.count("as Keras wrote it") == (name != "elu")
+    np.testing.assert_allclose(run(network, batch), expected, atol=1e-5)
+
+
+STRANGERS = {
+    "elu of another slope": [conv(2), keras.layers.ELU(0.3), conv()],
+    "activation inside": [conv(2, activation="tanh"), conv()],
+    "strided and dilated": [conv(2, dilation_rate=2), conv()],
+    "groups": [conv(4), conv(2, groups=2), conv()],
+    "leaky": [conv(2), keras.layers.LeakyReLU(0.1), conv()],
+    "prelu of each voxel": [conv(2), keras.layers.PReLU(alpha_initializer="ones"), conv()],
+    "tanh-ended": [conv(2), keras.layers.Activation("elu"), conv(), keras.layers.Activation("tanh")],
+    "norm over an axis": [keras.layers.BatchNormalization(axis=1), conv()],
+    "norm without gain": [conv(2), keras.layers.BatchNormalization(scale=False), conv()],
+    "norm of groups": [conv(4), keras.layers.GroupNormalization(2), conv()],
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_the_fast_layers_do_not_cover_runs_as_keras_wrote_it(name, capsys):
+    model = built(*STRANGERS[name], sides=(10, 10, 10))
+    copy, batch = with_precision(model, "float32"), cubes(2)
+    expected = model(batch, training=False).numpy()
+    np.testing.assert_allclose(copy(batch, training=False).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(portable(copy)(batch, training=False).numpy(), expected, atol=1e-5)
+    assert why_not_fused(copy) is not None
+    np.testing.assert_allclose(run(network_of(copy, "moving"), batch), expected, atol=1e-5)
+    assert "stranger runs as Keras wrote it" in capsys.readouterr().err
+
+
+def test_plain_keras_normalises_each_tile_by_its_own_statistics_and_trains_nothing():
+    layers = [conv(4), keras.layers.BatchNormalization(), keras.layers.Activation("tanh"),
+              keras.layers.Dropout(0.5), conv()]  # fmt: skip
+    model = with_precision(built(*layers), "float32")
+    before = [weight.numpy() for weight in model.weights]
+    batch = np.concatenate([cubes(), 3.0 + 2.0 * cubes(seed=4)])
+    found = run(PlainNetwork(model, "batch"), batch)
+    for tile, result in zip(batch, found, strict=True):
+        features = model.layers[1](tile[np.newaxis]).numpy()
+        norm = model.layers[2]
+        mean, variance = features.mean((0, 1, 2, 3)), features.var((0, 1, 2, 3))
+        normed = (features - mean) / np.sqrt(variance + norm.epsilon) * norm.gamma.numpy() + norm.beta.numpy()
+        np.testing.assert_allclose(result, model.layers[-1](np.tanh(normed)).numpy()[0], atol=1e-4)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
+def test_statistics_out_of_reach_are_refused():
+    model = with_precision(built(conv(2), keras.layers.BatchNormalization(scale=False), conv()), "float32")
+    with pytest.raises(UserError, match=r"stranger cannot be normalised by each tile's own statistics.*--bn=moving"):
+        PlainNetwork(model, "batch")
