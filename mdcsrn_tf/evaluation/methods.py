@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
 from mdcsrn_tf.papers import PRESETS, get_preset
-from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
+from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.volumes import Volume
 
@@ -62,27 +63,30 @@ class KspaceMaker:
         """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
         load_tensorflow_quietly()
         from mdcsrn_tf.inference.engines import load_engine
-        from mdcsrn_tf.inference.settings import Settings
-        from mdcsrn_tf.inference.volume import super_resolve_volume
+        from mdcsrn_tf.inference.scan import super_resolve_scan
+        from mdcsrn_tf.inference.settings import ScanSettings, Settings
 
         # The engine is kept, so that the time below is that of the scan and not of loading the network.
-        interpolation = load_engine(method.source, Settings()).card.interpolation
-        if low_res is not None:
-            data = low_res.data
-            if reference is not None and plan.reference:
-                data = self.enlarge(low_res, reference, plan, interpolation)
-        elif reference is not None:
-            data = self.low_res(reference, plan, interpolation)
-        else:
-            raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
-        scan = low_res or reference
-        assert scan is not None
+        engine = load_engine(method.source, Settings())
+        scan = self._network_input(low_res, reference, plan, engine.card.interpolation)
+        factor = ",".join(map(str, plan.factor))
+        # Whatever speaks against it: an evaluation is there to find out.
+        wanted = ScanSettings(grid="same", axes=plan.axes, factor=factor, force=True)
         started = time.monotonic()
-        if not axes_are_anatomical(plan.axes):
-            return super_resolve_volume(method.source, data), time.monotonic() - started
-        straight, _ = to_ras(data, scan.affine)  # as its training scans were
-        result = from_ras(super_resolve_volume(method.source, straight), scan.affine)
-        return result, time.monotonic() - started
+        result = super_resolve_scan(scan, engine, Settings(), wanted)
+        return result.data, time.monotonic() - started
+
+    def _network_input(
+        self, low_res: Volume | None, reference: Volume | None, plan: Plan, interpolation: str
+    ) -> Volume:
+        if low_res is not None:
+            if reference is None or not plan.reference:
+                return low_res
+            data = self.enlarge(low_res, reference, plan, interpolation)
+            return dataclasses.replace(reference, data=data, path=low_res.path)
+        if reference is None:
+            raise UserError("A model needs low-resolution scans (--lr) or scans to degrade (--hr).")
+        return dataclasses.replace(reference, data=self.low_res(reference, plan, interpolation))
 
 
 def baseline_methods(names: Sequence[str]) -> list[Method]:

@@ -16,6 +16,13 @@ from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
 _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
 
 
+GENERATOR = "mdcsrn_tf"  # what our sidecars and datasets name as their maker
+# Formats that are not written, and slips of the two that are.
+_OTHER_FILE = re.compile(
+    r"\.(mgz|mgh|hdr|img|dcm|nrrd|nhdr|mha|mhd|mnc|png|zip|bz2|gz|ni|nni|nifti|nii\.\w+|niigz|nii\.g|tif|tiff)$", re.I
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """A scan and where its result goes; `bids_root` is the dataset it belongs to."""
@@ -37,19 +44,32 @@ class Job:
 
 def plan(source: Path, output: Path) -> list[Job]:
     """The jobs of a run, in order; UserError where two would collide or an input would be overwritten."""
-    sources = find_volumes(source)
+    sources = _without_our_own(find_volumes(source), source)
     single = len(sources) == 1 and (source.is_file() or sources == [source])
     if output.name.lower().endswith(NIFTI_SUFFIXES) and not output.is_dir():
         if not single:
             raise UserError(f"--output={output} is a file, but --input={source} holds several scans; name a folder.")
         jobs = [Job(sources[0], output)]
     else:
+        if _looks_like_a_file(output):
+            raise UserError(f"--output={output} is no folder, and results are written as .nii or .nii.gz; name one of "
+                            "those, or a folder.")  # fmt: skip
         if output.is_file():
             raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
         root = source if source.is_dir() and not single else source.parent
         jobs = [_job(path, root, output) for path in sources]
     _refuse_collisions(jobs)
     return jobs
+
+
+def is_ours(scan: Path) -> bool:
+    """Whether a file is a result of ours: the sidecar beside it says so."""
+    sidecar = scan.with_name(f"{stem_of(scan)}.json")
+    try:
+        generators = json.loads(sidecar.read_text(encoding="utf-8")).get("GeneratedBy", [])
+        return any(one.get("Name") == GENERATOR for one in generators)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
 
 
 def write_sidecar(job: Job, content: dict) -> None:
@@ -67,7 +87,7 @@ def write_dataset_description(output: Path) -> None:
         "Name": "mDCSRN super-resolution",
         "BIDSVersion": "1.9.0",
         "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "mdcsrn_tf", "Version": __version__}],
+        "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
     }
     with replace_when_done(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -90,6 +110,20 @@ def _job(path: Path, root: Path, output: Path) -> Job:
     name = f"{entities}_desc-sr_{match['suffix']}.nii.gz"
     in_dataset = (root / "dataset_description.json").is_file() or path.parent.name == "anat"
     return Job(path, output / inside.with_name(name), root if in_dataset else None)
+
+
+def _without_our_own(sources: list[Path], source: Path) -> list[Path]:
+    """The scans of a folder without the results of earlier runs into it; a file that is named is what it is."""
+    if source.is_file() and sources == [source]:
+        return sources
+    scans = [path for path in sources if not is_ours(path)]
+    if not scans:
+        raise UserError(f"{source} holds results of {GENERATOR} alone; name the folder of the scans.")
+    return scans
+
+
+def _looks_like_a_file(output: Path) -> bool:
+    return not output.exists() and _OTHER_FILE.search(output.name) is not None
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:

@@ -1,209 +1,226 @@
-"""One scan of `mdcsrn-infer`: read, interpolate, check, super-resolve, write."""
+"""A scan's whole way through a network: turned, brought to its grid, super-resolved, and turned back.
+
+The one pipeline: the command, evaluation and the library all go this way, so that what is measured is what is
+written. Nothing here reads or writes a file.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import sha256_of
-from mdcsrn_tf.inference import tiling
-from mdcsrn_tf.inference.outputs import Job, write_sidecar
-from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.decision import Decision, Sight, decide, look
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress, Result, run
+from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.axes import axes_are_anatomical
-from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.frames import Frame, is_backwards, order_for
-from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis, warnings_for
-from mdcsrn_tf.scans.volumes import Volume, read_volume, resolve_axes, write_volume
+from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.frames import Frame, order_for
+from mdcsrn_tf.scans.kspace_check import AxisFinding
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, measured_samples
+from mdcsrn_tf.scans.volumes import Volume
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
 
-Say = Callable[[str], None]
-_RAS = ("LR", "AP", "IS")
+_LARGEST = 2**31  # voxels
 
 
 @dataclass(frozen=True)
-class ScanSettings:
-    """What the command asks for besides `inference.Settings`."""
+class Prepared:
+    """A scan on its target grid, as the network on the card expects it."""
 
-    grid: str = "same"  # the scan is on the target grid already, or "small": the scanner's matrix
-    axes: str | None = None  # None: the model card's
-    factor: str | None = None
-    consistency: bool = False
-    dtype: str = "float32"
-    qc: bool = False
-    qc_seams: bool = False
-    series: str | None = None
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """A scan on the target grid, in RAS+ (or as stored), and what is known of it."""
-
-    volume: Volume
-    affine: np.ndarray
-    straight: np.ndarray
+    volume: Volume  # as it was read
+    decision: Decision
+    on_grid: np.ndarray  # float32, the stored orientation
+    affine: np.ndarray  # of that grid
     frame: Frame
-    degraded: tuple[int, ...]  # axes of `straight`
-    factors: tuple[int, ...]
-    findings: tuple[AxisFinding, ...]
+
+    @property
+    def low_res(self) -> np.ndarray:
+        """What the network gets: `on_grid` in the network's orientation."""
+        return self.frame.enter(self.frame.straighten(self.on_grid))
+
+    def stored(self, data: np.ndarray) -> np.ndarray:
+        """The network's orientation -> the stored one."""
+        return self.frame.unstraighten(self.frame.leave(data))
 
 
-def process(
-    job: Job, engine: Engine, settings: Settings, wanted: ScanSettings, say: Say, on_progress: Progress | None
-) -> None:
-    """Super-resolve one scan and write the result, with its sidecar and picture where those are wanted."""
-    clock = _Clock()
-    scan = _prepare(job, engine, wanted, say)
-    clock.lap("read")
-    low_res = scan.frame.enter(scan.straight)
-    result = run(engine, low_res, settings, on_progress)
-    clock.lap(f"{result.tiles} tiles of {result.tile}^3")
-    _say_fallbacks(result, say)
-    data = _consistent(result.data, low_res, scan) if wanted.consistency else result.data
-    straight = scan.frame.leave(data)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    if wanted.qc:
-        _draw(job, scan, straight, result, wanted)
-    if job.bids_root is not None:
-        write_sidecar(job, _provenance(job, engine, settings, wanted, result))
-    # The scan itself comes last: where it is, the rest is, and a run that goes on passes over it.
-    stored = scan.frame.unstraighten(straight)
-    write_volume(job.target, stored, scan.volume, affine=scan.affine, dtype=wanted.dtype)  # type: ignore[arg-type]
-    clock.lap("written")
-    seam = "one tile" if result.seam_figure is None else f"seam figure {result.seam_figure:.3f}"
-    say(f"{job.source.name} -> {job.target.name}: {clock}; {seam}")
+@dataclass(frozen=True)
+class Outcome:
+    """A super-resolved scan in its stored orientation and its input's units, and how it came about."""
+
+    data: np.ndarray
+    prepared: Prepared
+    result: Result
 
 
-def _prepare(job: Job, engine: Engine, wanted: ScanSettings, say: Say) -> _Scan:
-    card = engine.card
-    if wanted.consistency and card.slices:
+def super_resolve_scan(
+    volume: Volume,
+    engine: Engine,
+    settings: Settings,
+    wanted: ScanSettings,
+    on_progress: Progress | None = None,
+    sight: Sight | None = None,
+) -> Outcome:
+    """Decide, prepare, run and undo; UserError for what the scan or the card speaks against, but for `wanted.force`.
+
+    `sight` is what `look` said of the volume, where that is known already.
+    """
+    sight = sight or look(volume)
+    decision = decide(sight, wanted, engine.card)
+    refuse_doubts(volume, decision, wanted)
+    prepared = prepare(volume, decision, engine.card)
+    return run_prepared(prepared, engine, settings, wanted, on_progress)
+
+
+def run_prepared(
+    prepared: Prepared, engine: Engine, settings: Settings, wanted: ScanSettings, on_progress: Progress | None = None
+) -> Outcome:
+    """The network's part."""
+    if wanted.consistency:
+        check_consistency(prepared, engine.card)
+    result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
+    data = prepared.stored(result.data)
+    if wanted.consistency:
+        data = consistent(data, prepared)
+    elif prepared.volume.data.min() >= 0:
+        data = np.maximum(data, 0.0)  # a magnitude image stays one: ringing and networks go below zero
+    if not np.isfinite(data).all():
+        raise UserError(
+            f"{prepared.volume.path}: the network gave NaN or infinite values; nothing was written. Take another "
+            "--model, or --precision=float32 where that was changed."
+        )
+    return Outcome(data, prepared, result)
+
+
+def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:
+    """UserError for a scan that would not come out better, unless that is wanted."""
+    if decision.doubts and not wanted.force:
+        raise UserError(f"{volume.path}: {'; '.join(decision.doubts)}. Take another --model, correct --axes or "
+                        "--factor, or add --force to do it all the same.")  # fmt: skip
+
+
+def prepare(volume: Volume, decision: Decision, card: ModelCard) -> Prepared:
+    """The scan on the target grid and in the orientation that the network was trained on; nothing is refused here."""
+    if decision.grid == "small":
+        data, affine, samplings = _enlarged(volume, decision, card.interpolation)
+    else:
+        data, affine = volume.data, volume.affine
+        for axis, finding in zip(decision.axes, decision.findings, strict=True):
+            data = as_expected(data, axis, finding, card.interpolation)
+        samplings = tuple(finding.sampling for finding in decision.findings)
+    frame = _frame(affine, decision, samplings, card)
+    return Prepared(volume, decision, np.ascontiguousarray(data, np.float32), affine, frame)
+
+
+def as_expected(data: np.ndarray, axis: int, finding: AxisFinding, expected: str) -> np.ndarray:
+    """An axis that was interpolated in one way, as if it had been in the `expected` one."""
+    sampling = finding.sampling
+    if sampling is None or finding.method == expected:
+        return data
+    if finding.method == "unknown":
+        data = kspace.low_pass_axis(data, sampling.count, axis)
+        if expected == "sinc":
+            return data
+        return interpolated(measured_samples(data, axis, sampling, "sinc"), axis, sampling, expected)
+    assert finding.method is not None
+    return interpolated(measured_samples(data, axis, sampling, finding.method), axis, sampling, expected)
+
+
+def check_consistency(prepared: Prepared, card: ModelCard) -> None:
+    """UserError where it is not known which samples were measured."""
+    if card.slices:
         raise UserError(
             f"--consistency puts back measured k-space, but {card.preset} was trained for thick slices, which are "
             "means through the slice; leave it out."
         )
-    volume = read_volume(job.source, wanted.series)
-    axes = wanted.axes or ",".join(card.axes) or "LR,AP"
-    factors = parse_factors(wanted.factor or ",".join(map(str, card.factor)) or "2", axes)
-    stored_axes = resolve_axes(axes, volume.affine)
-    data, affine = volume.data, volume.affine
-    if wanted.grid == "small":
-        data, affine = _to_target_grid(volume, factors, stored_axes, card.interpolation)
-    frame = Frame(affine, axes_are_anatomical(axes))
-    straight = frame.straighten(data)
-    degraded = resolve_axes(axes, np.eye(4)) if frame.anatomical else stored_axes
-    by_axis = dict(zip(degraded, factors, strict=True))
-    findings = tuple(examine_axis(straight, axis, by_axis.get(axis, factors[0])) for axis in range(3))
-    if wanted.grid == "same":
-        names = _RAS if frame.anatomical else ("0", "1", "2")
-        for sentence in warnings_for(findings, names, degraded, card.interpolation):
-            say(f"warning: {job.source.name}: {sentence}")
-    order = order_for(degraded, _trained_axes(card.axes, degraded))
-    flipped = tuple(
-        place for place, axis in enumerate(order)
-        if axis in by_axis and is_backwards(straight.shape[axis], by_axis[axis], findings[axis].phase)
-    )  # fmt: skip
-    frame = Frame(affine, frame.anatomical, order, flipped)
-    return _Scan(volume, affine, straight, frame, degraded, factors, findings)
+    decision = prepared.decision
+    if decision.grid == "same" and any(_known_samples(finding) is None for finding in decision.findings):
+        raise UserError(
+            f"{prepared.volume.path}: --consistency cannot tell which samples were measured; give the scanner's small "
+            "matrix with --grid=small, or leave out --consistency."
+        )
 
 
-def _to_target_grid(volume: Volume, factors, axes, method: str) -> tuple[np.ndarray, np.ndarray]:
+def consistent(image: np.ndarray, prepared: Prepared) -> np.ndarray:
+    """`image` (stored orientation) with the measured centre of k-space put back, to the last sample."""
+    decision = prepared.decision
+    measured, turned = prepared.volume.data, []
+    if decision.grid == "same":
+        for axis, finding in zip(decision.axes, decision.findings, strict=True):
+            sampling = _known_samples(finding)
+            assert sampling is not None and finding.method is not None
+            if not sampling.starts_the_axis:
+                turned.append(axis)
+                measured, sampling = np.flip(measured, axis), sampling.turned_over()
+            measured = measured_samples(measured, axis, sampling, finding.method)
+    image = np.flip(image, turned).astype(np.float64)
+    kept = kspace.put_back_centre(image, measured.astype(np.float64), decision.factors, decision.axes)
+    return np.ascontiguousarray(np.flip(kept, turned)).astype(np.float32)
+
+
+def _known_samples(finding: AxisFinding) -> Sampling | None:
+    """The samples of an axis, where they lie as a small matrix's do, from either end."""
+    sampling = finding.sampling
+    if finding.method in (None, "unknown") or sampling is None:
+        return None
+    fits = sampling.starts_the_axis or sampling.ends_the_axis
+    return sampling if fits and sampling.count == sampling.size // finding.whole_factor else None
+
+
+def _enlarged(
+    volume: Volume, decision: Decision, method: str
+) -> tuple[np.ndarray, np.ndarray, tuple[Sampling | None, ...]]:
     """The small matrix brought to the target grid: sample i comes to lie at index i * factor."""
     shape = list(volume.data.shape)
     affine = volume.affine.copy()
-    for axis, factor in zip(axes, factors, strict=True):
+    samplings: list[Sampling | None] = []
+    for axis, factor in zip(decision.axes, decision.factors, strict=True):
         shape[axis] *= factor
         affine[:3, axis] /= factor
-    if np.prod(shape) > 2**31:
+        samplings.append(Sampling(shape[axis], float(factor)))
+    if np.prod(shape, dtype=float) > _LARGEST:
         raise UserError(f"{volume.path} would grow to {shape} voxels; check --factor and --grid=small.")
-    return kspace.interpolate(volume.data, shape, factors, axes, method).astype(np.float32, copy=False), affine
+    large = kspace.interpolate(volume.data, shape, decision.factors, decision.axes, method)
+    return large.astype(np.float32, copy=False), affine, tuple(samplings)
 
 
-def _trained_axes(axes: tuple[str, ...], otherwise: tuple[int, ...]) -> tuple[int, ...]:
-    return resolve_axes(",".join(axes), np.eye(4)) if axes else otherwise
+def _frame(
+    affine: np.ndarray, decision: Decision, samplings: tuple[Sampling | None, ...], card: ModelCard
+) -> Frame:
+    """RAS+, the degraded axes where the training scans had theirs, each beginning with a measured sample."""
+    frame = Frame(affine, decision.anatomical)
+    axes = resolve_axes(",".join(decision.names), np.eye(4)) if decision.anatomical else decision.axes
+    trained = resolve_axes(",".join(card.axes), np.eye(4)) if card.axes else axes
+    order = order_for(axes, trained)
+    if card.interpolation == "sinc":
+        return replace(frame, order=order)  # which voxels were measured leaves no trace
+    backwards = set()
+    for stored, axis, sampling in zip(decision.axes, axes, samplings, strict=True):
+        if sampling is not None and _begins_between(sampling, frame.turns_over(stored)):
+            backwards.add(axis)
+    return replace(frame, order=order, flipped=tuple(place for place, axis in enumerate(order) if axis in backwards))
 
 
-def _consistent(image: np.ndarray, low_res: np.ndarray, scan: _Scan) -> np.ndarray:
-    """The measured centre of k-space put back, so that nothing that was measured is altered."""
-    place = {axis: number for number, axis in enumerate(scan.frame.order)}
-    axes = tuple(place[axis] for axis in scan.degraded)
-    measured = low_res
-    for axis, ras_axis, factor in zip(axes, scan.degraded, scan.factors, strict=True):
-        finding = scan.findings[ras_axis]
-        if finding.method == "sinc":
-            measured = kspace.truncate(measured, (factor,), (axis,))
-        elif finding.method == "linear" and measured.shape[axis] % factor == 0:
-            measured = np.take(measured, np.arange(0, measured.shape[axis], factor), axis=axis)
-        else:
-            raise UserError(
-                f"{scan.volume.path}: --consistency cannot tell which samples were measured; give the scanner's small "
-                "matrix with --grid=small, or leave out --consistency."
-            )
-    return kspace.put_back_centre(image, measured, scan.factors, axes).astype(np.float32)
+def _begins_between(sampling: Sampling, turned: bool) -> bool:
+    """Whether the axis, turned over or not, begins between two samples, and would not if it were turned again."""
+    here = sampling.turned_over() if turned else sampling
+    return here.first != 0.0 and here.turned_over().first == 0.0
 
 
-def _draw(job: Job, scan: _Scan, straight: np.ndarray, result: Result, wanted: ScanSettings) -> None:
-    from mdcsrn_tf.inference.qc import save_picture
+def _mirrored_too(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None) -> Result:
+    """The network's result; with an ensemble of two, its mean with that of the mirror image (along the first axis)."""
+    if settings.ensemble == 1:
+        return run(engine, low_res, settings, on_progress)
 
-    inside = [straight.shape[axis] for axis in scan.frame.order]
-    seams = [tiling.seam_positions(size, result.tile, result.margin) for size in inside]
-    marked = scan.frame.leave_positions(seams, inside) if wanted.qc_seams else ((), (), ())
-    sizes = np.linalg.norm(scan.affine[:3, :3], axis=0)
-    if scan.frame.anatomical:
-        sizes = sizes[list(resolve_axes("LR,AP,IS", scan.affine))]
-    seam = "" if result.seam_figure is None else f", seam figure {result.seam_figure:.3f}"
-    save_picture(job.picture, scan.straight, straight, f"{job.source.name}{seam}", sizes, marked)
+    def half(first: bool) -> Progress | None:
+        return on_progress and (lambda done, total: on_progress(done if first else total + done, 2 * total))
 
-
-def _provenance(job: Job, engine: Engine, settings: Settings, wanted: ScanSettings, result: Result) -> dict[str, Any]:
-    from mdcsrn_tf.run_record import versions
-
-    content: dict[str, Any] = {
-        "Description": "Super-resolved by mDCSRN",
-        "Sources": [_bids_uri(job)],
-        "Model": asdict(engine.card),
-        "Settings": {**asdict(settings), **asdict(wanted)},
-        "Tile": result.tile,
-        "Margin": result.margin,
-        "BatchNormalization": result.bn,
-        "SeamFigure": result.seam_figure,
-        "Versions": versions(),
-    }
-    if job.source.is_file():
-        content["SourceSHA256"] = sha256_of(job.source)
-    return content
-
-
-def _bids_uri(job: Job) -> str:
-    assert job.bids_root is not None
-    inside = job.source.relative_to(job.bids_root) if job.source.is_relative_to(job.bids_root) else job.source.name
-    return f"bids:raw:{inside}"
-
-
-def _say_fallbacks(result: Result, say: Say) -> None:
-    if result.fallback_tiles:
-        tried = ", ".join(f"{tile}^3" for tile in result.fallback_tiles)
-        say(f"warning: the memory did not suffice for tiles of {tried}; {result.tile}^3 was taken.")
-
-
-class _Clock:
-    """What took how long."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self._laps: list[str] = []
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self._laps.append(f"{name} {now - self._last:.1f} s")
-        self._last = now
-
-    def __str__(self) -> str:
-        return ", ".join(self._laps)
+    straight = run(engine, low_res, settings, half(True))
+    mirrored = run(engine, np.ascontiguousarray(low_res[::-1]), settings, half(False))
+    mean = (straight.data + mirrored.data[::-1]) / 2
+    return replace(straight, data=mean, tiles=straight.tiles + mirrored.tiles)

@@ -22,6 +22,7 @@ class Settings:
     precision: str = "float32"
     device: str = "auto"
     engine: str = "tensorflow"
+    ensemble: int = 1  # 2: the mean of the volume's result and of its mirror image's
     # Of slice networks alone: "axial", "coronal", "sagittal", "mean3", or "card": as it was trained.
     plane: str | None = None
     stride: int | None = None  # between tiles that are averaged
@@ -39,3 +40,22 @@ class Result:
     tiles: int  # of a slice network: slices
     seam_figure: float | None
     fallback_tiles: tuple[int, ...] = ()  # tile sizes for which the memory did not suffice
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What is asked of a scan; what is None is found from the scan, else taken from the model card."""
+
+    grid: str = "auto"  # "same": the scan is on the target grid already; "small": it is the scanner's matrix
+    axes: str | None = None
+    factor: str | None = None
+    force: bool = False  # also what the scan or the model card speaks against
+    consistency: bool = False
+    self_check: bool = False
+    dtype: str = "float32"  # or "same": of the voxels on disk
+    keep_header_text: bool = False
+    volume: str = "all"  # of a 4-D file: which, or all
+    nan: float | None = 0.0  # what takes the place of NaN in the background; None: such scans are refused
+    qc: bool = False
+    qc_seams: bool = False
+    series: str | None = None

@@ -46,6 +46,9 @@ class ModelCard:
     # Of a slice network: the planes its training slices were cut in, and how its tiles are stitched. `tile` 0: whole.
     planes: tuple[str, ...] = ()
     stride: int = 0  # between tiles that are averaged; 0: cores side by side
+    # For what else it may be used: axes (list of sets of names), factors (list of lists), voxel_mm (least, most),
+    # contrasts (BIDS suffixes). What is missing is as in axes and factor, or is not checked.
+    tested: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -80,6 +83,7 @@ class ModelCard:
             "margin": all(_is_whole(margin, 0, _LARGEST_TILE) for margin in margins),
             "notes": isinstance(self.notes, dict),
             "slices": self.slices is None or isinstance(self.slices, dict),
+            "tested": _is_tested(self.tested),
         }
         for name, held in requirements.items():
             if not held:
@@ -90,6 +94,20 @@ class ModelCard:
 
 _PLANES = ("sagittal", "coronal", "axial")
 _AXES = ("LR", "RL", "AP", "PA", "IS", "SI", "0", "1", "2")
+
+
+def _is_tested(tested: Any) -> bool:
+    """Whether the lists are lists of what they should be of."""
+    if not isinstance(tested, dict) or not all(isinstance(value, list) for value in tested.values()):
+        return False
+    sizes = tested.get("voxel_mm", [0.1, 10.0])
+    return (
+        all(isinstance(names, list) and all(axis in _AXES for axis in names) for names in tested.get("axes", []))
+        and all(isinstance(some, list) and all(_is_whole(f, 1, _LARGEST_FACTOR) for f in some)
+                for some in tested.get("factors", []))
+        and len(sizes) == 2 and all(isinstance(size, (int, float)) for size in sizes)
+        and all(isinstance(name, str) for name in tested.get("contrasts", []))
+    )  # fmt: skip
 
 
 def _by_axis(number: Any) -> list[Any]:

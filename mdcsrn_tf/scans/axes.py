@@ -44,3 +44,9 @@ def from_ras(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The inverse of `to_ras`, `affine` being that of the original array."""
     back = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(affine))
     return np.ascontiguousarray(apply_orientation(data, back))
+
+
+def axis_names(affine: np.ndarray) -> tuple[str, str, str]:
+    """LR, AP and IS in the order of the array's axes."""
+    first, second, third = (("LR", "AP", "IS")[int(world)] for world in io_orientation(affine)[:, 0])
+    return first, second, third

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.orientations import io_orientation
 
 from mdcsrn_tf.scans.axes import from_ras, to_ras
 
@@ -32,6 +33,10 @@ class Frame:
     def unstraighten(self, straight: np.ndarray) -> np.ndarray:
         """RAS+ -> stored."""
         return from_ras(straight, self.affine) if self.anatomical else straight
+
+    def turns_over(self, stored_axis: int) -> bool:
+        """Whether the array's axis runs the other way in RAS+."""
+        return self.anatomical and io_orientation(self.affine)[stored_axis, 1] < 0
 
     def enter(self, straight: np.ndarray) -> np.ndarray:
         """RAS+ -> the network's orientation."""
@@ -60,7 +65,3 @@ def order_for(degraded: Sequence[int], trained: Sequence[int]) -> tuple[int, ...
     rest = iter(axis for axis in range(3) if axis not in degraded)
     return tuple(next(rest) if axis < 0 else axis for axis in order)
 
-
-def is_backwards(size: int, factor: int, phase: int) -> bool:
-    """Whether turning the axis over makes its first voxel a measured sample."""
-    return phase != 0 and (size - 1 - phase) % factor == 0

@@ -86,11 +86,25 @@ def interpolate(
         raise ValueError(f"{small.shape} is not {tuple(shape)} truncated by {tuple(factors)} along {tuple(axes)}")
     image = _floating(small)
     for axis in axes:
-        if method == "sinc":
-            image = _pad_axis(image, shape[axis], axis, workers)
-        else:
-            image = _interpolate_axis(image, shape[axis], axis, method)
+        image = resize_axis(image, shape[axis], axis, method, workers=workers)
     return np.ascontiguousarray(image)
+
+
+def resize_axis(samples: np.ndarray, size: int, axis: int, method: str, *, workers: int = 1) -> np.ndarray:
+    """`interpolate` of one axis to `size` voxels, whatever the factor: sample i comes to lie at i * size / samples."""
+    if method == "sinc":
+        return _pad_axis(samples, size, axis, workers)
+    return _interpolate_axis(samples, size, axis, method)
+
+
+def low_pass_axis(volume: np.ndarray, kept: int, axis: int) -> np.ndarray:
+    """The volume without what lies outside the `kept` central samples of the axis's k-space, on its own grid."""
+    size = volume.shape[axis]
+    if kept >= size:
+        return volume
+    spectrum = scipy.fft.rfft(volume, axis=axis)
+    _part(spectrum, axis, slice(kept // 2 + 1, None))[...] = 0
+    return scipy.fft.irfft(spectrum, n=size, axis=axis, overwrite_x=True)
 
 
 def acquire(
@@ -232,16 +246,17 @@ def _taps(kept: int, size: int, method: str) -> list[tuple[np.ndarray, np.ndarra
         return [(below, np.ones(size))]
     if method == "linear":
         return [(below, 1 - t), (np.minimum(below + 1, kept - 1), t)]
-    weights = (
-        (1 - t) ** 3 / 6,
-        2 / 3 - t**2 + t**3 / 2,
-        2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2,
-        t**3 / 6,
-    )
-    return [(_mirrored(below + offset, kept), weight) for offset, weight in zip((-1, 0, 1, 2), weights, strict=True)]
+    weights = spline_weights(t)
+    return [(mirrored(below + offset, kept), weight) for offset, weight in zip((-1, 0, 1, 2), weights, strict=True)]
 
 
-def _mirrored(samples: np.ndarray, size: int) -> np.ndarray:
+def spline_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The cubic B-spline's weights of the four coefficients around a place `t` behind the second of them."""
+    return ((1 - t) ** 3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2, t**3 / 6)
+
+
+def mirrored(samples: np.ndarray, size: int) -> np.ndarray:
+    """Sample numbers beyond the ends, reflected at the first and the last sample."""
     if size == 1:
         return np.zeros_like(samples)
     period = 2 * (size - 1)

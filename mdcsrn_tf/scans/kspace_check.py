@@ -1,106 +1,182 @@
-"""Does a scan look as the model expects: interpolated to its grid, along those axes, by that method?
+"""What a scan tells about itself: which axes were interpolated, how many times, and by which method.
 
-An axis that was brought to its grid from every f-th sample betrays itself: take those samples again, repeat
-the interpolation, and the scan comes back. No spectrum of real anatomy does that by accident: of eight full
-scans 8 to 16 % of the contrast was lost, of the same interpolated and rounded to 8 bits 0.3 to 2.7 %
-(benchmarks/kspace_check.py). NumPy and SciPy only.
+Two signs, neither of which real anatomy shows by accident (benchmarks/kspace_check.py has the figures):
+
+- *Filling k-space with zeros* (sinc) leaves a cliff where the measured part ends: the power falls by 15 dB and more
+  from one line to the next, also after rounding to 8 bits and taking magnitudes; full scans fall by 7 dB at most.
+- *Nearest, linear and cubic interpolation* are repeated from the samples they would have started from: only the
+  right phase gives the scan back. Another phase, which fits real anatomy just as well, is the control.
+
+Both are looked for along whole lines and in the middle half of the scan, where a skull-stripped scan has no edges.
+NumPy and SciPy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
 
-# What is lost may be this part of the scan's contrast, for the rounding of a scan stored in 8 bits.
-_LOST = 0.04
-_LINES = 20_000  # lines along an axis that are looked at
+from mdcsrn_tf.scans.resampling import Sampling, inside, matrix, possible_samplings
+
+FACTORS = (2, 3, 4, 5, 6)
+_CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
+_BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
+_LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
+_CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
+_SMOOTH = 0.045  # full scans lose 7 % at least by the best interpolation
+_ENDS = 3  # samples at either end, where every tool has rules of its own
+_LINES, _FEW_LINES = 3000, 400
 
 
 @dataclass(frozen=True)
 class AxisFinding:
-    """How an axis was interpolated: "linear", "sinc" or None; for linear, the first measured sample."""
+    """How an axis came to its grid."""
 
-    method: str | None
-    phase: int
-    lost: dict[str, float]  # part of the contrast that interpolating anew loses, by method
+    method: str | None  # "sinc", "linear", "cubic", "nearest"; "unknown": smooth, but in no way we know; None: measured
+    sampling: Sampling | None = None  # where the measured samples lie; None where the axis was measured as it is
+    examined: bool = True  # False: too few voxels, or no contrast, to tell
+    evidence: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def factor(self) -> float:
+        """How many voxels were made of one sample."""
+        return self.sampling.step if self.sampling else 1.0
 
-def examine_axis(volume: np.ndarray, axis: int, factor: int) -> AxisFinding:
-    """Try every way in which the axis may have been interpolated by `factor`."""
-    lines = _some_lines(volume, axis)
-    size = lines.shape[1]
-    contrast = float(np.std(lines))
-    if factor < 2 or size < 4 * factor or contrast == 0.0:
-        return AxisFinding(None, 0, {})
-    lost = {"sinc": _rms(lines - _low_pass(lines, size // factor)) / contrast}
-    phases = range(factor) if size % factor == 0 else range(1)
-    by_phase = [_rms(_linear_error(lines, factor, phase)) / contrast for phase in phases]
-    phase = int(np.argmin(by_phase))
-    lost["linear"] = by_phase[phase]
-    best = min(lost, key=lambda method: lost[method])
-    method = best if lost[best] < _LOST else None
-    return AxisFinding(method, phase if method == "linear" else 0, lost)
+    @property
+    def whole_factor(self) -> int:
+        """The factor to the nearest whole number; 181 voxels of 90 samples are twice as many."""
+        return max(1, round(self.factor))
 
 
-def warnings_for(
-    findings: Sequence[AxisFinding], names: Sequence[str], degraded: Sequence[int], trained_on: str
-) -> list[str]:
-    """What to tell the user about a same-grid scan, a sentence each; `findings` and `names` for all three axes."""
-    empty = [axis for axis, finding in enumerate(findings) if finding.method]
-    full = [axis for axis in degraded if axis not in empty]
-    unexpected = [axis for axis in empty if axis not in degraded]
-    sentences = []
-    if full and not unexpected:
-        where = " and ".join(names[axis] for axis in full)
-        sentences.append(
-            f"the outer k-space along {where} is not empty: the scan seems to be of full resolution there already, "
-            "or was interpolated in another way than the model expects."
-        )
-    if unexpected:
-        sentences.append(
-            f"k-space looks empty along {_list(names, empty)}, but --axes says {_list(names, degraded)}; check --axes."
-        )
-    other = {findings[axis].method for axis in degraded} - {None, trained_on}
-    if other:
-        sentences.append(
-            f"the scan was brought to its grid by {other.pop()} interpolation, but the model was trained on "
-            f"{trained_on}: expect a worse result."
-        )
-    return sentences
+def examine_axis(volume: np.ndarray, axis: int, factor: int | None = None) -> AxisFinding:
+    """How `axis` of a volume [i, j, k] was brought to its grid, by `factor` or (None) by any of `FACTORS`."""
+    size = volume.shape[axis]
+    factors = tuple(f for f in (FACTORS if factor is None else (factor,)) if f > 1 and size >= 8 * f)
+    if not factors or not np.ptp(volume):
+        return AxisFinding(None, examined=False)
+    smooth = None
+    for place, lines in enumerate(_views(volume, axis)):
+        fit = _best_fit(lines, factors)
+        if fit and fit.method != "unknown":
+            return fit
+        cliff = _zero_filled(lines, size, factors, factor)
+        if cliff:
+            return cliff
+        smooth = fit if place == 0 else smooth
+    return smooth or AxisFinding(None)
 
 
-def _some_lines(volume: np.ndarray, axis: int) -> np.ndarray:
-    """Lines along the axis through the middle half of the other two, thinned out; float64 [lines, size]."""
+def _views(volume: np.ndarray, axis: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Lines along the axis through the middle half of the others, float64 [lines, voxels], and where they begin.
+
+    First whole lines, then, where they are long enough, their middle halves.
+    """
     moved = np.moveaxis(volume, axis, -1)
     middle = moved[tuple(slice(n // 4, max(n - n // 4, n // 4 + 1)) for n in moved.shape[:2])]
     step = max(1, int(np.ceil(np.sqrt(middle.shape[0] * middle.shape[1] / _LINES))))
-    return middle[::step, ::step].reshape(-1, volume.shape[axis]).astype(np.float64)
-
-
-def _low_pass(lines: np.ndarray, kept: int) -> np.ndarray:
-    spectrum = scipy.fft.rfft(lines, axis=1)
-    spectrum[:, kept // 2 + 1 :] = 0.0
-    return scipy.fft.irfft(spectrum, n=lines.shape[1], axis=1)
-
-
-def _linear_error(lines: np.ndarray, factor: int, phase: int) -> np.ndarray:
-    """What is between the samples less what linear interpolation puts there."""
+    lines = middle[::step, ::step].reshape(-1, volume.shape[axis]).astype(np.float64)
+    yield lines, 0
     size = lines.shape[1]
-    positions = np.arange(phase, size, factor)
-    inside = np.arange(phase, positions[-1] + 1)
-    below = (inside - phase) // factor
-    t = (inside - phase) % factor / factor
-    samples = lines[:, positions]
-    above = np.minimum(below + 1, len(positions) - 1)
-    return lines[:, inside] - (samples[:, below] * (1 - t) + samples[:, above] * t)
+    if size >= 64:
+        yield lines[:, size // 4 : size - size // 4], size // 4
 
 
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+def _zero_filled(
+    view: tuple[np.ndarray, int], size: int, factors: tuple[int, ...], wanted: int | None
+) -> AxisFinding | None:
+    """The cliff in the spectrum of Hann-windowed lines, if there is one."""
+    lines = view[0]
+    length = lines.shape[1]
+    if not np.ptp(lines):
+        return None
+    windowed = (lines - lines.mean(axis=1, keepdims=True)) * np.hanning(length)
+    power = np.mean(np.abs(scipy.fft.rfft(windowed, axis=1)) ** 2, axis=0)
+    level = 10 * np.log10(power + 1e-12 * power.max())
+    heights = _cliffs(level)
+    if heights.max() < _CLIFF_DB:
+        return None
+    kept = _kept(_brink(level, int(np.argmax(heights))) * size / length, size, factors, 2.5 * size / length)
+    if wanted is not None and abs(size / kept - wanted) > 0.15 * wanted:
+        return None
+    # What lies behind the brink and Hann's leakage, as the RMS of a signal no window has damped (its mean square: 3/8).
+    behind = power[int(kept / 2 * length / size) + 3 :].sum()
+    lost = float(np.sqrt(2 * behind / (0.375 * length**2)) / np.std(lines))
+    if lost > _BEHIND:
+        return None
+    return AxisFinding("sinc", Sampling(size, size / kept), evidence={"cliff_db": float(heights.max()), "lost": lost})
 
 
-def _list(names: Sequence[str], axes: Sequence[int]) -> str:
-    return ",".join(names[axis] for axis in sorted(axes))
+def _cliffs(level: np.ndarray) -> np.ndarray:
+    """For every line of the spectrum, how far (dB) those before it lie above those behind it."""
+    width = max(3, min(8, len(level) // 12))
+    heights = np.zeros(len(level))
+    for place in range(max(width, len(level) // 8), len(level) - width - 1):
+        heights[place] = level[place - width : place].mean() - level[place + 1 : place + 1 + width].mean()
+    return heights
+
+
+def _brink(level: np.ndarray, place: int) -> int:
+    """The last line before the fall around `place`: window and width blur where the height is greatest."""
+    width = max(3, min(8, len(level) // 12))
+    before = level[max(place - 2 * width, 0) : place - width + 1].mean()
+    fallen = np.flatnonzero(level[place - width : place + width] < before - 8.0)
+    return place - width + int(fallen[0]) - 1 if len(fallen) else place
+
+
+def _kept(edge: float, size: int, factors: tuple[int, ...], tolerance: float) -> int:
+    """How many samples k-space held: what a whole factor leaves, where the cliff is that near to it."""
+    near = min((max(1, size // f) for f in factors), key=lambda kept: abs(kept / 2 - edge))
+    return near if abs(near / 2 - edge) <= tolerance else min(size, 2 * round(edge))
+
+
+def _best_fit(view: tuple[np.ndarray, int], factors: tuple[int, ...]) -> AxisFinding | None:
+    """The interpolation that gives the lines back where its other phases do not."""
+    lines, begin = view
+    size = lines.shape[1] + 2 * begin
+    lines = lines[:: max(1, len(lines) // _FEW_LINES)]
+    contrast = float(np.std(lines))
+    if not contrast:
+        return None
+    factors = tuple(factor for factor in factors if lines.shape[1] >= 8 * factor)
+    found: list[tuple[float, AxisFinding]] = []
+    smoothest = None
+    for factor in factors:
+        for method in ("nearest", "linear", "cubic"):
+            best, lost, control = _fit_and_control(lines, begin, size, factor, method)
+            lost, control = lost / contrast, control / contrast
+            evidence = {"lost": lost, "control": control}
+            if lost < _LOST and control > _CONTROL * lost + 1e-5:
+                found.append((control / (lost + 1e-4), AxisFinding(method, best, evidence=evidence)))
+            elif lost < _SMOOTH and factor == factors[0]:
+                smoothest = AxisFinding("unknown", Sampling(size, size / (size // factor)), evidence=evidence)
+    return max(found, key=lambda pair: pair[0])[1] if found else smoothest
+
+
+def _fit_and_control(
+    lines: np.ndarray, begin: int, size: int, factor: int, method: str
+) -> tuple[Sampling, float, float]:
+    """The sampling that loses least, what it loses, and what the others lose (their median)."""
+    samplings = possible_samplings(size, factor)
+    if method == "nearest":  # blocks begin at voxels: other samplings are these again
+        samplings = [s for s in samplings if s.first.is_integer() and (s.step == factor or s.first == 0.0)]
+    lost = [_lost(lines, begin, sampling, method) for sampling in samplings]
+    best = int(np.argmin(lost))
+    return samplings[best], lost[best], float(np.median(lost[:best] + lost[best + 1 :]))
+
+
+def _lost(lines: np.ndarray, begin: int, sampling: Sampling, method: str) -> float:
+    """RMS of what is left of the lines when the interpolation's best fit is taken away, the ends left out."""
+    positions = sampling.positions
+    here = slice(begin, begin + lines.shape[1])
+    rows = inside(sampling)[here]
+    weights = matrix(sampling, method)[here][rows]
+    weights = weights[:, np.abs(weights).sum(axis=0) > 1e-9]
+    basis, _ = np.linalg.qr(weights)
+    values = lines[:, rows].T
+    rest = values - basis @ (basis.T @ values)
+    first, last = positions[here][rows][[0, -1]]
+    counted = (positions[here][rows] > first + _ENDS) & (positions[here][rows] < last - _ENDS)
+    return float(np.sqrt(np.mean(np.square(rest[counted])))) if counted.any() else float("inf")

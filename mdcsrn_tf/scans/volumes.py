@@ -72,16 +72,22 @@ def write_volume(
     *,
     affine: np.ndarray | None = None,
     dtype: Literal["float32", "same"] = "float32",
+    keep_text: bool = False,
+    before_it_appears: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `data` as NIfTI with `like`'s header; with another `affine`, both of its forms follow.
 
-    `same` stores the input's type and scaling, values clipped and rounded to it. The file appears whole, by
-    a rename, or not at all.
+    `same` stores the input's type and scaling, values clipped and rounded to it. Free text of the header and its
+    extensions, which may name the patient, go along only with `keep_text`. The file appears whole, by a rename, or not
+    at all; `before_it_appears` is called with it as it lies there, finished, under its hidden name.
     """
     path = Path(path)
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         raise UserError(f"{path} must end in .nii or .nii.gz: nothing else is written.")
     header = like.header.copy()
+    if not keep_text:
+        _forget_text(header)
+    header.set_data_shape(data.shape)
     if affine is not None and not np.array_equal(affine, like.affine):
         _move_forms(header, like.affine, affine)
     stored, slope, intercept = np.asarray(data, np.float32), 1.0, 0.0
@@ -93,6 +99,8 @@ def write_volume(
     try:
         with replace_when_done(path) as partial, _quiet_libraries():
             nib.save(image, partial)
+            if before_it_appears:
+                before_it_appears(partial)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({_brief(error)}); check the folder and the space.") from error
 
@@ -202,6 +210,14 @@ def _new_header(affine: np.ndarray) -> nib.Nifti1Header:
     header.set_qform(affine, code=1, strip_shears=True)
     header.set_xyzt_units("mm")
     return header
+
+
+def _forget_text(header: nib.Nifti1Header) -> None:
+    """Clear what people and programs write into a header: names, dates, paths."""
+    for name in ("descrip", "aux_file", "db_name", "intent_name"):
+        if name in header:
+            header[name] = b""
+    header.extensions.clear()
 
 
 def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:

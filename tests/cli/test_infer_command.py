@@ -40,7 +40,10 @@ def test_the_result_lies_on_its_input_with_its_header(model, scans, tmp_path):
     image.header["descrip"] = b"the scanner's own words"
     image.set_sform(OBLIQUE, code=2)
     nib.save(image, tmp_path / "in.nii.gz")
-    assert infer(f"--input={tmp_path}/in.nii.gz", f"--output={tmp_path}/out.nii", f"--model={model}") == 0
+    flags = (f"--input={tmp_path}/in.nii.gz", f"--model={model}", "--quiet")
+    assert infer(*flags, f"--output={tmp_path}/private.nii") == 0
+    assert nib.load(tmp_path / "private.nii").header["descrip"].tobytes().rstrip(b"\0") == b""
+    assert infer(*flags, f"--output={tmp_path}/out.nii", "--keep_header_text") == 0
     result = nib.load(tmp_path / "out.nii")
     np.testing.assert_allclose(result.affine, OBLIQUE, atol=1e-6)
     assert result.shape == (32, 36, 28) and result.get_data_dtype() == np.float32
@@ -101,19 +104,31 @@ def test_consistency_needs_to_know_what_was_measured(model, scans, tmp_path, cap
     assert not list(tmp_path.iterdir())
 
 
-def test_it_warns_of_scans_that_are_not_what_the_model_expects(model, scans, tmp_path, capsys):
+def test_it_refuses_what_would_not_come_out_better(model, scans, tmp_path, capsys):
     high, low, _ = scans
-    _, sinc, _ = write_pair(tmp_path / "sinc", method="sinc")
-    for name, path, flag in (("full", high, ""), ("axes", low, "--axes=LR,IS"), ("sinc", sinc, ""), ("fine", low, "")):
+    for name, path, flag in (("full", high, ""), ("axes", low, "--axes=LR,IS"), ("factor", low, "--factor=3")):
         flags = [f"--input={path}", f"--output={tmp_path}/{name}.nii.gz", f"--model={model}", *([flag] if flag else [])]
-        assert infer(*flags) == 0
-    told = dict.fromkeys(("full", "axes", "sinc", "fine"), "")
-    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert len(warnings) == 3, warnings
-    told["full"], told["axes"], told["sinc"] = warnings
-    assert "not empty" in told["full"] and "LR and AP" in told["full"]
-    assert "looks empty along LR,AP, but --axes says LR,IS" in told["axes"]
-    assert "sinc interpolation" in told["sinc"] and "trained on linear" in told["sinc"]
+        assert infer(*flags) == 1
+        told = capsys.readouterr().err
+        assert len(told.splitlines()) == 1 and "--force" in told
+        expected = {"full": "the outer k-space along LR and AP is not empty",
+                    "axes": "k-space looks empty along AP, which --axes does not name",
+                    "factor": "along LR k-space shows 2x, and not 3x"}[name]  # fmt: skip
+        assert expected in told
+        assert not list(tmp_path.iterdir())
+        assert infer(*flags, "--force") == 0
+        assert expected in capsys.readouterr().err
+        (tmp_path / f"{name}.nii.gz").unlink()
+        (tmp_path / f"{name}.json").unlink()
+
+
+def test_one_line_says_what_is_seen_and_done(model, scans, tmp_path, capsys):
+    assert infer(f"--input={scans[1]}", f"--output={tmp_path}/a.nii.gz", f"--model={model}") == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert re.fullmatch(
+        r"mdcsrn-infer: lr\.nii\.gz: 32x36x28 at [\d.]+x[\d.]+x[\d.]+ mm, linearly interpolated 2x along LR and AP: "
+        "super-resolving those by tiny", first
+    )  # fmt: skip
 
 
 def test_bids_in_bids_derivatives_out(model, scans, tmp_path):
@@ -150,7 +165,7 @@ def test_a_folder_run_goes_on_where_it_stopped_and_names_what_failed(model, scan
     assert infer(*flags) == 1
     told = capsys.readouterr().err
     assert "1 of 3 scans failed" in told and "b.nii.gz" in told
-    assert sorted(path.name for path in out.iterdir()) == ["a_sr.nii.gz", "c_sr.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == ["a_sr.json", "a_sr.nii.gz", "c_sr.json", "c_sr.nii.gz"]
     first = (out / "a_sr.nii.gz").read_bytes()
     assert first == (out / "c_sr.nii.gz").read_bytes(), "the same input, other bytes"
     stamp = (out / "a_sr.nii.gz").stat().st_mtime_ns
@@ -176,9 +191,10 @@ def test_the_script_as_a_user_runs_it(model, scans, tmp_path):
     run = spawn("infer.py", f"--input={scans[1]}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--seamless")
     assert run.returncode == 0, run.stderr
     lines = run.stderr.strip().splitlines()
-    assert len(lines) == 1, f"TensorFlow talks: {run.stderr}"
-    parts = r"lr\.nii\.gz -> sr\.nii\.gz: read .* s, \d+ tiles of 24\^3 .* s, written .* s; seam figure"
-    assert re.search(parts, lines[0])
+    assert len(lines) == 2, f"TensorFlow talks: {run.stderr}"
+    assert "linearly interpolated 2x along LR and AP" in lines[0]
+    parts = r"lr\.nii\.gz -> sr\.nii\.gz: \d+ tiles of 24\^3 .* s, written .* s; seam figure"
+    assert re.search(parts, lines[1])
 
 
 def test_a_full_disk_leaves_nothing_behind(model, tmp_path):
@@ -187,7 +203,7 @@ def test_a_full_disk_leaves_nothing_behind(model, tmp_path):
     limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
     code = limit + "from mdcsrn_tf.cli.infer import main; sys.exit(main(sys.argv[1:]))"
-    flags = [f"--input={scan}", f"--output={tmp_path}/out/sr.nii.gz", f"--model={model}", "--tile=64", "--quiet"]
+    flags = [f"--input={scan}", f"--output={tmp_path}/out/sr.nii.gz", f"--model={model}", "--tile=64", "--force"]
     command = [sys.executable, "-c", code, *flags]
     run = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert run.returncode == 1
@@ -197,5 +213,6 @@ def test_a_full_disk_leaves_nothing_behind(model, tmp_path):
 
 def test_volumes_smaller_than_a_tile_and_of_odd_sizes(model, tmp_path):
     write_scan(tmp_path / "in.nii.gz", hr_volume((17, 5, 9)))
-    assert infer(f"--input={tmp_path}/in.nii.gz", f"--output={tmp_path}/out.nii.gz", f"--model={model}", "--quiet") == 0
+    flags = (f"--model={model}", "--quiet", "--force")
+    assert infer(f"--input={tmp_path}/in.nii.gz", f"--output={tmp_path}/out.nii.gz", *flags) == 0
     assert data_of(tmp_path / "out.nii.gz").shape == (17, 5, 9)

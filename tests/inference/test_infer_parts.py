@@ -18,9 +18,8 @@ from mdcsrn_tf.inference.qc import log_spectrum, save_picture
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers import PRESETS, get_preset
-from mdcsrn_tf.scans.frames import Frame, is_backwards, order_for
-from mdcsrn_tf.scans.kspace import degrade, interpolate, truncate
-from mdcsrn_tf.scans.kspace_check import examine_axis
+from mdcsrn_tf.scans.frames import Frame, order_for
+from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.weights import describe, find_model, list_models
 
 
@@ -90,11 +89,6 @@ def test_order_table(degraded, trained, order):
     assert order_for(degraded, trained) == order
 
 
-@pytest.mark.parametrize(("size", "phase", "backwards"), [(8, 0, False), (8, 1, True), (9, 1, False)])
-def test_backwards_table(size, phase, backwards):
-    assert is_backwards(size, 2, phase) is backwards
-
-
 def test_frames_come_back_and_carry_borders_along():
     data = np.arange(60.0).reshape(3, 4, 5)
     affine = np.array([[0, -1, 0, 3], [0, 0, 2, 4], [1, 0, 0, 5], [0, 0, 0, 1.0]])
@@ -109,24 +103,6 @@ def test_frames_come_back_and_carry_borders_along():
     (borders,) = (frame.leave_positions([[2], [], []], inside.shape)[frame.order[0]],)
     line = frame.leave(marked).any(axis=tuple(a for a in range(3) if a != frame.order[0]))
     assert borders == [int(np.flatnonzero(np.diff(line.astype(int)))[0]) + 1]
-
-
-@pytest.mark.parametrize("size", [48, 50])
-@pytest.mark.parametrize("flipped", [False, True])
-def test_linear_interpolation_is_recognised_with_its_phase(size, flipped):
-    volume = degrade(hr_volume((size, 40, 36)), (2,), (0,))
-    volume = volume[::-1] if flipped else volume
-    finding = examine_axis(volume, 0, 2)
-    assert (finding.method, finding.phase) == ("linear", int(flipped))
-    assert examine_axis(volume, 1, 2).method is None
-
-
-def test_sinc_interpolation_is_recognised_through_rounding_to_8_bits():
-    high = hr_volume((48, 40, 36))
-    volume = interpolate(truncate(high, (2,), (1,)), high.shape, (2,), (1,), "sinc")
-    volume = np.rint(volume / volume.max() * 255)
-    assert examine_axis(volume, 1, 2).method == "sinc"
-    assert examine_axis(high, 1, 2).method is None
 
 
 def test_the_picture_shows_three_planes_and_is_the_same_every_time(tmp_path):

@@ -1,0 +1,22 @@
+"""Which network super-resolves a scan: the one that is named, else the first bundled one made for such scans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdcsrn_tf.inference.decision import Sight, decide, misfits
+from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.models.files import read_card
+from mdcsrn_tf.weights import find_model, list_models
+
+
+def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) -> Path:
+    """The file or folder; the default network where none fits, whose misfits are then what the user is told."""
+    if name:
+        return find_model(name)
+    for bundled in list_models():
+        path = find_model(bundled)
+        card = read_card(path)
+        if not misfits(sight, decide(sight, wanted, card), card):
+            return path
+    return find_model(None)

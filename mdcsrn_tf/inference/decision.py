@@ -1,0 +1,234 @@
+"""What is to be done with a scan: which axes, by how much, and whether a network was made for that.
+
+The header and k-space are asked first (`look`); what the user names goes before what they say, and where both
+contradict each other the scan is refused rather than made worse (`Decision.doubts`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans.axes import axes_are_anatomical, axis_names, resolve_axes
+from mdcsrn_tf.scans.factors import parse_factors
+from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
+from mdcsrn_tf.scans.volumes import Volume
+
+_COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
+_FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
+_ADVERBS = {"linear": "linearly interpolated", "cubic": "cubically interpolated", "sinc": "sinc-interpolated",
+            "nearest": "nearest-neighbour interpolated", "unknown": "smoothly interpolated"}  # fmt: skip
+_CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A scan as its header and its k-space show it; everything by the array's own axes."""
+
+    volume: Volume
+    names: tuple[str, str, str]  # LR, AP, IS in the array's order
+    findings: tuple[AxisFinding, ...]
+    spacing: tuple[float, ...]  # millimetres
+
+    @property
+    def coarseness(self) -> tuple[int, ...]:
+        """By how much each axis is coarser than the finest, 1 where it is not clearly so."""
+        ratios = [size / min(self.spacing) for size in self.spacing]
+        return tuple(round(ratio) if ratio >= _COARSE else 1 for ratio in ratios)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the scan; `axes` are the stored array's."""
+
+    grid: str  # "same": on its target grid already; "small": the scanner's matrix
+    axes: tuple[int, ...]
+    factors: tuple[int, ...]
+    names: tuple[str, ...]  # of the axes
+    findings: tuple[AxisFinding, ...]  # of the axes, on their own grid
+    anatomical: bool
+    doubts: tuple[str, ...] = ()  # why it should not be done
+    warnings: tuple[str, ...] = ()
+
+
+def look(volume: Volume) -> Sight:
+    """Examine every axis of a scan."""
+    spacing = tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))
+    findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
+    return Sight(volume, axis_names(volume.affine), findings, spacing)
+
+
+def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
+    """Axes, factors and grid: as asked, else as the scan shows, else as the card says."""
+    text = wanted.axes
+    axes = resolve_axes(text, sight.volume.affine) if text else ()
+    grid = _grid(sight, wanted, axes)
+    if not axes:
+        axes = _shown_axes(sight, grid, card)
+    factors = _factors(sight, wanted, axes, grid, card)
+    names = tuple(sight.names[axis] for axis in axes)
+    findings = tuple(_as_asked(sight, axis, factor, grid) for axis, factor in zip(axes, factors, strict=True))
+    anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
+    decision = Decision(grid, axes, factors, names, findings, anatomical)
+    doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
+    return Decision(grid, axes, factors, names, findings, anatomical, doubts, _warnings(decision))
+
+
+def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...]:
+    """What the network on the card was not made for, a sentence each."""
+    found = []
+    tested = card.tested
+    trained = tuple(_common_name(name) for name in card.axes)
+    allowed = [set(map(_common_name, names)) for names in tested.get("axes", ())] or [set(trained)]
+    if trained and decision.anatomical and set(decision.names) not in allowed:
+        found.append(f"{_list(decision.names)} is to be super-resolved, and the network was trained for "
+                     f"{' or '.join(_list(sorted(names)) for names in allowed)}")  # fmt: skip
+    factors = [sorted(factors) for factors in tested.get("factors", ())] or [sorted(_full(card.factor, len(card.axes)))]
+    if any(factors) and not any(_near(sorted(decision.factors), known) for known in factors):
+        found.append(f"the factor is {_times(decision.factors)}, and the network was trained for "
+                     f"{' or '.join(_times(known) for known in factors)}")  # fmt: skip
+    found += _outside(sight, decision, tested)
+    return tuple(found)
+
+
+def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
+    """The one line that says what is seen and done."""
+    shape = "x".join(map(str, sight.volume.data.shape))
+    spacing = "x".join(f"{size:.4g}" for size in sight.spacing)
+    where = _and(decision.names)
+    times = _times(decision.factors)
+    if decision.grid == "small":
+        seen = f"the scanner's matrix along {where}"
+        done = f"brought to {times} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
+        return f"{shape} at {spacing} mm, {seen}: {done}"
+    methods = sorted({finding.method or "" for finding in decision.findings})
+    if methods == [""]:
+        return f"{shape} at {spacing} mm: super-resolving {times} along {where} by {model}, whatever k-space shows"
+    seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
+    return f"{shape} at {spacing} mm, {seen} {times} along {where}: {_treatment(decision, card)} {model}"
+
+
+def _treatment(decision: Decision, card: ModelCard) -> str:
+    changed = {f.method for f in decision.findings if f.method not in (card.interpolation, None)}
+    if not changed:
+        return "super-resolving those by"
+    if changed == {"unknown"}:
+        return "low-passed to what was measured and super-resolved by"
+    return f"taken back to the measured samples, brought to the grid by {card.interpolation} and super-resolved by"
+
+
+def _grid(sight: Sight, wanted: ScanSettings, axes: Sequence[int]) -> str:
+    if wanted.grid != "auto":
+        return wanted.grid
+    interpolated = any(sight.findings[axis].method for axis in (axes or range(3)))
+    coarse = [sight.coarseness[axis] > 1 for axis in (axes or range(3))]
+    return "small" if not interpolated and (all(coarse) if axes else any(coarse)) else "same"
+
+
+def _shown_axes(sight: Sight, grid: str, card: ModelCard) -> tuple[int, ...]:
+    usual = resolve_axes(",".join(card.axes) or "LR,AP", sight.volume.affine)
+    if grid == "small":
+        return tuple(axis for axis in range(3) if sight.coarseness[axis] > 1) or usual
+    proven = {axis for axis in range(3) if sight.findings[axis].method not in (None, "unknown")}
+    likely = {axis for axis in range(3) if sight.findings[axis].method == "unknown"}
+    if set(usual) <= proven | likely:
+        proven |= set(usual)
+    # In the card's order, so that its factors find their axes.
+    return tuple(axis for axis in usual if axis in proven) + tuple(sorted(proven - set(usual))) or usual
+
+
+def _factors(
+    sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str, card: ModelCard
+) -> tuple[int, ...]:
+    if wanted.factor:
+        return parse_factors(wanted.factor, ",".join(map(str, axes)))
+    known = _full(card.factor or (2,), len(axes))
+    if grid == "small":
+        shown = [sight.coarseness[axis] for axis in axes]
+    else:
+        shown = [sight.findings[axis].whole_factor if sight.findings[axis].method != "unknown" else 1 for axis in axes]
+    return tuple(found if found > 1 else usual for found, usual in zip(shown, known, strict=True))
+
+
+def _as_asked(sight: Sight, axis: int, factor: int, grid: str) -> AxisFinding:
+    """The finding for the factor that is decided; one that was looked for without knowing it is looked for again."""
+    found = sight.findings[axis]
+    if grid == "small" or found.whole_factor == factor or found.method not in (None, "unknown"):
+        return found
+    return examine_axis(sight.volume.data, axis, factor)
+
+
+def _contradictions(sight: Sight, decision: Decision) -> list[str]:
+    if decision.grid == "small":
+        return []
+    sentences = []
+    pairs = list(zip(decision.names, decision.findings, decision.factors, strict=True))
+    full = [name for name, finding, _ in pairs if finding.method is None and finding.examined]
+    if full:
+        sentences.append(f"the outer k-space along {_and(full)} is not empty: the scan seems to be of full "
+                         "resolution there (of the small matrix say --grid=small, --axes and --factor)")  # fmt: skip
+    others = [
+        sight.names[axis] for axis in range(3)
+        if axis not in decision.axes and sight.findings[axis].method not in (None, "unknown")
+    ]  # fmt: skip
+    if others:
+        sentences.append(f"k-space looks empty along {_and(others)}, which --axes does not name")
+    for name, finding, factor in pairs:
+        if finding.method not in (None, "unknown") and not _near([finding.factor], [factor]):
+            sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x")
+    return sentences
+
+
+def _warnings(decision: Decision) -> tuple[str, ...]:
+    unsure = [name for name, finding in zip(decision.names, decision.findings, strict=True) if not finding.examined]
+    if unsure and decision.grid == "same":
+        return (f"the scan is too small to tell along {_and(unsure)} how it was interpolated; it is taken as it is.",)
+    return ()
+
+
+def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
+    found = []
+    if "voxel_mm" in tested:
+        least, most = tested["voxel_mm"]
+        by_axis = dict(zip(decision.axes, decision.factors, strict=True)) if decision.grid == "small" else {}
+        sizes = [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
+        if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
+            found.append(f"the result's voxels are {'x'.join(f'{size:.3g}' for size in sizes)} mm, and the network was "
+                         f"trained on {least:g} to {most:g} mm")  # fmt: skip
+    contrast = _CONTRAST.search(sight.volume.path.name)
+    if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
+        found.append(f"its name says {contrast[1]}, and the network was trained on {_and(tested['contrasts'])}")
+    return found
+
+
+def _near(found: Sequence[float], known: Sequence[float]) -> bool:
+    return len(found) == len(known) and all(
+        abs(a - b) <= _FACTOR_TOLERANCE * b for a, b in zip(found, known, strict=True)
+    )
+
+
+def _full(factor: Sequence[int], count: int) -> tuple[int, ...]:
+    """One factor for each of `count` axes: a single one holds for all, missing ones are the last one's."""
+    return tuple(factor[min(place, len(factor) - 1)] for place in range(count)) if factor else ()
+
+
+def _common_name(name: str) -> str:
+    return {"RL": "LR", "PA": "AP", "SI": "IS"}.get(name.upper(), name.upper())
+
+
+def _times(factors: Sequence[float]) -> str:
+    distinct = sorted(set(factors))
+    return f"{distinct[0]:g}x" if len(distinct) == 1 else "x".join(f"{factor:g}" for factor in factors)
+
+
+def _list(names: Sequence[str]) -> str:
+    return ",".join(names)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,111 @@
+"""A run over many scans: what is finished is passed over, a bad scan stops no other, and all is said in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import provenance
+from mdcsrn_tf.inference.choice import choose_model
+from mdcsrn_tf.inference.engines import load_engine, read_any_card
+from mdcsrn_tf.inference.job import draw_finished, open_scan, process
+from mdcsrn_tf.inference.outputs import Job
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.volume import Progress
+from mdcsrn_tf.weights import find_model
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.engines import Engine
+
+
+class Console(Protocol):
+    """Who tells the user."""
+
+    def say(self, line: str) -> None:
+        """A line of the log."""
+
+    def failed(self, error: Exception) -> str:
+        """A scan that failed; the sentence that says why."""
+
+    def scan(self, name: str, place: int, count: int) -> AbstractContextManager[Progress]:
+        """The progress of one scan."""
+
+
+@dataclass
+class Run:
+    """What a run is asked to do; `model` empty: chosen for each scan."""
+
+    model: str | None
+    settings: Settings
+    wanted: ScanSettings
+    overwrite: bool
+    before_tensorflow: Callable[[], None] = lambda: None
+    _broken: bool = field(default=False, init=False)  # the network cannot be loaded: no scan can be done
+
+    def load(self, model: Path) -> Engine:
+        """The engine for a model file."""
+        self.before_tensorflow()
+        try:
+            return load_engine(model, self.settings)
+        except UserError:
+            self._broken = True
+            raise
+
+    def over(self, jobs: list[Job], console: Console) -> list[tuple[Job, str]]:
+        """Every scan by itself; those that failed, and why. One scan alone raises its error."""
+        if self.model:
+            read_any_card(find_model(self.model))  # a network that is none is found before hours of reading
+        todo, pictures = self._todo(jobs, console)
+        failed = []
+        for place, job in enumerate([*todo, *pictures]):
+            with console.scan(job.source.name, place, len(todo) + len(pictures)) as on_progress:
+                try:
+                    self._do(job, place >= len(todo), console, on_progress)
+                except Exception as error:
+                    if len(jobs) == 1 or self._broken:
+                        raise
+                    failed.append((job, console.failed(error)))
+        return failed
+
+    def _do(self, job: Job, picture_alone: bool, console: Console, on_progress: Progress) -> None:
+        sight = open_scan(job, self.wanted)
+        model = choose_model(sight, self.wanted, self.model)
+        if picture_alone:
+            draw_finished(job, sight, model, self.wanted)
+            console.say(f"{job.source.name} -> {job.picture.name}")
+        else:
+            process(job, sight, model, self.load, self.settings, self.wanted, console.say, on_progress)
+
+    def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job]]:
+        """The scans that have no result as it is asked for now, and the results that lack only their picture."""
+        todo, pictures, others = [], [], 0
+        for job in jobs:
+            if self.overwrite or not job.target.exists():
+                todo.append(job)
+                continue
+            sentence = self._difference(job)
+            if sentence and len(jobs) == 1:
+                raise UserError(sentence)
+            if sentence:
+                others += 1
+                console.say(f"warning: {sentence}")
+            elif self.wanted.qc and not job.picture.exists():
+                pictures.append(job)
+        finished = len(jobs) - len(todo) - others
+        if finished:
+            console.say(f"{finished} of {len(jobs)} scans are finished already")
+        return todo, pictures
+
+    def _difference(self, job: Job) -> str | None:
+        asked = provenance.request(find_model(self.model) if self.model else None, self.settings, self.wanted)
+        found = provenance.differences(job, asked)
+        if found is None:
+            return f"{job.target} is there already, and nothing says how it was made; --overwrite replaces it."
+        if found:
+            return f"{job.target} is there already, but {'; '.join(found)}; --overwrite replaces it."
+        return None
+

@@ -1,0 +1,146 @@
+"""One scan of a run: read, super-resolve, write, with a sidecar and, if wanted, a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.inference import provenance, tiling
+from mdcsrn_tf.inference.decision import Sight, decide, in_words, look
+from mdcsrn_tf.inference.engines import read_any_card
+from mdcsrn_tf.inference.outputs import Job, write_sidecar
+from mdcsrn_tf.inference.scan import Prepared, prepare, refuse_doubts, run_prepared
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.volume import Progress, Result
+from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.volumes import read_volume, write_volume
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.engines import Engine
+    from mdcsrn_tf.inference.self_check import SelfCheck
+
+Say = Callable[[str], None]
+
+
+def open_scan(job: Job, wanted: ScanSettings) -> Sight:
+    """Read a scan and look at it: what is wrong with it is found before any network is loaded."""
+    return look(read_volume(job.source, wanted.series))
+
+
+def process(
+    job: Job,
+    sight: Sight,
+    model: Path,
+    load: Callable[[Path], Engine],
+    settings: Settings,
+    wanted: ScanSettings,
+    say: Say,
+    on_progress: Progress | None = None,
+) -> None:
+    """Super-resolve one scan and write the result, its sidecar, and its picture where that is wanted.
+
+    What speaks against it is said before `load` is asked for the network.
+    """
+    clock = _Clock()
+    decision = decide(sight, wanted, read_any_card(model))
+    refuse_doubts(sight.volume, decision, wanted)
+    engine = load(model)
+    line = in_words(sight, decision, model.stem, engine.card)
+    say(f"{job.source.name}: {line}")
+    warnings = [*decision.doubts, *decision.warnings]
+    for warning in warnings:
+        say(f"warning: {job.source.name}: {warning}")
+    prepared = prepare(sight.volume, decision, engine.card)
+    outcome = run_prepared(prepared, engine, settings, wanted, on_progress)
+    result = outcome.result
+    clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {result.tile}^3")
+    _say_fallbacks(result, say)
+    check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
+    remark = check and f"self-check {check.gain:+.2f} dB"
+
+    def describe(written: Path) -> None:
+        # Before the scan appears: where it is, the rest is, and a run that goes on passes over it.
+        if wanted.qc:
+            draw(job, prepared, outcome.data, result, wanted, remark)
+        asked = provenance.request(model, settings, wanted)
+        content = provenance.describe(job, model, engine.card, asked, outcome, line, warnings, check)
+        write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
+
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(job.target, outcome.data, sight.volume, affine=prepared.affine, dtype=wanted.dtype,
+                 keep_text=wanted.keep_header_text, before_it_appears=describe)  # fmt: skip
+    clock.lap("written")
+    seam = "" if result.seam_figure is None else f"; seam figure {result.seam_figure:.3f}"
+    say(f"{job.source.name} -> {job.target.name}: {clock}{seam}")
+
+
+def draw_finished(job: Job, sight: Sight, model: Path, wanted: ScanSettings) -> None:
+    """The picture of a result that is there already: nothing is computed anew."""
+    made, card = json.loads(job.sidecar.read_text(encoding="utf-8")), read_any_card(model)
+    prepared = prepare(sight.volume, decide(sight, wanted, card), card)
+    result = Result(np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"],
+                    made["SeamFigure"])  # fmt: skip
+    draw(job, prepared, read_volume(job.target).data, result, wanted)
+
+
+def draw(
+    job: Job, prepared: Prepared, data: np.ndarray, result: Result, wanted: ScanSettings, remark: str | None = None
+) -> None:
+    """The picture beside a result, both volumes turned to RAS+; `data` in the stored orientation."""
+    from mdcsrn_tf.inference.qc import save_picture
+
+    frame = prepared.frame
+    low_res = frame.straighten(prepared.on_grid)
+    inside = [low_res.shape[axis] for axis in frame.order]
+    marked: Sequence[Sequence[int]] = ((), (), ())
+    if wanted.qc_seams and result.tile:
+        seams = [tiling.seam_positions(size, result.tile, result.margin) for size in inside]
+        marked = frame.leave_positions(seams, inside)
+    sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)
+    if frame.anatomical:
+        sizes = sizes[list(resolve_axes("LR,AP,IS", prepared.affine))]
+    parts = [job.source.name, *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
+             *([remark] if remark else [])]  # fmt: skip
+    save_picture(job.picture, low_res, frame.straighten(data), ", ".join(parts), sizes, marked)
+
+
+def _self_check(
+    job: Job, prepared: Prepared, engine: Engine, settings: Settings, warnings: list[str], say: Say
+) -> SelfCheck:
+    from mdcsrn_tf.inference.self_check import check_itself
+
+    check = check_itself(prepared, engine, settings)
+    say(f"{job.source.name}: self-check: degraded once more, the network is {check.gain:+.2f} dB from sinc "
+        f"({check.network:.2f} against {check.sinc:.2f}, inside the head)")  # fmt: skip
+    if check.gain < 0:
+        warnings.append(f"the self-check found the network {-check.gain:.2f} dB below sinc on this scan.")
+        say(f"warning: {job.source.name}: {warnings[-1]}")
+    return check
+
+
+def _say_fallbacks(result: Result, say: Say) -> None:
+    if result.fallback_tiles:
+        tried = ", ".join(f"{tile}^3" for tile in result.fallback_tiles)
+        say(f"warning: the memory did not suffice for tiles of {tried}; {result.tile}^3 was taken.")
+
+
+class _Clock:
+    """What took how long."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._laps: list[str] = []
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._laps.append(f"{name} {now - self._last:.1f} s")
+        self._last = now
+
+    def __str__(self) -> str:
+        return ", ".join(self._laps)

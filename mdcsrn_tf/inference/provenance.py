@@ -1,0 +1,114 @@
+"""What a result's JSON sidecar says: by which network, how, from what, with what findings and warnings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.inference.outputs import GENERATOR, Job
+from mdcsrn_tf.inference.scan import Outcome
+from mdcsrn_tf.inference.self_check import SelfCheck
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.run_record import plain, versions
+
+# Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
+_WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
+
+
+def request(model: Path | None, settings: Settings, wanted: ScanSettings) -> dict[str, Any]:
+    """What decides a result besides its scan, for the sidecar and for comparing with it; None: chosen by the scan."""
+    asked = {**asdict(settings), **asdict(wanted)}
+    kept = {name: value for name, value in asked.items() if name not in _WITHOUT_EFFECT}
+    return plain({"model": identity_of(model) if model else None, **kept})
+
+
+def describe(
+    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, line: str,
+    warnings: list[str], check: SelfCheck | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The sidecar's content; nothing in it changes from one run to the next."""
+    decision, result = outcome.prepared.decision, outcome.result
+    content: dict[str, Any] = {
+        "Description": "Super-resolved by mDCSRN",
+        "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
+        "Sources": [_source(job)],
+        "SourceSHA256": source_hash(job.source),
+        "Model": {**asdict(card), "name": model.stem, "sha256": identity_of(model),
+                  "card_sha256": _hash(card.to_json())},
+        "Request": dict(asked),
+        "Seen": line,
+        "Grid": decision.grid,
+        "Axes": list(decision.names),
+        "Factor": list(decision.factors),
+        "Interpolation": [
+            {"axis": name, "method": finding.method, "factor": round(finding.factor, 4), "evidence": finding.evidence}
+            for name, finding in zip(decision.names, decision.findings, strict=True)
+        ],
+        "Warnings": warnings,
+        "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
+        "Tile": result.tile,
+        "Margin": result.margin,
+        "Tiles": result.tiles,
+        "BatchNormalization": result.bn,
+        "SeamFigure": result.seam_figure,
+        "Versions": versions(),
+    }  # fmt: skip
+    return plain(content)
+
+
+def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
+    """How a finished result was made otherwise than is asked now, a phrase each; None: its sidecar does not say."""
+    try:
+        content = json.loads(job.sidecar.read_text(encoding="utf-8"))
+        made = dict(content["Request"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    phrases = []
+    for name, value in asked.items():
+        if name == "model" and value is None:
+            continue  # chosen by the scan then as now
+        if name not in made or made[name] != value:
+            phrases.append(f"--{name} was {_shown(made.get(name))} and is {_shown(value)}")
+    if content.get("SourceSHA256") != source_hash(job.source):
+        phrases.append("the scan has changed since")
+    if content.get("ResultSHA256") != source_hash(job.target):
+        phrases.append("it is not the file that its sidecar describes")
+    return phrases
+
+
+def identity_of(model: Path) -> str:
+    """The SHA-256 of a model file; of an exported folder, of its files' together."""
+    if model.is_file():
+        return sha256_of(model)
+    return _hash("".join(sha256_of(path) for path in sorted(model.rglob("*")) if path.is_file()))
+
+
+def source_hash(source: Path) -> str | None:
+    """The SHA-256 of a scan's file; of a DICOM folder, of its files' names and sizes."""
+    if source.is_file():
+        return sha256_of(source)
+    if not source.is_dir():
+        return None
+    return _hash("".join(f"{path.name}:{path.stat().st_size};" for path in sorted(source.iterdir())))
+
+
+def _source(job: Job) -> str:
+    if job.bids_root is None:
+        return job.source.name
+    inside = job.source.relative_to(job.bids_root) if job.source.is_relative_to(job.bids_root) else job.source.name
+    return f"bids:raw:{inside}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)[:12] if isinstance(value, str) else str(value)

@@ -1,0 +1,70 @@
+"""Does the network help this very scan? Asked without a truth: the scan's own samples are degraded once more.
+
+What was measured becomes the truth, at half the resolution: it is degraded as its network's training scans were,
+super-resolved, and compared with itself inside the head; so is plain sinc interpolation. A network that loses there
+is not to be trusted with the scan either. NumPy and SciPy, and the engine that is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdcsrn_tf.inference.scan import Prepared, run_prepared
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.resampling import measured_samples
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.engines import Engine
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """PSNR inside the head (dB, the head's largest value as range) against the measured samples."""
+
+    network: float
+    sinc: float
+
+    @property
+    def gain(self) -> float:
+        """By how many dB the network beats sinc."""
+        return self.network - self.sinc
+
+
+def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> SelfCheck:
+    """Degrade the measured samples by the scan's own axes and factors, and super-resolve them."""
+    truth, affine = _measured(prepared)
+    decision = replace(prepared.decision, grid="small")
+    small = kspace.acquire(truth, decision.factors, decision.axes)
+    on_grid = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, engine.card.interpolation)
+    sinc = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, "sinc")
+    again = replace(
+        prepared, volume=replace(prepared.volume, data=small), on_grid=on_grid.astype(np.float32), affine=affine,
+        decision=decision,
+    )  # fmt: skip
+    found = run_prepared(again, engine, settings, ScanSettings()).data
+    mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
+    return SelfCheck(_psnr(found, truth, mask), _psnr(sinc, truth, mask))
+
+
+def _measured(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """The scan without what was interpolated, and its affine (to the scan's own first sample)."""
+    decision, data = prepared.decision, prepared.volume.data
+    affine = prepared.volume.affine.copy()
+    if decision.grid == "same":
+        for axis, finding in zip(decision.axes, decision.findings, strict=True):
+            if finding.sampling is None:
+                continue
+            method = "sinc" if finding.method == "unknown" else finding.method or "sinc"
+            data = measured_samples(data, axis, finding.sampling, method)
+            affine[:3, axis] *= finding.sampling.step
+    return np.ascontiguousarray(data, np.float32), affine
+
+
+def _psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    error = np.mean(np.square(image[mask].astype(np.float64) - truth[mask]))
+    return float(10 * np.log10(float(truth[mask].max()) ** 2 / max(error, 1e-30)))

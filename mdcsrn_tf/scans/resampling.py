@@ -1,0 +1,143 @@
+"""How an axis may have been interpolated, as a matrix; and the way back to the samples that were measured.
+
+An interpolated axis is `matrix @ samples`, one row a voxel. Everything here follows from where the samples lie
+(`Sampling`): the conventions of kspace.py and the same turned over, crops of either, voxel centres, and grids
+whose first and last samples coincide. NumPy and SciPy only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+
+from mdcsrn_tf.scans import kspace
+
+_CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where the measured samples of an axis lie: sample i at voxel `first + i * step`."""
+
+    size: int  # voxels of the axis
+    step: float
+    first: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many samples the axis was made of."""
+        return math.ceil(self.size / self.step - _CLOSE)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Of every voxel, in samples: 0 is the first sample, 0.5 half way to the second."""
+        return (np.arange(self.size) - self.first) / self.step
+
+    @property
+    def starts_the_axis(self) -> bool:
+        """Whether the samples lie as kspace.py puts them: the first on voxel 0, and as many as fill the axis."""
+        return self.first == 0.0 and abs(self.step * self.count - self.size) < _CLOSE
+
+    @property
+    def ends_the_axis(self) -> bool:
+        """Whether they do once the axis is turned over."""
+        return self.turned_over().starts_the_axis
+
+    @property
+    def on_voxels(self) -> bool:
+        """Whether every sample is a voxel."""
+        return float(self.step).is_integer() and float(self.first).is_integer()
+
+    def turned_over(self) -> Sampling:
+        """The same samples of the axis read backwards."""
+        last = self.first + (self.count - 1) * self.step
+        first = self.size - 1 - last
+        return Sampling(self.size, self.step, 0.0 if abs(first) < _CLOSE else first)
+
+
+def possible_samplings(size: int, factor: int) -> list[Sampling]:
+    """Where the samples of an axis of `size` voxels may lie if it was interpolated `factor` times.
+
+    Every phase of a whole step (turned over or cropped), voxel centres, the stretched step that kspace.py takes for
+    sizes which the factor does not divide (either way round), and first and last samples on the first and last voxel.
+    """
+    found = [Sampling(size, float(factor), float(phase)) for phase in range(factor)]
+    if factor % 2 == 0:
+        found.append(Sampling(size, float(factor), (factor - 1) / 2))
+    kept = kspace.small_size(size, factor)
+    if size % factor:
+        stretched = Sampling(size, size / kept)
+        found += [stretched, Sampling(size, size / kept, size - 1 - (kept - 1) * size / kept)]
+    found.append(Sampling(size, (size - 1) / (kept - 1)))
+    return found
+
+
+def matrix(sampling: Sampling, method: str) -> np.ndarray:
+    """`nearest`, `linear`, `cubic` (interpolating B-spline) or `sinc` (periodic), float64 [voxels, samples]."""
+    if method == "sinc":
+        return _periodic_sinc(sampling)
+    identity = np.eye(sampling.count)
+    if method == "cubic":
+        identity = scipy.ndimage.spline_filter1d(identity, 3, axis=0, mode="mirror")
+    below = np.floor(sampling.positions + _CLOSE).astype(int)
+    part = np.clip(sampling.positions - below, 0.0, 1.0)
+    result = np.zeros((sampling.size, sampling.count))
+    for samples, weights in _stencil(below, part, sampling.count, method):
+        result += weights[:, np.newaxis] * identity[samples]
+    return result
+
+
+def inside(sampling: Sampling) -> np.ndarray:
+    """Which voxels lie between two of the samples, so that nothing is assumed about what is beyond the last."""
+    positions = sampling.positions
+    return (positions > -_CLOSE) & (positions < sampling.count - 1 + _CLOSE)
+
+
+def measured_samples(volume: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
+    """The samples that `axis` was interpolated from by `method`: read off where they are voxels, else fitted."""
+    if sampling.on_voxels and method != "sinc" and _last(sampling) < sampling.size:
+        return np.take(volume, np.arange(int(sampling.first), sampling.size, int(sampling.step)), axis=axis)
+    rows = inside(sampling) if method != "sinc" else np.ones(sampling.size, bool)
+    inverse = np.linalg.pinv(matrix(sampling, method)[rows], rcond=1e-3)
+    return along(np.compress(rows, volume, axis=axis), axis, inverse)
+
+
+def interpolated(samples: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
+    """The samples brought to all voxels of `axis` by `method`; as kspace.interpolate does where samples lie so."""
+    if sampling.starts_the_axis:
+        return kspace.resize_axis(samples, sampling.size, axis, method)
+    return along(samples, axis, matrix(sampling, method))
+
+
+def along(volume: np.ndarray, axis: int, weights: np.ndarray) -> np.ndarray:
+    """`weights` [new, old] applied along an axis of a float32 volume."""
+    product = np.tensordot(weights.astype(np.float32), volume, axes=(1, axis))
+    return np.ascontiguousarray(np.moveaxis(product, 0, axis))
+
+
+def _last(sampling: Sampling) -> float:
+    return sampling.first + (sampling.count - 1) * sampling.step
+
+
+def _stencil(below: np.ndarray, part: np.ndarray, count: int, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(samples, weights) of each term; beyond the ends samples repeat, for cubic they are mirrored."""
+    first, second = np.clip(below, 0, count - 1), np.clip(below + 1, 0, count - 1)
+    if method == "nearest":
+        return [(first, np.ones(len(below)))]
+    if method == "linear":
+        return [(first, 1 - part), (second, part)]
+    samples = [kspace.mirrored(below + place, count) for place in (-1, 0, 1, 2)]
+    return list(zip(samples, kspace.spline_weights(part), strict=True))
+
+
+def _periodic_sinc(sampling: Sampling) -> np.ndarray:
+    """What filling k-space with zeros does: an even number of samples has half its Nyquist sample on either side."""
+    count = sampling.count
+    angle = np.pi * (sampling.positions[:, np.newaxis] - np.arange(count))
+    below = np.sin(angle / count) if count % 2 else np.tan(angle / count)
+    on_sample = np.abs(np.sin(angle / count)) < _CLOSE / count
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(on_sample, 1.0, np.sin(angle) / (count * below))

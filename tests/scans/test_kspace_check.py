@@ -1,0 +1,60 @@
+"""How a scan came to its grid, found on a real crop: by method, factor, phase, through rounding, cropping, masking."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.kspace_check import examine_axis
+
+CROP = nib.load(Path(__file__).parents[1] / "golden" / "real_crop.nii.gz").get_fdata(dtype=np.float32)
+
+
+def eight_bits(volume):
+    return np.rint(np.clip(volume / volume.max() * 255, 0, 255)).astype(np.float32)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_full_scan_is_called_so(axis):
+    assert examine_axis(CROP, axis).method is None
+
+
+@pytest.mark.parametrize("method", kspace.METHODS)
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("stored", ["float", "8 bits"])
+def test_every_interpolation_is_recognised(method, factor, stored):
+    low = kspace.degrade(CROP, (factor,), (1,), method)
+    found = examine_axis(eight_bits(low) if stored == "8 bits" else low, 1)
+    assert (found.method, found.whole_factor) == (method, factor), found
+    assert examine_axis(low, 0).method is None
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic"])
+def test_turned_over_and_cropped_scans_show_their_phase(method):
+    low = eight_bits(kspace.degrade(CROP, (2,), (0,), method))
+    assert examine_axis(low[::-1], 0).sampling.first == 1.0
+    assert examine_axis(low[5:], 0).sampling.first == 1.0
+    assert examine_axis(low[4:-3], 0).sampling.first == 0.0
+
+
+def test_magnitudes_after_zero_filling_and_masks_hide_nothing():
+    small = kspace.truncate(CROP, (2,), (1,))
+    magnitude = np.abs(kspace.interpolate(small, CROP.shape, (2,), (1,), "sinc"))
+    assert examine_axis(magnitude, 1).method == "sinc"
+    masked = np.where(np.linalg.norm(np.indices(CROP.shape) - 30.0, axis=0) < 26, magnitude, 0)
+    assert examine_axis(masked, 1).method == "sinc"
+
+
+def test_any_amount_of_zero_filling_is_measured():
+    """Three quarters of k-space, as a phase resolution of 75 % gives."""
+    small = kspace.resize_axis(CROP, 64, 1, "sinc")
+    low = kspace.low_pass_axis(small, 48, 1)
+    found = examine_axis(low, 1)
+    assert found.method == "sinc" and abs(found.factor - 64 / 48) < 0.06
+
+
+def test_what_cannot_be_examined_says_so():
+    assert not examine_axis(np.zeros((40, 40, 40), np.float32), 0).examined
+    assert not examine_axis(CROP[:12], 0).examined
