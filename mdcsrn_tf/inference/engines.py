@@ -64,25 +64,26 @@ class KerasEngine(Engine):
 
 
 class SliceEngine(Engine):
-    """A slice network's `.keras` file, run by TensorFlow as Keras wrote it."""
+    """A slice network, run by TensorFlow as Keras wrote it: from a `.keras` file or an exported folder."""
 
     def __init__(self, path: Path, bn: str):
-        import tensorflow as tf
+        if path.is_dir():
+            card, metadata = read_metadata(path)
+            self.channels, self.multiple = metadata["channels"], metadata["size_multiple"]
+            radius = metadata["receptive_field_radius"]
+            self._loaded = _load_saved_model(path)
+            self._network = lambda slices: self._loaded.signatures["serving_default"](tiles=slices)["tiles"]
+        else:
+            import tensorflow as tf
 
-        from mdcsrn_tf.models.layers import moving_statistics_kept
-        from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
+            from mdcsrn_tf.inference.plain import PlainNetwork
+            from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
 
-        model, card = load_model(path)
-        super().__init__(card, bn, receptive_field_radius(model) or 0)
-        self.channels = model.input_shape[-1]
-        self.multiple = size_multiple(model)
-
-        @tf.function(reduce_retracing=True)
-        def network(slices):
-            with moving_statistics_kept():
-                return model(slices, training=bn == "batch")
-
-        self._network = network
+            model, card = load_model(path)
+            self.channels, self.multiple = model.input_shape[-1], size_multiple(model)
+            radius = receptive_field_radius(model)
+            self._network = tf.function(PlainNetwork(model, bn), autograph=False, reduce_retracing=True)
+        super().__init__(card, bn, radius)
 
     def apply(self, slices: np.ndarray) -> np.ndarray:
         """float32 [batch, h, w, channels in] to [batch, h, w, channels out]."""
@@ -95,15 +96,10 @@ class SavedModelEngine(Engine):
     """A folder written by mdcsrn-export, run by TensorFlow."""
 
     def __init__(self, path: Path, bn: str):
-        import tensorflow as tf
-
         card, metadata = read_metadata(path)
         super().__init__(card, bn, metadata["receptive_field_radius"])
-        try:
-            self._loaded = tf.saved_model.load(str(path))
-            self._serve = self._loaded.signatures["serving_default"]
-        except Exception as error:  # TensorFlow's readers raise a dozen types
-            raise UserError(f"{path} is a damaged SavedModel ({_first_line(error)}); export it again.") from error
+        self._loaded = _load_saved_model(path)
+        self._serve = self._loaded.signatures["serving_default"]
 
     def _build(self, tile: int, batch: int) -> ApplyTiles:
         import tensorflow as tf
@@ -170,8 +166,8 @@ def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engin
 
 
 def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
-    if engine != "tensorflow" or path.is_dir() or precision == "bfloat16":
-        raise UserError(f"{path} works slice by slice: name the .keras file, --engine=tensorflow and float32.")
+    if engine != "tensorflow" or precision == "bfloat16":
+        raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
     return SliceEngine(path, bn)
 
 
@@ -186,6 +182,17 @@ def read_metadata(path: Path) -> tuple[ModelCard, dict[str, Any]]:
 
     metadata = load_metadata(path)
     return ModelCard.from_json(metadata["card"]), metadata
+
+
+def _load_saved_model(path: Path) -> Any:
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+        _ = loaded.signatures["serving_default"]
+    except Exception as error:  # TensorFlow's readers raise a dozen types
+        raise UserError(f"{path} is a damaged SavedModel ({_first_line(error)}); export it again.") from error
+    return loaded
 
 
 def choose_device(device: str, engine: str = "tensorflow") -> None:

@@ -8,6 +8,8 @@ Two signatures:
   first as the metadata's `axes` say -> `volume`, the same shape and units. Normalisation, mirrored borders,
   tiling and merging (tile and margin of the model card) happen inside the graph.
 
+A network on slices has the first signature alone, with `tiles` [batch, H, W, slices in] -> [batch, H, W, slices out].
+
 The metadata (model card, mode of the batch normalisation, versions) lies in `assets.extra/mdcsrn.json`.
 """
 
@@ -42,19 +44,27 @@ def export(
     import tensorflow as tf
 
     from mdcsrn_tf.inference.plain import network_of
-    from mdcsrn_tf.models.sizes import receptive_field_radius
+    from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
 
     card = replace(card, bn=bn or card.bn)
-    tiling.check_tile(card.tile, card.margin)
+    *sides, channels = model.inputs[0].shape[1:]
+    on_volumes = len(sides) == 3
+    if on_volumes:
+        tiling.check_tile(card.tile, card.margin)
     module = tf.Module()
     network = network_of(model, card.bn, compiled=False)
-    module.network = tf.function(network, input_signature=[tf.TensorSpec([None] * 4 + [1])], autograph=False)
-    signatures = {"serving_default": _tiles_signature(module.network)}
-    if whole_volumes:
+    # A network that runs as Keras wrote it reads its variables where they are; they are saved with what holds them.
+    module.weights = [variable.value for variable in model.variables]
+    shape = [None, *(None for _ in sides), channels]
+    module.network = tf.function(network, input_signature=[tf.TensorSpec(shape)], autograph=False)
+    signatures = {"serving_default": _tiles_signature(module.network, shape)}
+    if whole_volumes and on_volumes:
         signatures["super_resolve"] = _volume_signature(module.network, card)
     metadata = {
         "card": card.to_json(),
         "receptive_field_radius": receptive_field_radius(model),
+        "channels": channels,
+        "size_multiple": size_multiple(model),
         "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
     try:
@@ -81,10 +91,10 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def _tiles_signature(network):
+def _tiles_signature(network, shape: list[int | None]):
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([None] * 4 + [1], tf.float32, "tiles")], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "tiles")], autograph=False)
     def serving_default(tiles):
         return {"tiles": network(tiles)}
 

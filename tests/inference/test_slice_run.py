@@ -6,6 +6,7 @@ import pytest
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.engines import load_engine
+from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run, super_resolve_volume
 from mdcsrn_tf.models import build_generator, start_as_identity
@@ -75,7 +76,15 @@ def test_what_is_for_volumes_is_refused_and_the_other_way_round(tmp_path):
     path, _ = saved(tmp_path, Dcsrn2dConfig(4, 1, 3))
     with pytest.raises(UserError, match="seamless is for networks on volumes"):
         super_resolve_volume(path, SCAN, seamless=True)
-    with pytest.raises(UserError, match=r"works slice by slice: name the \.keras file"):
+    with pytest.raises(UserError, match="works slice by slice: take --engine=tensorflow"):
         super_resolve_volume(path, SCAN, precision="bfloat16")
     with pytest.raises(UserError, match="--plane, --stride and --merge are for slice networks"):
         super_resolve_volume("mdcsrn-b4u4k12-sinc", SCAN, plane="axial")
+
+
+@pytest.mark.parametrize("bn", ["batch", "moving"])
+def test_an_exported_slice_network_gives_the_same(tmp_path, bn):
+    path, _ = saved(tmp_path, Srresnet2dConfig(4, 1, low_channels=3), bn=bn)
+    export(path, tmp_path / "saved")
+    expected = super_resolve_volume(path, SCAN)
+    np.testing.assert_allclose(super_resolve_volume(tmp_path / "saved", SCAN), expected, rtol=1e-4, atol=1e-3)
