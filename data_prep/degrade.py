@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from data_prep.subjects import stem_of
 from data_prep.workers import available_cores
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.slice_profile import profile_for
@@ -124,7 +124,7 @@ def _apart(source: Path, target: Path) -> tuple[Path, Path]:
 
 def _rng(seed: int, source: Path) -> np.random.Generator:
     """Noise that differs from scan to scan, and is the same for a scan in every run."""
-    identity = int.from_bytes(hashlib.sha256(source.name.encode()).digest()[:8], "big")
+    identity = int.from_bytes(digest_of(source.name)[:8], "big")
     return np.random.default_rng([seed, identity])
 
 

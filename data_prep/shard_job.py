@@ -14,6 +14,7 @@ from data_prep.phantom import make_phantom
 from data_prep.subjects import Scan
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
@@ -162,7 +163,7 @@ def _check_range(normalisation: Normalisation, *images: np.ndarray) -> None:
 def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.ndarray:
     """The corners of all epochs; only training gets more than one, the other splits have to stay comparable."""
     foreground = low_res > low_res.mean(dtype=np.float64)
-    identity = int.from_bytes(hashlib.sha256(scan.name.encode()).digest()[:8], "big")
+    identity = int.from_bytes(digest_of(scan.name)[:8], "big")
     epochs = settings.epochs_of_patches if scan.split == "train" else 1
     return np.concatenate(
         [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of
 
 # J section 4.1: for training, for choosing checkpoints, for choosing hyper-parameters, for the final figures.
 SPLITS = ("train", "validation", "evaluation", "test")
@@ -27,7 +27,7 @@ def assign_splits(subjects: Iterable[str], split: str, seed: int) -> dict[str, s
     numbers = _numbers(split)
     names = _NAMES_BY_LENGTH[len(numbers)]
     counts = _counts(numbers, len(unique), split)
-    ranked = sorted(unique, key=lambda subject: hashlib.sha256(f"{seed}:{subject}".encode()).digest())
+    ranked = sorted(unique, key=lambda subject: digest_of(f"{seed}:{subject}"))
     places = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
     return dict(zip(ranked, places, strict=False))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from data_prep.splits import assign_splits
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of, fitting_name
 from mdcsrn_tf.scans.volumes import VOLUME_SUFFIXES, find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
@@ -20,6 +20,7 @@ _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+|(?<!\d)\d{
 # HCP's 100307_3T_T1w_MPR1, ABIDE's 0050952_..., NKI's A00008326_...: a number of a person before what was measured.
 # Eight digits alone may be a date.
 _LEADING_SUBJECT = re.compile(r"([A-Za-z]{1,3}\d{4,10}|\d{5,7})(?=[_-])")
+_ROOM = "." * 24  # for what is put around a scan's name
 # Kinds of data_prep.variants: what the names it writes end with.
 VARIANTS = ("original", "brain", "inverted", "ap-is", "lr-is")
 _VARIANT = re.compile(rf"_({'|'.join(VARIANTS)})$")
@@ -124,6 +125,7 @@ def _names(relative: list[str], subjects: list[str]) -> list[str]:
     named = [re.sub(r"[^A-Za-z0-9._-]+", "-", name) for name in named]
     counts = Counter(name.lower() for name in named)
     return [
-        name if counts[name.lower()] == 1 else f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+        # Shards and the notes on them are called by these names.
+        fitting_name(name if counts[name.lower()] == 1 else f"{name}-{digest_of(path).hex()[:8]}", _ROOM)[: -len(_ROOM)]
         for name, path in zip(named, relative, strict=True)
     ]

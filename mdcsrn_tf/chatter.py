@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
@@ -35,12 +36,19 @@ def load_tensorflow_quietly() -> None:
         chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus
 
 
+def _scratch() -> IO[bytes]:
+    """A file for this process alone, in memory where the system has such: no temporary folder may be writable."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("chatter"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextmanager
 def without_library_chatter() -> Iterator[Chatter]:
     """Keep what libraries print to standard error while they are loaded; show it if that fails, or on request."""
     sys.stderr.flush()
     chatter = Chatter()
-    with tempfile.TemporaryFile() as kept:
+    with _scratch() as kept:
         shown = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 
 from absl import flags
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.streams import forgiving_streams
 
 # A command defines its flags in a FlagValues of its own, never in absl's global one, so that two commands
 # can live in one process (tests, notebooks) and no library code can read a flag.
@@ -24,12 +26,26 @@ def run_command(
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parse `argv` (default: the process's arguments), call `main`, and return the process's exit code."""
+    with forgiving_streams():
+        return _run(name, description, define_flags, main, argv)
+
+
+def _run(
+    name: str, description: str, define_flags: DefineFlags, main: Main, argv: Sequence[str] | None
+) -> int:
     values = flags.FlagValues()
     define_flags(values)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
         print(_help_text(name, description, values))
         return 0
+    with warnings.catch_warnings():
+        if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
+            warnings.simplefilter("ignore")
+        return _call(name, values, main, arguments)
+
+
+def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str]) -> int:
     try:
         unparsed = values([name, *arguments])[1:]
         if unparsed:
@@ -39,8 +55,22 @@ def run_command(
         return _fail(name, f"{_one_line(error)}; see {name} --help.")
     except UserError as error:
         return _fail(name, _one_line(error))
+    except MemoryError:
+        return _fail(name, "the memory does not suffice; free some, or ask for less at a time.")
+    except OSError as error:
+        if error.errno is None:  # not the system's: a bug, or a library's own
+            raise
+        return _fail(name, _system_sentence(error))
     except KeyboardInterrupt:
         return _fail(name, "interrupted.", code=130)
+
+
+def _system_sentence(error: OSError) -> str:
+    what = f"{error.filename}: " if error.filename else ""
+    reason = _one_line(Exception(error.strerror or str(error)))
+    if "temporary directory" in reason:
+        return "No temporary folder can be written to; name one by the environment variable TMPDIR."
+    return f"{what}{reason}; check the path, its rights and the space there."
 
 
 def _fail(name: str, sentence: str, code: int = 1) -> int:

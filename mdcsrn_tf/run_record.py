@@ -83,7 +83,8 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replace_when_done(path) as partial:
         text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+        # A name's bytes that are no UTF-8 are spelled out, which is JSON's own way.
+        partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from mdcsrn_tf.evaluation.results import Results
 from mdcsrn_tf.evaluation.tables import title_of
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.spectra import ring_centres
+from mdcsrn_tf.names import for_picture
 
 FIGURES_OF_SUBJECTS = 3  # side by side and error maps of so many; box plots and spectra are of all
 _INSET = 0.22  # of the shorter side: the zoomed part
@@ -90,7 +91,7 @@ def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Figure
         top, left, side = _inset_corner(pictures[-1].pixels if _alike(pictures) else picture.pixels)
         axes[0, column].imshow(picture.pixels, aspect=picture.aspect, **show)
         axes[0, column].add_patch(Rectangle((left, top), side, side, fill=False, color="tab:red"))
-        axes[0, column].set_title(caption, fontsize=8)
+        axes[0, column].set_title(for_picture(caption), fontsize=8)
         inset = picture.pixels[top : top + side, left : left + side]
         axes[1, column].imshow(inset, aspect=picture.aspect, **show)
         for axis in axes[:, column]:
@@ -105,7 +106,7 @@ def error_maps(truth: Picture, others: Sequence[Picture]) -> Figure:
     for axis, picture in zip(axes, others, strict=True):
         error = np.abs(picture.pixels - truth.pixels)
         image = axis.imshow(error, cmap="magma", vmin=0, vmax=_ERROR_SHARE * truth.top, aspect=picture.aspect)
-        axis.set_title(picture.name, fontsize=8)
+        axis.set_title(for_picture(picture.name), fontsize=8)
         axis.set_axis_off()
     figure.colorbar(image, ax=list(axes), shrink=0.8, label="absolute error")
     return figure
@@ -122,7 +123,7 @@ def spectra(everyone: dict[str, list[Picture]]) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
     for name, found in curves.items():
-        axis.plot(ring_centres(len(found[0])), 10 * np.mean(found, axis=0), label=name)
+        axis.plot(ring_centres(len(found[0])), 10 * np.mean(found, axis=0), label=for_picture(name))
     # Zero-filled k-space falls to rounding errors; what is below -100 dB is none of a reader's concern.
     axis.set(xlabel="spatial frequency (fraction of Nyquist)", ylabel="power (dB)", ylim=(-100, 5))
     axis.grid(alpha=0.3)

@@ -97,7 +97,7 @@ def write_text(path: Path, text: str) -> None:
     """Write text whole or not at all, making the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_done(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _with_deviation(column: str, mean: float | None, deviation: float | None) -> str:

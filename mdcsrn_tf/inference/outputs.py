@@ -11,6 +11,7 @@ from pathlib import Path
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.names import fitting_name
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
 
 _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
@@ -105,9 +106,9 @@ def _job(path: Path, root: Path, output: Path) -> Job:
     inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     match = _BIDS_NAME.fullmatch(stem_of(path))
     if not match:
-        return Job(path, output / inside.with_name(f"{stem_of(path)}_sr.nii.gz"))
+        return Job(path, output / inside.with_name(fitting_name(stem_of(path), "_sr.nii.gz")))
     entities = re.sub(r"_desc-[A-Za-z0-9]+", "", match["entities"])
-    name = f"{entities}_desc-sr_{match['suffix']}.nii.gz"
+    name = fitting_name(entities, f"_desc-sr_{match['suffix']}.nii.gz")
     in_dataset = (root / "dataset_description.json").is_file() or path.parent.name == "anat"
     return Job(path, output / inside.with_name(name), root if in_dataset else None)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.names import for_picture
 
 PLANES = ("sagittal", "coronal", "axial")
 
@@ -27,7 +28,7 @@ def save_picture(
 
     figure = Figure(figsize=(15, 9.5), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, color="white")
+    figure.suptitle(for_picture(title), color="white")
     axes = figure.subplots(3, 5)
     low, high = np.percentile(low_res, (0.5, 99.7))
     difference = super_res - low_res

@@ -138,6 +138,8 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
     except UserError:
         raise
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
+        if "No usable temporary directory" in str(error):
+            raise  # it unpacks there: not the file's fault
         raise UserError(f"{path} is damaged: Keras cannot read it ({_first_line(error)}); copy it again.") from error
     _check_keeps_size(path, stock)
     return with_precision(stock, precision), card

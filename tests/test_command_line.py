@@ -1,0 +1,81 @@
+"""Commands under hostile circumstances: nothing printed is worth a lost result, refusals are sentences."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from absl import flags
+
+from mdcsrn_tf.command_line import run_command
+
+ROOT = Path(__file__).parents[1]
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def scans(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("M\u00fcller.nii", "plain.nii", os.fsdecode(b"latin-\xfc.nii")):
+        nib.save(nib.Nifti1Image(RNG.integers(0, 99, (8, 8, 8)).astype(np.int16), np.eye(4)), folder / "x.nii")
+        (folder / "x.nii").rename(folder / name)
+    (folder / "M\u00f6ller-damaged.nii").write_bytes(b"no scan")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment"),
+    [
+        ("{} 2>&-", {}),
+        ("{} >&-", {}),
+        ("{} <&- >&- 2>&-", {}),
+        ("{} 2>/dev/full", {}),
+        ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", {}),
+        ("{}", {"PYTHONIOENCODING": "ascii"}),
+        ("{}", {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C"}),
+    ],
+    ids=["no stderr", "no stdout", "no streams", "full stderr", "closed pipe", "ascii", "latin-1"],
+)
+def test_what_cannot_be_printed_costs_no_result(scans, tmp_path, shell, environment):
+    command = f"{sys.executable} -m data_prep.degrade --input={scans} --output={tmp_path / 'out'} --factor=1,1"
+    done = subprocess.run(
+        ["bash", "-c", shell.format(command)], cwd=ROOT, capture_output=True, timeout=120, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr  # for the damaged one
+    assert b"Traceback" not in done.stderr
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == sorted(["M\u00fcller.nii.gz", "plain.nii.gz", os.fsdecode(b"latin-\xfc.nii.gz")])
+    for name in written:
+        path = tmp_path / "out" / name
+        assert path.rename(tmp_path / "x.nii.gz") and nib.load(tmp_path / "x.nii.gz").shape == (8, 8, 8)
+
+
+def run_raising(error):
+    def main(_values: flags.FlagValues) -> int:
+        raise error
+
+    return run_command("mdcsrn-test", "A test.", lambda values: None, main, [])
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE])
+def test_the_systems_refusals_are_one_sentence(capsys, code):
+    assert run_raising(OSError(code, os.strerror(code), "/data/results/table.csv")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    said = f"/data/results/table.csv: {os.strerror(code)}; check the path, its rights and the space there."
+    assert line == f"mdcsrn-test: error: {said}"
+
+
+def test_no_memory_and_no_temporary_folder_are_sentences_and_bugs_keep_their_traceback(capsys):
+    assert run_raising(MemoryError()) == 1
+    assert "memory does not suffice" in capsys.readouterr().err
+    missing = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+    assert run_raising(missing) == 1
+    assert "TMPDIR" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        run_raising(ZeroDivisionError())
