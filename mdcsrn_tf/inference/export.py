@@ -19,15 +19,20 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.models.files import ModelCard, load_model
+from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
 from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 METADATA = Path("assets.extra", "mdcsrn.json")
 
@@ -40,40 +45,54 @@ def export(
 ) -> None:
     """Write the SavedModel of a `.keras` file, whole or not at all; `bn` overrides the card's mode."""
     model, card = load_model(model_path)
-    import keras
+    import tensorflow as tf
+
+    card = replace(card, bn=bn or card.bn)
+    module, signatures = _graph(model, card, whole_volumes)
+    try:
+        with replace_when_done(folder) as partial:
+            tf.saved_model.save(module, str(partial), signatures=signatures)
+            (partial / METADATA).parent.mkdir()
+            text = json.dumps(_metadata(model, card), indent=2, sort_keys=True) + "\n"
+            (partial / METADATA).write_text(text, encoding="utf-8")
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{folder} cannot be written ({_first_line(error)}); check the folder and its disk.") from error
+
+
+def _graph(model: keras.Model, card: ModelCard, whole_volumes: bool) -> tuple[tf.Module, dict[str, Any]]:
+    """What is saved, and its signatures."""
     import tensorflow as tf
 
     from mdcsrn_tf.inference.plain import network_of
-    from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
 
-    card = replace(card, bn=bn or card.bn)
     *sides, channels = model.inputs[0].shape[1:]
     on_volumes = len(sides) == 3
     if on_volumes:
         tiling.check_tile(card.tile, card.margin)
     module = tf.Module()
-    network = network_of(model, card.bn, compiled=False)
     # A network that runs as Keras wrote it reads its variables where they are; they are saved with what holds them.
     module.weights = [variable.value for variable in model.variables]
+    network = network_of(model, card.bn, compiled=False)
     shape = [None, *(None for _ in sides), channels]
     module.network = tf.function(network, input_signature=[tf.TensorSpec(shape)], autograph=False)
     signatures = {"serving_default": _tiles_signature(module.network, shape)}
     if whole_volumes and on_volumes:
         signatures["super_resolve"] = _volume_signature(module.network, card)
-    metadata = {
+    return module, signatures
+
+
+def _metadata(model: keras.Model, card: ModelCard) -> dict[str, Any]:
+    """What lies beside the graph."""
+    import keras
+    import tensorflow as tf
+
+    return {
         "card": card.to_json(),
         "receptive_field_radius": receptive_field_radius(model),
-        "channels": channels,
+        "channels": model.inputs[0].shape[-1],
         "size_multiple": size_multiple(model),
         "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
-    try:
-        with replace_when_done(folder) as partial:
-            tf.saved_model.save(module, str(partial), signatures=signatures)
-            (partial / METADATA).parent.mkdir()
-            (partial / METADATA).write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"{folder} cannot be written ({_first_line(error)}); check the folder and its disk.") from error
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:
