@@ -52,6 +52,7 @@ setup(
             "mdcsrn-export = mdcsrn_tf.cli.export:main",
             "mdcsrn-degrade = data_prep.degrade:main",
             "mdcsrn-shards = data_prep.make_shards:main",
+            "mdcsrn-pairs = data_prep.make_pairs:main",
             "mdcsrn-variants = data_prep.variants:main",
         ],
     },

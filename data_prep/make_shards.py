@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from tqdm import tqdm
 
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
+from data_prep.shard_progress import collect, summary
 from data_prep.slice_flags import define_slice_flags, read_slice_settings
 from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
 from data_prep.workers import available_cores, run_local, run_on_cluster
@@ -103,7 +103,7 @@ def _fill(
     record.data = {"manifest_sha256": sha256_of(folder.manifest_path)}
     record.results = {"shards_made": len(missing) - len(skipped), "shards": len(done), "skipped": len(skipped)}
     record.write(folder.path / "run.json")
-    return _summary(values.output, done, skipped)
+    return summary("mdcsrn-shards", values.output, done, skipped)
 
 
 def _scans(values: flags.FlagValues) -> tuple[tuple[Scan, ...], Path]:
@@ -137,29 +137,12 @@ def _work(
         results = run_on_cluster(run_job, jobs, values.cluster)
     else:
         results = run_local(run_job, jobs, values.workers or available_cores())
-    skipped = []
-    bar = tqdm(results, total=len(jobs) + len(done), initial=len(done), unit="scan", disable=values.quiet or None)
-    for entry in bar:
-        if "error" in entry:
-            bar.write(f"mdcsrn-shards: skipped: {entry['error']}", file=sys.stderr)
-            skipped.append(entry)
-        else:
-            folder.add(entry)
-            done[entry["scan"]] = entry
-    return skipped
+    return collect(results, folder, done, command="mdcsrn-shards", total=len(jobs), quiet=values.quiet)
 
 
 def _without(root: Path, entry: dict[str, Any]) -> str:
     """The sentence with the source's path as the manifest gives it: manifests name no machine's folders."""
     return entry["error"].replace(str(root / entry["source"]), entry["source"])
-
-
-def _summary(output: str, done: dict[str, dict[str, Any]], skipped: list[dict[str, Any]]) -> int:
-    pairs = sum(entry["pairs"] for entry in done.values())
-    print(f"mdcsrn-shards: {len(done)} shards with {pairs} pairs in {output}", file=sys.stderr)
-    for entry in skipped:
-        print(f"mdcsrn-shards: error: skipped {entry['scan']}: {entry['error']}", file=sys.stderr)
-    return 1 if skipped else 0
 
 
 if __name__ == "__main__":

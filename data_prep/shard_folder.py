@@ -73,10 +73,12 @@ class ShardFolder:
         self._progress.mkdir(exist_ok=True)
         _write_json(self._progress / f"scan-{entry['scan']}.json", entry)
 
-    def finish(self, settings: dict[str, Any], shards: Iterable[dict], skipped: Iterable[dict]) -> None:
-        """Write the manifest and forget the progress."""
+    def finish(
+        self, settings: dict[str, Any], shards: Iterable[dict], skipped: Iterable[dict], form: int = FORMAT
+    ) -> None:
+        """Write the manifest and forget the progress; `form` is the records' (shards.records)."""
         manifest = {
-            "format": FORMAT,
+            "format": form,
             "settings": settings,
             "shards": sorted(shards, key=lambda entry: entry["scan"]),
             "skipped": sorted(skipped, key=lambda entry: entry["scan"]),

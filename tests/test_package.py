@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards", "mdcsrn-variants"
+    "mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards",
+    "mdcsrn-variants", "mdcsrn-pairs",
 )  # fmt: skip
 
 

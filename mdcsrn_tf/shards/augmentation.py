@@ -18,7 +18,7 @@ DARKNESS = -2.5
 class Augmentation:
     """How much of each; 0 or False is off. Intensities are normalised ones."""
 
-    flip: bool = True  # each axis, half of the time
+    flip: bool = True  # each axis, half of the time; of several slices in, their order as well
     swap: tuple[int, int] | None = None  # two array axes degraded alike, exchanged half of the time
     scale: float = 0.1  # contrast times up to 1 + scale or its inverse
     scale_about: float = 0.0  # the value that a change of contrast leaves as it is: darkness, for one of exposure
@@ -30,23 +30,33 @@ NONE = Augmentation(flip=False, scale=0.0, shift=0.0)
 
 
 def augment(low_res, high_res, seed, index, settings: Augmentation):
-    """The pair [p, p, p, 1] changed as `seed` and `index` alone decide (for use inside tf.data)."""
+    """The pair [*spatial, channels] changed as `seed` and `index` alone decide (for use inside tf.data)."""
     import tensorflow as tf
 
     draws = tf.unstack(tf.random.stateless_uniform([7], seed=tf.stack([seed, index])))
-    pair = tf.stack([low_res, high_res])
+    pair = [tf.convert_to_tensor(image) for image in (low_res, high_res)]
     if settings.flip:
-        for axis in range(3):
-            pair = tf.where(draws[axis] < 0.5, tf.reverse(pair, [1 + axis]), pair)
+        for axis in range(_mirrored_axes(pair[0])):
+            pair = [tf.where(draws[axis] < 0.5, tf.reverse(image, [axis]), image) for image in pair]
     if settings.swap is not None:
-        pair = tf.where(draws[3] < 0.5, _exchanged(pair, settings.swap), pair)
+        pair = [tf.where(draws[3] < 0.5, _exchanged(image, settings.swap), image) for image in pair]
     if settings.gamma:
         pair = _curved(pair, _factor(draws[4], settings.gamma))
     if settings.scale:
-        pair = settings.scale_about + (pair - settings.scale_about) * _factor(draws[5], settings.scale)
+        about, factor = settings.scale_about, _factor(draws[5], settings.scale)
+        pair = [about + (image - about) * factor for image in pair]
     if settings.shift:
-        pair += settings.shift * (2.0 * draws[6] - 1.0)
+        pair = [image + settings.shift * (2.0 * draws[6] - 1.0) for image in pair]
     return pair[0], pair[1]
+
+
+def _mirrored_axes(low_res) -> int:
+    """All but the channels; several slices are mirrored through their plane, too, in and out together.
+
+    A single slice in is not: which of three slices out is its upper neighbour would then be a matter of chance.
+    """
+    rank = low_res.shape.rank - 1
+    return rank + (rank == 2 and low_res.shape[-1] > 1)
 
 
 def _factor(draw, strength: float):
@@ -56,13 +66,13 @@ def _factor(draw, strength: float):
     return (1.0 + strength) ** tf.cast(2.0 * draw - 1.0, tf.float32)
 
 
-def _exchanged(pair, axes: tuple[int, int]):
+def _exchanged(image, axes: tuple[int, int]):
     import tensorflow as tf
 
-    order = [0, 1, 2, 3, 4]
+    order = list(range(image.shape.rank))
     first, second = axes
-    order[1 + first], order[1 + second] = 1 + second, 1 + first
-    return tf.transpose(pair, order)
+    order[first], order[second] = second, first
+    return tf.transpose(image, order)
 
 
 def _curved(pair, exponent):
@@ -70,5 +80,5 @@ def _curved(pair, exponent):
     import tensorflow as tf
 
     low, high = tf.reduce_min(pair[0]), tf.reduce_max(pair[0])
-    part = (pair - low) / tf.maximum(high - low, 1e-6)
-    return low + (high - low) * tf.sign(part) * tf.abs(part) ** exponent
+    parts = [(image - low) / tf.maximum(high - low, 1e-6) for image in pair]
+    return [low + (high - low) * tf.sign(part) * tf.abs(part) ** exponent for part in parts]

@@ -29,7 +29,7 @@ from mdcsrn_tf.shards.records import decode_pairs, read_record
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMAT = 1  # of manifest.json
+FORMATS = (1, 2)  # of manifest.json: cubes; arrays with channels, which may be slices (records.py)
 _MARK = re.compile(r"UserError: (Shard .*?make the shards again\.)", re.DOTALL)
 
 
@@ -53,7 +53,8 @@ class Manifest:
     """What a folder of shards holds; `sha256` identifies it in run records."""
 
     directory: Path
-    patch_size: int
+    low_shape: tuple[int, ...]  # of a patch, channels last
+    high_shape: tuple[int, ...]
     interpolation: str
     axes: tuple[str, ...]
     factor: tuple[int, ...]
@@ -61,6 +62,23 @@ class Manifest:
     splits: dict[str, tuple[Shard, ...]]
     sha256: str
     slices: dict[str, str] | None = None  # slice profile, thickness and gap; None: k-space truncation
+    source: str = "kspace"  # how the low-resolution images came about: degraded, or "pairs": scanned as well
+    planes: tuple[str, ...] = ()  # of slices: which they are cut in
+
+    @property
+    def rank(self) -> int:
+        """3 for volumes, 2 for slices."""
+        return len(self.low_shape) - 1
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Of the low- and the high-resolution patches."""
+        return self.low_shape[-1], self.high_shape[-1]
+
+    @property
+    def patch_size(self) -> int:
+        """The edge of a patch."""
+        return self.low_shape[0]
 
     def pairs(self, split: str) -> int:
         """How many pairs a split has."""
@@ -87,8 +105,8 @@ def read_manifest(shard_dir: str | os.PathLike[str]) -> Manifest:
     try:
         raw = path.read_bytes()
         content = json.loads(raw)
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']} is not {FORMAT}")
+        if content["format"] not in FORMATS:
+            raise ValueError(f"format {content['format']} is none of {', '.join(map(str, FORMATS))}")
         manifest = _parse(directory, content, hashlib.sha256(raw).hexdigest())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}); make the shards again.") from error
@@ -108,7 +126,7 @@ def training_batches(
     augment: bool | Augmentation = True,
     part: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
-    """Endless (low_res, high_res) float32 batches [B, p, p, p, 1], from `start_step` on.
+    """Endless (low_res, high_res) float32 batches [B, *shape], from `start_step` on.
 
     With `part=(start, size)` only those consecutive places of each batch are read: what one of several processes needs.
     """
@@ -119,7 +137,7 @@ def training_batches(
     start, size = part or (0, batch_size)
     samples = tf.data.Dataset.range(start_step * size, np.iinfo(np.int64).max // max(batch_size, 1))
     samples = samples.map(lambda number: number // size * batch_size + start + number % size)
-    pairs = _pairs(samples, lambda sample: reader.shuffled(int(sample), seed), manifest.patch_size)
+    pairs = _pairs(samples, lambda sample: reader.shuffled(int(sample), seed), manifest)
     if settings != NONE:
         pairs = pairs.map(_augmenter(seed, settings), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
@@ -132,7 +150,7 @@ def validation_batches(manifest: Manifest, split: str, *, batch_size: int) -> tf
 
     reader = _Reader(manifest.shards(split))
     samples = tf.data.Dataset.range(reader.pairs)
-    pairs = _pairs(samples, lambda sample: reader.record(int(sample)), manifest.patch_size)
+    pairs = _pairs(samples, lambda sample: reader.record(int(sample)), manifest)
     pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
     return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
@@ -179,13 +197,13 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.argsort(np.random.PCG64([seed, epoch]).random_raw(count), kind="stable")
 
 
-def _pairs(samples: tf.data.Dataset, read: Any, patch_size: int) -> tf.data.Dataset:
+def _pairs(samples: tf.data.Dataset, read: Any, manifest: Manifest) -> tf.data.Dataset:
     """Sample numbers to (number, low_res, high_res)."""
     import tensorflow as tf
 
     def load(sample):
         serialized = tf.ensure_shape(tf.numpy_function(read, [sample], tf.string, stateful=False), [])
-        low_res, high_res = decode_pairs(serialized[None], patch_size)
+        low_res, high_res = decode_pairs(serialized[None], manifest.low_shape, manifest.high_shape)
         return sample, low_res[0], high_res[0]
 
     return samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -206,17 +224,28 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
             directory / entry["shard"], int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"]
         )
         splits.setdefault(entry["split"], []).append(shard)
+    low_shape, high_shape = _shapes(settings)
     return Manifest(
         directory=directory,
-        patch_size=int(settings["patch"]),
+        low_shape=low_shape,
+        high_shape=high_shape,
         interpolation=settings["interpolation"],
-        axes=tuple(settings["axes"].split(",")),
+        axes=tuple(axis for axis in settings["axes"].split(",") if axis),
         factor=tuple(settings["factor"]),
         normalisation=settings["normalisation"],
         splits={split: tuple(shards) for split, shards in splits.items()},
         sha256=checksum,
         slices=settings.get("slices"),
+        source=settings.get("source", "kspace"),
+        planes=tuple(settings.get("planes", ())),
     )
+
+
+def _shapes(settings: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of a low- and a high-resolution patch; format 1 has cubes of one channel and says their edge alone."""
+    if "low_shape" not in settings:
+        return ((int(settings["patch"]),) * 3 + (1,),) * 2
+    return tuple(map(int, settings["low_shape"])), tuple(map(int, settings["high_shape"]))
 
 
 def _check_length(shard: Shard) -> None:

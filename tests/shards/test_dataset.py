@@ -164,6 +164,23 @@ def test_gamma_is_one_curve_for_both_and_its_range_is_the_low_res_images():
         np.testing.assert_allclose(result[1], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("channels", "reversed_order"), [((3, 1), True), ((3, 3), True), ((1, 3), False)])
+def test_slices_are_mirrored_in_their_plane_and_neighbours_in_and_out_together(channels, reversed_order):
+    rng = np.random.default_rng(1)
+    pair = [rng.normal(size=(4, 5, count)).astype(np.float32) for count in channels]
+    seen = set()
+    for index in range(40):
+        results = augment(*pair, 5, tf.constant(index, tf.int64), Augmentation(scale=0, shift=0))
+        for flips in np.ndindex(2, 2, 2):
+            axes = [axis for axis in range(3) if flips[axis]]
+            if all(np.array_equal(np.flip(a, axes), b) for a, b in zip(pair, results, strict=True)):
+                seen.add(flips)
+                break
+        else:
+            raise AssertionError("low and high were not changed alike")
+    assert len(seen) == (8 if reversed_order else 4)
+
+
 def test_no_augmentation_changes_nothing():
     low, high, results = drawn(NONE, 3)
     for result in results:

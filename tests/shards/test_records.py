@@ -56,7 +56,7 @@ def test_tensorflow_reads_what_was_written(tmp_path):
         for key, image in (("low_res", low_res), ("high_res", high_res)):
             stored = np.frombuffer(feature[key].bytes_list.value[0], "<f2").reshape(8, 8, 8)
             np.testing.assert_array_equal(stored, image.astype(np.float16))
-    low_res, high_res = records.decode_pairs(tf.stack(raw), 8)
+    low_res, high_res = records.decode_pairs(tf.stack(raw), (8, 8, 8, 1), (8, 8, 8, 1))
     assert low_res.shape == high_res.shape == (3, 8, 8, 8, 1) and low_res.dtype == tf.float32
     np.testing.assert_allclose(low_res[1, ..., 0], pairs[1][0], atol=2e-3, rtol=1e-3)
     np.testing.assert_allclose(high_res[2, ..., 0], pairs[2][1], atol=2e-3, rtol=1e-3)
@@ -90,3 +90,19 @@ def test_every_damaged_byte_is_noticed_and_the_shard_named(tmp_path):
 def test_unequal_pairs_are_a_programming_error():
     with pytest.raises(ValueError, match="one shape"):
         records.encode_pair(np.zeros((4, 4, 4)), np.zeros((4, 4, 5)))
+
+
+def test_slices_of_different_channels_come_back_and_tensorflow_reads_their_shapes(tmp_path):
+    rng = np.random.default_rng(0)
+    low, high = (rng.standard_normal((2, 6, 5, channels)).astype(np.float16) for channels in (3, 1))
+    path = tmp_path / "a.tfrecord"
+    records.write_shard(path, zip(low, high, strict=True), records.encode_channels)
+    raw = list(tf.data.TFRecordDataset(str(path)))
+    example = tf.train.Example.FromString(raw[1].numpy())
+    assert list(example.features.feature["low_shape"].int64_list.value) == [6, 5, 3]
+    assert list(example.features.feature["high_shape"].int64_list.value) == [6, 5, 1]
+    found = records.decode_pairs(tf.stack(raw), (6, 5, 3), (6, 5, 1))
+    for tensor, written in zip(found, (low, high), strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), written.astype(np.float32))
+    with pytest.raises(ValueError, match="one shape but for the channels"):
+        records.encode_channels(low[0], high[0, 1:])

@@ -1,0 +1,147 @@
+"""Which two scans belong together: a low- and a high-resolution scan of one person in one frame of reference.
+
+DICOM says both (PatientID, and FrameOfReferenceUID: scans between which nobody got up share their coordinates). Of
+other files the person is `data_prep.subjects.subject_of` the path, and the frame is unknown: coordinates are believed.
+People are called person-0001 and so on in everything that is written; who is who is told on the terminal alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.splits import assign_splits
+from data_prep.subjects import stem_of, subject_of
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.volumes import find_volumes
+
+
+@dataclass(frozen=True)
+class Series:
+    """One scan and what tells whose it is; nothing of this is ever written."""
+
+    path: Path
+    uid: str | None  # of the series, where a DICOM folder is meant
+    patient: str
+    frame: str  # of reference; "": unknown
+    description: str
+
+    @property
+    def label(self) -> str:
+        """For a sentence on the terminal."""
+        return f"{self.path} ({self.description})" if self.uid else str(self.path)
+
+
+@dataclass(frozen=True)
+class ScanPair:
+    """Two scans of one person; `name` and `subject` tell nothing of who it is."""
+
+    name: str
+    subject: str
+    split: str
+    low: Series
+    high: Series
+
+
+def find_series(root: Path, wanted: str | None = None) -> list[Series]:
+    """Every scan below `root`; `wanted` keeps those whose series UID it is, or whose description or name has it."""
+    paths = find_volumes(root)
+    common = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    series: list[Series] = []
+    for path in paths:
+        relative = path.absolute().relative_to(common).as_posix()
+        series += _dicom_series(path, relative) if path.is_dir() else [_file(path, relative)]
+    kept = [one for one in series if wanted is None or wanted == one.uid or wanted.lower() in one.description.lower()]
+    if not kept:
+        found = ", ".join(sorted({one.description for one in series})[:8])
+        raise UserError(f"{root} holds no series {wanted!r}; there are {found}.")
+    return kept
+
+
+def pair_series(
+    lows: Sequence[Series], highs: Sequence[Series], *, assume_same_frame: bool = False
+) -> tuple[list[tuple[Series, Series]], list[str]]:
+    """The pairs, and a sentence for each low-resolution scan that has no partner or more than one."""
+    found: list[tuple[Series, Series]] = []
+    problems = []
+    both = next((low for low in lows if (low.path, low.uid) in {(high.path, high.uid) for high in highs}), None)
+    if both is not None:
+        raise UserError(f"{both.label} is in --low and in --high; choose by --low_series and --high_series.")
+    if len(lows) == len(highs) == 1 and not (lows[0].uid and highs[0].uid):
+        # Two scans were named, of which one says nothing of its person: the user says that they belong together.
+        return [(lows[0], highs[0])], []
+    for low in lows:
+        partners, problem = _partners(low, highs, assume_same_frame)
+        if problem:
+            problems.append(problem)
+        else:
+            found.append((low, partners[0]))
+    by_high: dict[Series, list[Series]] = {}
+    for low, high in found:
+        by_high.setdefault(high, []).append(low)
+    for high, several in by_high.items():
+        if len(several) > 1:
+            problems.append(
+                f"{high.label} has {len(several)} low-resolution scans, {_labels(several)}; choose by --low_series."
+            )
+    return [(low, high) for low, high in found if len(by_high[high]) == 1], problems
+
+
+def name_pairs(pairs: Sequence[tuple[Series, Series]], split: str, seed: int) -> tuple[ScanPair, ...]:
+    """The pairs that a split wants, each under a number; people are numbered by a hash, not by name or place."""
+    splits = assign_splits([low.patient for low, _ in pairs], split, seed)
+    if not splits:
+        raise UserError(f"--split={split} leaves no pair of scans; check it.")
+    ranked = sorted({low.patient for low, _ in pairs}, key=lambda patient: hashlib.sha256(patient.encode()).digest())
+    numbers = {patient: number for number, patient in enumerate(ranked, start=1)}
+    named: list[ScanPair] = []
+    for low, high in sorted(pairs, key=lambda pair: (numbers[pair[0].patient], pair[0].path, pair[0].description)):
+        if low.patient in splits:
+            person = f"person-{numbers[low.patient]:04d}"
+            earlier = sum(1 for pair in named if pair.subject == person)
+            name = f"{person}-{earlier + 1}" if earlier else person
+            named.append(ScanPair(name, person, splits[low.patient], low, high))
+    return tuple(named)
+
+
+def _partners(low: Series, highs: Iterable[Series], assume_same_frame: bool) -> tuple[list[Series], str]:
+    of_person = [high for high in highs if high.patient == low.patient]
+    if not of_person:
+        return [], f"{low.label} has no high-resolution scan of the same person; check --low and --high."
+    partners = [high for high in of_person if assume_same_frame or _one_frame(low, high)]
+    if not partners:
+        return [], (
+            f"{low.label} and {_labels(of_person)} have different frames of reference: the person may have moved "
+            "between them; say --assume_same_frame, best with --register=rigid."
+        )
+    if len(partners) > 1:
+        several = f"{low.label} has {len(partners)} high-resolution scans, {_labels(partners)}"
+        return [], f"{several}; choose by --high_series."
+    return partners, ""
+
+
+def _one_frame(low: Series, high: Series) -> bool:
+    return not low.frame or not high.frame or low.frame == high.frame
+
+
+def _labels(series: Iterable[Series]) -> str:
+    return " and ".join(one.label for one in series)
+
+
+def _dicom_series(folder: Path, relative: str) -> list[Series]:
+    from mdcsrn_tf.scans.dicom import slices_by_series
+
+    found = []
+    for uid, slices in slices_by_series(folder, headers_alone=True).items():
+        first = slices[0]
+        patient = str(first.get("PatientID", "")).strip() or subject_of(f"{relative}/x")
+        frame = str(first.get("FrameOfReferenceUID", "")).strip()
+        found.append(Series(folder, uid, patient, frame, str(first.get("SeriesDescription", "")).strip() or uid))
+    return found
+
+
+def _file(path: Path, relative: str) -> Series:
+    return Series(path, None, subject_of(relative), "", stem_of(path.name))

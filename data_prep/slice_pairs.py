@@ -1,0 +1,169 @@
+"""Two scans of one person to pairs of slices: matched by position, or one laid onto the other's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from data_prep.registration import CONTROL_MM, Placed, register, without_shading
+from data_prep.scan_pairs import Series
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.pairs import SlicePair, match_nearest, match_paper, neighbours, triples, unmatched
+from mdcsrn_tf.scans.stack import PLANES, SliceStack, in_plane_of, read_stack
+from mdcsrn_tf.scans.volumes import read_volume
+
+MATCHES = ("nearest", "paper", "volume")
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """How two scans become pairs of slices."""
+
+    match: str = "nearest"
+    register: str = "none"  # another than none means match=volume
+    n4: bool = False
+    control_mm: float = CONTROL_MM
+    planes: tuple[str, ...] = ("axial",)
+    stack: int = 1  # low-resolution slices a pair: 1, or 3 neighbours
+    targets: int = 1  # high-resolution slices a pair: 1, or 3 neighbours
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.register != "none" and self.match != "volume":
+            raise UserError(f"--register={self.register} lays one scan onto the other's grid: say --match=volume.")
+        if self.match != "volume" and len(self.planes) > 1:
+            raise UserError("several planes need --match=volume; slices are matched in one.")
+
+
+@dataclass(frozen=True)
+class View:
+    """The slices of one plane: pair p is `low[lows[p]]` and `high[highs[p]]`, channels first."""
+
+    plane: str
+    low: np.ndarray  # float32 [slices, a, b], scanner units, on the pixels of `high`
+    high: np.ndarray
+    lows: np.ndarray  # int [pairs, stack]
+    highs: np.ndarray  # int [pairs, targets]
+    inside: np.ndarray  # bool, like `high`: where both scans have a field
+
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """The voxels of either scan that lie in the common field: what statistics are of."""
+        low = self.low[self.inside] if self.low.shape == self.inside.shape else self.low[:, self.inside[0]]
+        return low, self.high[self.inside]
+
+
+@dataclass(frozen=True)
+class PairedScans:
+    """All views of one pair of scans, and what the manifest says of how they came about."""
+
+    views: tuple[View, ...]
+    facts: dict[str, Any]
+
+
+def paired(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
+    """Read both scans and pair their slices; UserError, with a remedy, where that makes no sense."""
+    return _by_volume(low, high, settings) if settings.match == "volume" else _by_slice(low, high, settings)
+
+
+def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
+    (plane,) = settings.planes
+    thick, thin = (read_stack(series.path, series.uid, plane) for series in (low, high))
+    if settings.n4:
+        thick, thin = _unshaded(thick), _unshaded(thin)
+    moved, resampled = in_plane_of(thick, thin)
+    pairs = _matched(moved, thin, settings.match)
+    if not pairs:
+        raise UserError(
+            f"no slice of {low.label} lies within half a slice spacing ({thick.spacing / 2:.3g} mm) of one of "
+            f"{high.label}; check that both show the same place."
+        )
+    _check_counts(len(moved.data), len(thin.data), settings)
+    inside = np.ones(thin.data.shape, bool)
+    if resampled:
+        inside &= in_plane_of(replace(thick, data=np.ones_like(thick.data)), thin)[0].data[0] > 0.999
+    lows, highs = _channels(pairs, len(moved.data), len(thin.data), settings)
+    view = View(plane, moved.data, thin.data, lows, highs, inside)
+    return PairedScans((view,), {
+        "plane": plane,
+        "resampled_in_plane": resampled,
+        "low_slices": _slice_facts(thick),
+        "high_slices": _slice_facts(thin),
+        "pairs_mm": [[pair.low, pair.high, round(pair.distance, 4)] for pair in pairs],
+        "unmatched_low_slices": unmatched(pairs, len(moved.data)),
+    })  # fmt: skip
+
+
+def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
+    moving, fixed = (_straight(series, settings.n4) for series in (low, high))
+    found = register(moving, fixed, settings.register, control_mm=settings.control_mm, seed=settings.seed)
+    if not found.inside.any():
+        raise UserError(f"{low.label} and {high.label} have no place in common; check the pair, or --register=rigid.")
+    views = tuple(_view(name, found.data, fixed.data, found.inside, settings) for name in settings.planes)
+    return PairedScans(views, {
+        "planes": list(settings.planes),
+        "registration": settings.register,
+        "ncc_before": round(found.ncc_before, 5),
+        "ncc_after": round(found.ncc_after, 5),
+        "common_field": round(float(found.inside.mean()), 4),
+        "low_voxel_mm": _steps(moving.affine),
+        "high_voxel_mm": _steps(fixed.affine),
+    })  # fmt: skip
+
+
+def _view(name: str, low: np.ndarray, high: np.ndarray, inside: np.ndarray, settings: MatchSettings) -> View:
+    """Every slice across one axis of two RAS+ volumes of one grid, each with its own partner."""
+    low, high, inside = (np.moveaxis(volume, PLANES[name], 0) for volume in (low, high, inside))
+    count = len(high)
+    _check_counts(count, count, settings)
+    pairs = [SlicePair(k, k, 0.0) for k in range(count)]
+    lows, highs = _channels(pairs, count, count, settings)
+    return View(name, low, high, lows, highs, inside)
+
+
+def _matched(thick: SliceStack, thin: SliceStack, match: str) -> list[SlicePair]:
+    if match == "nearest":
+        return match_nearest(thick.positions, thin.positions, thick.spacing / 2)
+    # The release measures between corners in space: a shift in the plane adds to all distances alike.
+    return match_paper(thick.positions, thin.positions)
+
+
+def _channels(
+    pairs: list[SlicePair], low_count: int, high_count: int, settings: MatchSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    lows = neighbours(pairs, low_count) if settings.stack == 3 else np.array([[pair.low] for pair in pairs])
+    highs = triples(pairs, high_count) if settings.targets == 3 else np.array([[pair.high] for pair in pairs])
+    return lows, highs
+
+
+def _check_counts(low_count: int, high_count: int, settings: MatchSettings) -> None:
+    if (settings.targets == 3 and high_count < 3) or (settings.stack == 3 and low_count < 2):
+        raise UserError(f"{low_count} and {high_count} slices are too few for --stack={settings.stack} and "
+                        f"--targets={settings.targets}; take 1.")
+
+
+def _unshaded(stack: SliceStack) -> SliceStack:
+    steps = np.array([stack.spacing, *stack.pixel_mm])
+    return replace(stack, data=without_shading(stack.data, np.diag([*steps, 1.0])))
+
+
+def _straight(series: Series, n4: bool) -> Placed:
+    volume = read_volume(series.path, series.uid)
+    data, affine = to_ras(volume.data, volume.affine)
+    return Placed(without_shading(data, affine) if n4 else data, affine)
+
+
+def _slice_facts(stack: SliceStack) -> dict[str, Any]:
+    return {
+        "count": len(stack.data),
+        "spacing_mm": round(stack.spacing, 4),
+        "thickness_mm": stack.thickness,
+        "pixel_mm": [round(float(mm), 5) for mm in stack.pixel_mm],
+        "matrix": list(stack.data.shape[1:]),
+    }
+
+
+def _steps(affine: np.ndarray) -> list[float]:
+    return [round(float(mm), 5) for mm in np.linalg.norm(affine[:3, :3], axis=0)]

@@ -1,0 +1,224 @@
+"""mdcsrn-pairs: which slices come together out of DICOM series in every disorder, and what is refused in a sentence."""
+
+import json
+import random
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep import make_pairs
+from data_prep.dicom_phantom import SeriesTags, write_person, write_series
+from data_prep.phantom import make_phantom
+from mdcsrn_tf.scans.slice_profile import SliceProfile
+from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
+
+AFFINE = np.array([[-1.0, 0, 0, 40], [0, -1.0, 0, 40], [0, 0, 1.0, -30], [0, 0, 0, 1]])
+THIN = np.arange(20 * 18 * 12, dtype=np.float32).reshape(20, 18, 12)  # [column, row, slice], every voxel another value
+HIGH = SeriesTags("DOE^JANE", "7", "thin", thickness=1.0)
+LOW = replace(HIGH, description="thick", thickness=3.0, slope=0.5, intercept=-20.0)
+THICK_AFFINE = AFFINE @ np.diag([1, 1, 3, 1.0])
+
+
+def write_pair(root, *, low=LOW, high=HIGH, thick=THIN[:, :, ::3], thick_affine=THICK_AFFINE, affine=AFFINE):
+    low_folder = write_series(root / "low" / "a", thick, thick_affine, low)
+    return low_folder, write_series(root / "high" / "a", THIN, affine, high)
+
+
+def run(root, *flags, output="out"):
+    return make_pairs.main([
+        f"--low={root / 'low'}", f"--high={root / 'high'}", f"--output={root / output}", "--split=1", "--workers=1",
+        "--quiet", "--patch=16", "--patches_per_subject=0", "--normalisation=zscore_of_voxels_above_mean", *flags,
+    ])  # fmt: skip
+
+
+def read(root, output="out"):
+    """The manifest, and all pairs of patches in scanner units."""
+    content = json.loads((root / output / "manifest.json").read_text())
+    entry = content["shards"][0]
+    batches = list(validation_batches(read_manifest(root / output), "train", batch_size=400))
+    scales = entry["low_scale"], entry["high_scale"]
+    (low, high) = (image.numpy() * s["std"] + s["mean"] for image, s in zip(batches[0], scales, strict=True))
+    return content, entry, low, high
+
+
+def window(entry, number):
+    """Where patch `number` lies in RAS order: stored columns and rows run left and posterior, so both are turned."""
+    _, pair, row, column = entry["places"][number]
+    return pair, np.s_[row : row + 16, column : column + 16]
+
+
+def test_each_thick_slice_comes_with_the_thin_one_at_its_place(tmp_path, capsys):
+    write_pair(tmp_path)
+    assert run(tmp_path) == 0
+    content, entry, low, high = read(tmp_path)
+    assert entry["pairs_mm"] == [[0, 0, 0.0], [1, 3, 0.0], [2, 6, 0.0], [3, 9, 0.0]]
+    assert (entry["low_slices"]["thickness_mm"], entry["low_slices"]["spacing_mm"]) == (3.0, 3.0)
+    assert content["format"] == 2 and content["settings"]["source"] == "pairs" and content["settings"]["axes"] == "IS"
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.rank, manifest.channels, manifest.planes) == (2, (1, 1), ("axial",))
+    for number in range(4):
+        pair, where = window(entry, number)
+        expected = THIN[::-1, ::-1, 3 * pair][where]  # slope and intercept are undone: both are the thin voxels
+        np.testing.assert_allclose(low[number, :, :, 0], expected, atol=4)  # float16 of the z-scores
+        np.testing.assert_allclose(high[number, :, :, 0], expected, atol=4)
+    assert "person-0001 (train)" in capsys.readouterr().err
+
+
+def test_no_file_knows_whose_scans_they_are(tmp_path):
+    folder = tmp_path / "DOE_JANE"
+    write_pair(folder, low=replace(LOW, description="SECRET"))
+    write_series(folder / "low" / "b", THIN[:, :, ::3], THICK_AFFINE, replace(LOW, patient="ROE^RICHARD"))
+    assert run(folder, output="../out") == 1  # Richard has no thin series
+    for path in (tmp_path / "out").rglob("*"):
+        text = path.name.encode() + (path.read_bytes() if path.is_file() else b"")
+        for name in (b"DOE", b"ROE", b"JANE", b"SECRET"):
+            assert name not in text, path
+
+
+def shuffle(low, high):
+    for folder in (low, high):
+        files = sorted(folder.iterdir())
+        names = [f"{n:03d}.dcm" for n in range(len(files))]
+        random.Random(3).shuffle(names)
+        for file, name in zip(files, names, strict=True):
+            file.rename(folder / name)
+
+
+def drop(low, high):
+    for folder, lost in ((low, {2}), (high, {1, 4})):
+        for n, file in enumerate(sorted(folder.iterdir())):  # interleaved: thick 0 2 1 3, thin 0 2 4 ... 1 3 5 ...
+            if n in lost:
+                file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("disorder", "flags", "pairs"),
+    [
+        (shuffle, [], [[0, 0, 0], [1, 3, 0], [2, 6, 0], [3, 9, 0]]),
+        # Thick slice 1 (3 mm) and the thin ones at 2 and 8 mm are missing; counted anew, all others keep theirs.
+        (drop, [], [[0, 0, 0], [1, 5, 0], [2, 7, 0]]),
+        (drop, ["--match=paper"], [[0, 0, 0], [1, 5, 0], [2, 7, 0]]),
+    ],
+)
+def test_disorder_changes_no_partner(tmp_path, disorder, flags, pairs):
+    disorder(*write_pair(tmp_path))
+    assert run(tmp_path, *flags) == 0
+    assert read(tmp_path)[1]["pairs_mm"] == pairs
+
+
+def test_three_slices_in_and_out(tmp_path):
+    write_pair(tmp_path)
+    assert run(tmp_path, "--stack=3", "--targets=3") == 0
+    _, entry, low, high = read(tmp_path)
+    assert low.shape[1:] == high.shape[1:] == (16, 16, 3)
+    for number, (thick, thin) in enumerate((((0, 0, 1), (0, 1, 2)), ((0, 1, 2), (2, 3, 4)), ((1, 2, 3), (5, 6, 7)),
+                                            ((2, 3, 3), (8, 9, 10)))):  # fmt: skip
+        _, where = window(entry, number)
+        for channel in range(3):  # a transposition: each channel is one slice, whole
+            for found, k in ((low, 3 * thick[channel]), (high, thin[channel])):
+                np.testing.assert_allclose(found[number, :, :, channel], THIN[::-1, ::-1, k][where], atol=4)
+
+
+def test_several_series_are_told_apart_by_their_descriptions(tmp_path, capsys):
+    _, high = write_pair(tmp_path)
+    both = tmp_path / "low" / "a"
+    for file in high.iterdir():
+        file.rename(both / file.name)
+    assert make_pairs.main([f"--low={both}", f"--high={both}", f"--output={tmp_path / 'x'}", "--split=1"]) == 1
+    assert "choose by --low_series and --high_series" in capsys.readouterr().err
+    assert make_pairs.main([f"--low={both}", f"--high={both}", "--low_series=thick", "--high_series=thin", "--split=1",
+                            f"--output={tmp_path / 'out'}", "--patch=16", "--patches_per_subject=0", "--quiet",
+                            "--workers=1"]) == 0
+    assert [k for _, k, _ in read(tmp_path)[1]["pairs_mm"]] == [0, 3, 6, 9]
+
+
+def test_another_matrix_is_brought_to_the_thin_pixels(tmp_path, capsys):
+    half = AFFINE @ np.diag([2, 2, 3, 1.0])
+    write_pair(tmp_path, thick=THIN[::2, ::2, ::3], thick_affine=half)
+    assert run(tmp_path) == 0
+    _, entry, low, high = read(tmp_path)
+    assert entry["resampled_in_plane"] and entry["low_slices"]["matrix"] == [10, 9]
+    assert "brought to the other's pixels" in capsys.readouterr().err
+    np.testing.assert_allclose(low, high, atol=8)  # the voxels are a ramp, which linear interpolation keeps
+
+
+ELSEWHERE = np.array([[-1.0, 0, 0, 40], [0, -1.0, 0, 40], [0, 0, 1.0, 60], [0, 0, 0, 1]])
+TURNED = AFFINE.copy()
+TURNED[:3, :3] = AFFINE[:3, :3] @ np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("options", "flags", "sentence"),
+    [
+        ({"high": replace(HIGH, frame="8")}, [], "have different frames of reference"),
+        ({"high": replace(HIGH, patient="ROE^R")}, [], "has no high-resolution scan of the same person"),
+        ({"affine": TURNED}, [], "lie at different orientations"),
+        ({"affine": ELSEWHERE}, [], "check that both show the same place"),
+        ({}, ["--patch=64"], "hold no patch of 64"),
+        ({}, ["--register=rigid"], "say --match=volume"),
+        ({}, ["--plane=oblique"], "names no planes"),
+        ({}, ["--low_series=FLAIR"], "holds no series 'FLAIR'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path, capsys, options, flags, sentence):
+    write_pair(tmp_path, **options)
+    assert run(tmp_path, *flags) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert sentence in last and last.startswith("mdcsrn-pairs: error: ")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_other_frames_can_be_assumed_one(tmp_path):
+    write_pair(tmp_path, high=replace(HIGH, frame="8"))
+    assert run(tmp_path, "--assume_same_frame") == 0
+
+
+def test_two_sessions_of_one_person_stay_in_one_split(tmp_path):
+    for number in range(1, 4):
+        write_person(tmp_path, number, (20, 20, 9), 3, thickness=3.0, seed=number)
+    for kind, step in (("low", 3), ("high", 1)):
+        tags = SeriesTags("PHANTOM^1", "again", kind)
+        write_series(tmp_path / kind / "again", THIN[:, :, ::step], AFFINE @ np.diag([1, 1, step, 1.0]), tags)
+    assert run(tmp_path, "--split=1,1,1") == 0
+    entries = json.loads((tmp_path / "out" / "manifest.json").read_text())["shards"]
+    assert len(entries) == 4 and len({entry["subject"] for entry in entries}) == 3
+    doubled = [entry for entry in entries if entry["scan"].count("-") == 2]
+    assert len(doubled) == 1 and {e["split"] for e in entries if e["subject"] == doubled[0]["subject"]} == {
+        doubled[0]["split"]}  # fmt: skip
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tfrecord")}
+    assert run(tmp_path, "--split=1,1,1") == 0  # nothing to do
+    assert run(tmp_path, "--split=1,1,1", output="again") == 0
+    assert [path.read_bytes() for path in sorted((tmp_path / "again").rglob("*.tfrecord"))] == [
+        before[path] for path in sorted(before)]  # fmt: skip
+
+
+def test_volumes_on_one_grid_give_slices_of_every_plane(tmp_path):
+    head = make_phantom((24, 26, 22), 4, noise=0)
+    thick = SliceProfile("box", 2.0).thick_slices(head, 11, 2)
+    for name, data, step in (("low", thick, 2), ("high", head, 1)):
+        (tmp_path / name).mkdir()
+        nib.save(nib.Nifti1Image(data, np.diag([-1, 1, step, 1.0])), tmp_path / name / "sub-01_T1w.nii.gz")
+    assert run(tmp_path, "--match=volume", "--plane=all", "--patches_per_subject=40") == 0
+    _, entry, low, high = read(tmp_path)
+    assert entry["common_field"] == pytest.approx(21 / 22, abs=0.05) and entry["ncc_after"] > 0.9
+    assert {place[0] for place in entry["places"]} == {0, 1, 2}
+    turned = head[::-1]
+    lows = np.repeat(thick[::-1], 2, axis=2).astype(np.float64)
+    lows[:, :, 1:-1:2] = (lows[:, :, 0:-2:2] + lows[:, :, 2::2]) / 2  # linear between the thick slices
+    for number, (v, k, row, column) in enumerate(entry["places"]):
+        axis = (2, 1, 0)[v]
+        where = np.s_[row : row + 16, column : column + 16]
+        np.testing.assert_allclose(high[number, :, :, 0], np.moveaxis(turned, axis, 0)[k][where], atol=2)
+        if k < 21 and not (axis != 2 and column + 16 > 21):
+            np.testing.assert_allclose(low[number, :, :, 0], np.moveaxis(lows, axis, 0)[k][where], atol=2)
+
+
+def test_shards_of_slices_train_as_tensors_of_their_shapes(tmp_path):
+    write_pair(tmp_path)
+    assert run(tmp_path, "--stack=3") == 0
+    batch = next(iter(validation_batches(read_manifest(tmp_path / "out"), "train", batch_size=2)))
+    assert [tensor.shape.as_list() for tensor in batch] == [[2, 16, 16, 3], [2, 16, 16, 1]]
+    assert batch[0].dtype == tf.float32
