@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.workers import worker_pool
 
 Work = Callable[[Any], dict[str, Any]]
 
@@ -27,9 +25,7 @@ def run_local(work: Work, jobs: Sequence[Any], workers: int) -> Iterator[dict[st
     if workers <= 1:
         yield from map(work, jobs)
         return
-    # spawn: a fork of a process with threads (FFT, BLAS) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool:
+    with worker_pool(workers) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -64,16 +60,3 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[di
                 f"Workers of --cluster={address} keep dying at the same scan, probably for want of memory; "
                 "run the same command again: finished scans are kept."
             ) from error
-
-
-def _die_with_parent() -> None:
-    """Let a worker end when its parent is killed: it would wait for jobs for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

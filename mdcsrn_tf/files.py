@@ -42,6 +42,13 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
             partial.replace(path)
 
 
+def check_writable(folder: Path) -> None:
+    """OSError if nothing can be written to `folder`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _folder_of_our_own(folder):
+        pass
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory tree, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -59,6 +66,13 @@ def remove_abandoned(folder: Path) -> None:
     for entry in entries:
         with suppress(OSError):  # it has just been finished, or another run removes it as well
             _remove_if_abandoned(entry)
+
+
+def remove_abandoned_below(folder: Path) -> None:
+    """The same in `folder` and in every folder below it."""
+    for place, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        remove_abandoned(Path(place))
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -17,7 +17,9 @@ TOPS = ("mdcsrn_tf", "data_prep")
 # The ground floor: what every room may enter.
 GROUND = {
     f"mdcsrn_tf{name}"
-    for name in ("", ".errors", ".files", ".locks", ".names", ".streams", ".run_record", ".command_line", ".chatter")
+    for name in (
+        "", ".errors", ".files", ".locks", ".names", ".streams", ".workers", ".run_record", ".command_line", ".chatter"
+    )
 }
 
 # package (or single module) -> the packages of ours it may import, besides itself and the ground floor

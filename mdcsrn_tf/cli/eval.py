@@ -10,7 +10,8 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.files import remove_abandoned_below, replace_when_done
+from mdcsrn_tf.locks import only_run_in
 
 DESCRIPTION = """Evaluate super-resolved scans slice by slice and print the papers' tables beside ours.
 
@@ -120,13 +121,21 @@ def _compare_labels(values: flags.FlagValues) -> int:
 
 def _evaluate(values: flags.FlagValues) -> int:
     from mdcsrn_tf.cli import eval_settings
+
+    output = eval_settings.output_folder(values)
+    with only_run_in(output):
+        remove_abandoned_below(output)
+        return _evaluate_in(output, values)
+
+
+def _evaluate_in(output: Path, values: flags.FlagValues) -> int:
+    from mdcsrn_tf.cli import eval_settings
     from mdcsrn_tf.evaluation import runner
     from mdcsrn_tf.evaluation.formats import markdown, paired_markdown
     from mdcsrn_tf.evaluation.methods import KspaceMaker
     from mdcsrn_tf.evaluation.tables import to_json
     from mdcsrn_tf.run_record import RunRecord, write_json
 
-    output = eval_settings.output_folder(values)
     record = RunRecord.begin({name: values[name].value for name in values}, {"hr": values.hr, "lr": values.lr})
     plan = eval_settings.plan_of(values)
     subjects, left_out = eval_settings.subjects_of(values)

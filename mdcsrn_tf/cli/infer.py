@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from absl import flags
 
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import check_writable, remove_abandoned
 
 NAME = "mdcsrn-infer"
 DESCRIPTION = """Super-resolve a scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans, a list (.txt) or BIDS.
@@ -84,6 +83,8 @@ def _run(values: flags.FlagValues) -> int:
     output = Path(values.output)
     jobs = plan(Path(values.input), output)
     _check_folder(jobs[0].target.parent)
+    for folder in {job.target.parent for job in jobs}:
+        remove_abandoned(folder)
     failed = _asked(values).over(jobs, Console(NAME, values.quiet))
     if any(job.bids_root for job in jobs) and len(failed) < len(jobs):
         from mdcsrn_tf.inference.outputs import write_dataset_description
@@ -131,11 +132,7 @@ def _load_tensorflow() -> None:
 
 def _check_folder(folder: Path) -> None:
     """Find out that nothing can be written before hours of work, not after."""
-    probe = folder / f".{NAME}-{os.getpid()}-{secrets.token_hex(8)}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with probe.open("xb"):
-            pass
-        probe.unlink()
+        check_writable(folder)
     except OSError as error:
         raise UserError(f"Nothing can be written to {folder} ({error.strerror}); name another --output.") from error

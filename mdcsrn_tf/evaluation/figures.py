@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdcsrn_tf.evaluation.job import safe_name
+from mdcsrn_tf.evaluation.job import picture_path, safe_name
 from mdcsrn_tf.evaluation.results import Results
 from mdcsrn_tf.evaluation.tables import title_of
 from mdcsrn_tf.files import replace_when_done
@@ -47,7 +47,7 @@ def read_pictures(results: Results, output: Path, subject: str) -> list[Picture]
     """The kept slices of a subject, one a method, in the order of the table."""
     found = []
     for row in results.rows:
-        path = output / "pictures" / safe_name(subject) / f"{safe_name(row.method.name)}.npz"
+        path = picture_path(output, subject, row.method.name)
         if path.is_file():
             with np.load(path) as kept:
                 rows, columns = kept["spacing"]

@@ -41,7 +41,11 @@ def run(task: Task) -> dict[str, Any]:
     known = _read_record(path)
     files = task.subject.files()
     prints = {method.name: fingerprint(task.plan, method, files) for method in task.plan.methods}
-    wanted = [m for m in task.plan.methods if known.get(m.name, {}).get("fingerprint") != prints[m.name]]
+    wanted = [
+        method for method in task.plan.methods
+        if known.get(method.name, {}).get("fingerprint") != prints[method.name]
+        or not picture_path(task.output, task.subject.name, method.name).is_file()
+    ]  # fmt: skip
     found = {name: known[name] for name in prints if name in known}
     if wanted:
         bench = _Bench(task)
@@ -50,6 +54,11 @@ def run(task: Task) -> dict[str, Any]:
             # After every method: a model may have taken minutes.
             write_json(path, {"subject": task.subject.name, "methods": {**known, **found}})
     return {"subject": task.subject.name, "methods": found}
+
+
+def picture_path(output: Path, subject: str, method: str) -> Path:
+    """Where a method's slice of a subject is kept."""
+    return output / "pictures" / safe_name(subject) / f"{safe_name(method)}.npz"
 
 
 def safe_name(name: str) -> str:
@@ -152,11 +161,11 @@ class _Bench:
         return measure_overlap(self._reference_labels, found, scores)
 
     def _keep_picture(self, method: Method, data: np.ndarray, scene: Scene) -> None:
-        folder = self.task.output / "pictures" / safe_name(self.task.subject.name)
-        folder.mkdir(parents=True, exist_ok=True)
+        path = picture_path(self.task.output, self.task.subject.name, method.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         pool = scene.fidelity_slices
         chosen = pool[np.linspace(0, len(pool) - 1, min(SPECTRUM_SLICES, len(pool))).astype(int)]
-        with replace_when_done(folder / f"{safe_name(method.name)}.npz") as partial, partial.open("wb") as stream:
+        with replace_when_done(path) as partial, partial.open("wb") as stream:
             np.savez_compressed(
                 stream,
                 picture=data.take(scene.picture_slice, scene.axis).astype(np.float32),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.workers import worker_pool
 
 _CLUSTER_TIMEOUT = "15s"
 
@@ -49,8 +49,7 @@ def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers:
 
 
 def _one_pool(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Iterator[Outcome]:
-    # Spawned, not forked: a forked TensorFlow or thread pool hangs.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         futures: dict[Future, Any] = {pool.submit(_attempt, function, task): task for task in tasks}
         for future in as_completed(futures):
             try:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from eval_helpers import AFFINE, CROP, ROOT, make_scans, run_eval, spawn_eval, w
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans import kspace
 
@@ -178,6 +180,28 @@ def test_a_killed_run_goes_on_where_it_was(scans, tmp_path):
     process.wait()
     assert run_eval(*flags, f"--output={tmp_path / 'twice'}")[0] == 0
     assert read(tmp_path / "whole")["results"]["values"] == read(tmp_path / "twice")["results"]["values"]
+
+
+def test_a_run_whose_pictures_are_gone_makes_them_again_and_tidies_up(tmp_path):
+    scans = make_scans(tmp_path / "hr", 1)
+    flags = [f"--hr={scans}", f"--output={tmp_path / 'out'}", "--baselines=nn", "--quiet"]
+    assert run_eval(*flags, "--nofigures")[0] == 0
+    before = read(tmp_path / "out")["results"]["values"]
+    shutil.rmtree(tmp_path / "out" / "pictures")
+    for folder in ("", "subjects"):
+        (tmp_path / "out" / folder / ".partial-77-x.json").write_text("half")
+    code, _, err = run_eval(*flags)
+    assert code == 0, err
+    assert read(tmp_path / "out")["results"]["values"] == before
+    assert len(list((tmp_path / "out" / "pictures").rglob("*.npz"))) == 2
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_two_runs_do_not_share_an_output_folder(scans, tmp_path):
+    with only_run_in(tmp_path):
+        code, _, err = run_eval(f"--hr={scans}", f"--output={tmp_path}", "--baselines=nn", "--nofigures", "--quiet")
+    assert code == 1 and "Another run is working in" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_changed_scan_is_measured_anew(tmp_path):

@@ -1,0 +1,41 @@
+"""Worker processes that need no looking after."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import connection
+
+from mdcsrn_tf.errors import UserError
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """So many processes, spawned (a fork of a process with threads may hang), that end when this one does."""
+    try:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    except (OSError, ImportError, NotImplementedError) as error:
+        raise UserError(
+            f"This system has no shared memory for several processes ({error}); let /dev/shm be writable, or take "
+            "--workers=1."
+        ) from error
+    with pool:
+        yield pool
+
+
+def _die_with_parent() -> None:
+    """Let a worker end when its parent is killed: it would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
