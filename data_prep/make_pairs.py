@@ -26,7 +26,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.pair_scale import RULES
+from mdcsrn_tf.scans.normalisation import PAIR_RULES, RULES
 from mdcsrn_tf.scans.stack import PLANES, read_stack
 
 _COMMAND = "mdcsrn-pairs"
@@ -61,8 +61,8 @@ def define_flags(values: flags.FlagValues) -> None:
     number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, **own)
     flags.DEFINE_float("min_foreground", 0.25, "Part of a patch that has to be brighter than the scan's mean; the "
                        "papers: 0.", lower_bound=0, upper_bound=1, **own)
-    choice("normalisation", "zscore_each_image", RULES, "Each scan by its own statistics, or both by the "
-           "low-resolution one's.", **own)
+    choice("normalisation", "zscore_each_image", [*PAIR_RULES, *RULES], "Each scan by its own statistics, or "
+           "both by the low-resolution one's.", **own)
     text("split", "0.7,0.1,0.1,0.1", "train,validation,evaluation,test as fractions or as numbers of people, or a "
          ".tsv file with the columns subject and split.", **own)
     number("seed", 0, "Decides the split, the patches and the search.", lower_bound=0, **own)

@@ -14,7 +14,7 @@ from data_prep.scan_pairs import ScanPair, Series
 from data_prep.slice_pairs import MatchSettings, View, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
-from mdcsrn_tf.scans.pair_scale import scales
+from mdcsrn_tf.scans.normalisation import of_pair
 from mdcsrn_tf.shards.records import encode_channels, write_shard
 
 _TRIES = 50
@@ -74,7 +74,7 @@ def source_bytes(pair: ScanPair) -> int:
 def _make_shard(job: PairJob) -> dict[str, Any]:
     pair, settings = job.pair, job.settings
     found = paired(pair.low, pair.high, settings.match)
-    of_low, of_high = scales(settings.normalisation, *found.views[0].values())
+    of_low, of_high = of_pair(settings.normalisation, *found.views[0].values())
     places = _places(found.views, pair, settings)
     shard = Path(job.output, pair.split, f"{pair.name}.tfrecord")
     shard.parent.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,22 @@
 """Scanner units to the network's, with statistics of the low-resolution image alone: at deployment there is no other.
 
-Two rules, named on every model's card and in every manifest of shards:
+The rules, named on every model's card and in every manifest of shards:
 
 - `zscore_of_voxels_above_mean`, the papers' presets: mean 0 and deviation 1 over the voxels brighter than the image's
   mean. Whole heads of one field of view agree; but how much air is in the picture moves the mean, and how bright a
   head's fat is moves the deviation, so a crop and its scan do not agree.
 - `tissue_level`, ours: the typical intensity of tissue becomes 0 and darkness -2.5, whatever is around the head.
   Air is at -2.5 in every scan, and a crop or a padded copy of a scan lies where the scan itself lies.
+- `zscore_each_image`, of the paper on 7T and 9.4T, for pairs of scans alone: clipped at the percentiles 0.1 and 99.9,
+  mean 0 and deviation 1 over all voxels; in training each scan of a pair has its own.
+- `unit_range_of_low_res`, for pairs of thick and thin slices (ours, their paper names none): the percentiles 0 and 99.9
+  of the low-resolution scan come to -1 and 1; what is brighter is not clipped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +26,8 @@ from mdcsrn_tf.scans.head import tissue_level
 # The name, recorded in manifests and model cards, of each rule.
 ABOVE_MEAN = "zscore_of_voxels_above_mean"
 TISSUE_LEVEL = "tissue_level"
+EACH_IMAGE = "zscore_each_image"
+UNIT_RANGE = "unit_range_of_low_res"
 # What version 0.1.0 called the first rule on its cards.
 FORMER_NAMES = {"zscore-foreground": ABOVE_MEAN}
 
@@ -34,10 +40,11 @@ LARGEST_UNDERSHOOT = 0.5
 
 @dataclass(frozen=True)
 class Normalisation:
-    """An affine change of intensities: `(x - mean) / std`, in the scanner's units."""
+    """A change of intensities, `(x - mean) / std` of x clipped to `clip`; all in the scanner's units."""
 
     mean: float
     std: float
+    clip: tuple[float, float] | None = field(default=None, repr=False)
 
     @classmethod
     def from_low_res(cls, low_res: np.ndarray, rule: str = ABOVE_MEAN) -> Normalisation:
@@ -47,14 +54,15 @@ class Normalisation:
         >>> Normalisation.from_low_res(scan, "tissue_level")
         Normalisation(mean=80.0, std=32.0)
         """
-        return RULES[FORMER_NAMES.get(rule, rule)](low_res)
+        return {**RULES, **PAIR_RULES}[FORMER_NAMES.get(rule, rule)](low_res)
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """Scanner units to the network's, float32."""
+        array = array if self.clip is None else np.clip(array, *self.clip)
         return ((array - self.mean) / self.std).astype(np.float32)
 
     def undo(self, array: np.ndarray) -> np.ndarray:
-        """The network's units to the scanner's, float32: the inverse of `apply`."""
+        """The network's units to the scanner's, float32: the inverse of `apply`; what was clipped stays so."""
         return (array * self.std + self.mean).astype(np.float32)
 
 
@@ -86,7 +94,36 @@ def by_tissue_level(low_res: np.ndarray) -> Normalisation:
     return Normalisation(mean=level, std=DEVIATION_OVER_LEVEL * level)
 
 
+def by_each_image(image: np.ndarray) -> Normalisation:
+    """Mean 0 and deviation 1 over all voxels, clipped at the percentiles 0.1 and 99.9."""
+    bottom, top = (float(value) for value in np.percentile(image, (0.1, 99.9)))
+    clipped = np.clip(image, bottom, top)
+    mean, deviation = (float(value) for value in (clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)))
+    if not deviation > 0:
+        raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
+    return Normalisation(mean, deviation, (bottom, top))
+
+
+def by_unit_range(low_res: np.ndarray) -> Normalisation:
+    """The percentiles 0 and 99.9 come to -1 and 1."""
+    bottom, top = (float(value) for value in np.percentile(low_res, (0, 99.9)))
+    if not top > bottom:
+        raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
+    return Normalisation((bottom + top) / 2, (top - bottom) / 2)
+
+
+def of_pair(rule: str, low: np.ndarray, high: np.ndarray) -> tuple[Normalisation, Normalisation]:
+    """What the rule makes of two scans of one person: of the second as of the first, or by statistics of its own."""
+    of_low = Normalisation.from_low_res(low, rule)
+    return of_low, by_each_image(high) if rule == EACH_IMAGE else of_low
+
+
 RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {
     ABOVE_MEAN: by_voxels_above_mean,
     TISSUE_LEVEL: by_tissue_level,
+}
+# For pairs of scans, not for a scan and what was made of it: there the two need one scale.
+PAIR_RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {
+    EACH_IMAGE: by_each_image,
+    UNIT_RANGE: by_unit_range,
 }

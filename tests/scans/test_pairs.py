@@ -5,6 +5,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.normalisation import of_pair
 from mdcsrn_tf.scans.pairs import match_nearest, match_paper, neighbours, triples, unmatched
 
 FINE, COARSE = np.arange(0, 14.1, 0.2), np.arange(15.0)
@@ -62,3 +64,18 @@ def test_triples_move_inwards_at_the_ends_and_neighbours_repeat_there():
     pairs = match_nearest([0, 4, 8], np.arange(9.0), 2.0)
     assert triples(pairs, 9).tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert neighbours(pairs, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
+
+
+def test_each_scan_has_its_own_scale_or_both_have_the_low_resolution_ones():
+    rng = np.random.default_rng(0)
+    low, high = rng.gamma(2, 100, 4000), rng.gamma(3, 50, 6000)
+    for image, scale in zip((low, high), of_pair("zscore_each_image", low, high), strict=True):
+        clipped = np.clip(image, *np.percentile(image, [0.1, 99.9]))
+        np.testing.assert_allclose(scale.apply(image), (clipped - clipped.mean()) / clipped.std(), atol=1e-5)
+        np.testing.assert_allclose(scale.undo(scale.apply(image)), clipped, rtol=1e-4)
+    first, second = of_pair("unit_range_of_low_res", low, high)
+    bottom, top = low.min(), np.percentile(low, 99.9)
+    assert first == second
+    np.testing.assert_allclose(first.apply(np.array([bottom, top, 2 * top - bottom])), [-1, 1, 3], atol=1e-5)
+    with pytest.raises(UserError, match="one constant value"):
+        of_pair("unit_range_of_low_res", np.ones(9), high)
