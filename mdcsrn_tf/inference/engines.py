@@ -12,6 +12,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
+from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.weights import find_model
 
@@ -27,20 +28,20 @@ class Engine:
         self.card = card
         self.bn = bn
         self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
-        self._appliers: dict[tuple[int, int], ApplyTiles] = {}
+        self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
 
-    def applier(self, tile: int, batch: int) -> ApplyTiles:
-        """The function from a batch of cubes to a batch of cubes; built once for each shape."""
-        key = (tile, batch)
+    def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
+        """The function from a batch of tiles to a batch of tiles; built once for each shape."""
+        key = (per_axis(tile), batch)
         if key not in self._appliers:
-            self._appliers[key] = self._build(tile, batch)
+            self._appliers[key] = self._build(*key)
         return self._appliers[key]
 
     def forget(self) -> None:
         """Free what was built."""
         self._appliers.clear()
 
-    def _build(self, tile: int, batch: int) -> ApplyTiles:
+    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         raise NotImplementedError
 
 
@@ -55,10 +56,10 @@ class KerasEngine(Engine):
         super().__init__(card, bn, receptive_field_radius(model))
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
-    def _build(self, tile: int, batch: int) -> ApplyTiles:
+    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         import tensorflow as tf
 
-        shape = tf.TensorSpec((batch, tile, tile, tile, 1), tf.float32)
+        shape = tf.TensorSpec((batch, *tile, 1), tf.float32)
         function = tf.function(self._network, input_signature=[shape], autograph=False).get_concrete_function()
         return lambda cubes: function(tf.constant(cubes[..., np.newaxis])).numpy()[..., 0]
 
@@ -101,7 +102,7 @@ class SavedModelEngine(Engine):
         self._loaded = _load_saved_model(path)
         self._serve = self._loaded.signatures["serving_default"]
 
-    def _build(self, tile: int, batch: int) -> ApplyTiles:
+    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         import tensorflow as tf
 
         def apply(cubes: np.ndarray) -> np.ndarray:
@@ -131,8 +132,8 @@ class OpenVinoEngine(Engine):
                 raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
         self._precision = "bf16" if precision == "bfloat16" else "f32"
 
-    def _build(self, tile: int, batch: int) -> ApplyTiles:
-        self._model.reshape({self._model.inputs[0]: (batch, tile, tile, tile, 1)})
+    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
+        self._model.reshape({self._model.inputs[0]: (batch, *tile, 1)})
         options = {
             "INFERENCE_PRECISION_HINT": self._precision,
             "PERFORMANCE_HINT": "LATENCY",

@@ -184,11 +184,12 @@ def _above_mean(values):
         return tf.identity(mean), tf.identity(deviation)
 
 
-def _through_tiles(volume, network, tile: int, margin: int):
+def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis):
     """`inference.super_resolve` in the graph: every core in turn, then each axis put in order."""
     import tensorflow as tf
 
-    core = tile - 2 * margin
+    edges, margins = tiling.per_axis(tile), tiling.per_axis(margin)
+    core = [edge - 2 * border for edge, border in zip(edges, margins, strict=True)]
     shape = tf.shape(volume)
     counts = -(-shape // core)
     total = tf.reduce_prod(counts)
@@ -196,25 +197,24 @@ def _through_tiles(volume, network, tile: int, margin: int):
     def body(index, cores):
         place = tf.stack(tf.unravel_index(index, counts))
         cube = volume
-        for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core) - margin)):
-            cube = tf.gather(cube, _mirrored(start + tf.range(tile), shape[axis]), axis=axis)
-        output = network(tf.reshape(cube, [1, tile, tile, tile, 1]))
-        inside = tf.reshape(output, [tile] * 3)[margin : margin + core, margin : margin + core, margin : margin + core]
-        return index + 1, cores.write(index, inside)
+        for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core) - margins)):
+            cube = tf.gather(cube, _mirrored(start + tf.range(edges[axis]), shape[axis]), axis=axis)
+        output = tf.reshape(network(tf.reshape(cube, [1, *edges, 1])), edges)
+        return index + 1, cores.write(index, tf.slice(output, margins, core))
 
-    cores = tf.TensorArray(tf.float32, size=total, element_shape=[core] * 3)
+    cores = tf.TensorArray(tf.float32, size=total, element_shape=core)
     _, cores = tf.while_loop(lambda index, _: index < total, body, (0, cores), parallel_iterations=1)
-    grid = tf.reshape(cores.stack(), tf.concat([counts, [core] * 3], 0))
+    grid = tf.reshape(cores.stack(), tf.concat([counts, core], 0))
     merged = tf.reshape(tf.transpose(grid, [0, 3, 1, 4, 2, 5]), counts * core)
     for axis in range(3):
         positions = tf.range(shape[axis])
-        first = positions // core * core
-        inside = positions - _starts(first, shape[axis], core)
+        first = positions // core[axis] * core[axis]
+        inside = positions - _starts(first, shape[axis], core[axis])
         merged = tf.gather(merged, first + inside, axis=axis)
     return merged
 
 
-def _starts(keep_from, length, core: int):
+def _starts(keep_from, length, core):
     """Where cores begin in the volume: the last one moved back into it (`tiling.spans_of`)."""
     import tensorflow as tf
 

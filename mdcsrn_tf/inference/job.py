@@ -59,7 +59,7 @@ def process(
     prepared = prepare(sight.volume, decision, engine.card)
     outcome = run_prepared(prepared, engine, settings, wanted, on_progress)
     result = outcome.result
-    clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {result.tile}^3")
+    clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
     _say_fallbacks(result, say)
     check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
     remark = check and f"self-check {check.gain:+.2f} dB"
@@ -100,7 +100,7 @@ def draw(
     inside = [low_res.shape[axis] for axis in frame.order]
     marked: Sequence[Sequence[int]] = ((), (), ())
     if wanted.qc_seams and result.tile:
-        seams = [tiling.seam_positions(size, result.tile, result.margin) for size in inside]
+        seams = tiling.seams_of(inside, result.tile, result.margin)
         marked = frame.leave_positions(seams, inside)
     sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)
     if frame.anatomical:
@@ -126,8 +126,8 @@ def _self_check(
 
 def _say_fallbacks(result: Result, say: Say) -> None:
     if result.fallback_tiles:
-        tried = ", ".join(f"{tile}^3" for tile in result.fallback_tiles)
-        say(f"warning: the memory did not suffice for tiles of {tried}; {result.tile}^3 was taken.")
+        tried = ", ".join(map(tiling.size_text, result.fallback_tiles))
+        say(f"warning: the memory did not suffice for tiles of {tried}; {tiling.size_text(result.tile)} was taken.")
 
 
 class _Clock:

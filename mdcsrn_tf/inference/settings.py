@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, tile, tile, tile] to the same
+ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, D, H, W] to the same
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to run a network; what is None is taken from its model card."""
 
-    tile: int | None = None
-    margin: int | None = None
+    # One number for all axes, or one for each, in voxels.
+    tile: int | tuple[int, ...] | None = None
+    margin: int | tuple[int, ...] | None = None
     bn: str | None = None  # "batch": J's train mode, each tile's own statistics; "moving": the trained ones
     seamless: bool = False  # moving statistics, and a margin that makes the result independent of the tiling
     batch_tiles: int = 1
@@ -34,12 +35,12 @@ class Result:
     """A super-resolved volume, and how it came about."""
 
     data: np.ndarray
-    tile: int
-    margin: int
+    tile: int | tuple[int, ...]
+    margin: int | tuple[int, ...]
     bn: str
     tiles: int  # of a slice network: slices
     seam_figure: float | None
-    fallback_tiles: tuple[int, ...] = ()  # tile sizes for which the memory did not suffice
+    fallback_tiles: tuple[int | tuple[int, ...], ...] = ()  # tile sizes for which the memory did not suffice
 
 
 @dataclass(frozen=True)

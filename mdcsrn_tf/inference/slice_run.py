@@ -35,8 +35,8 @@ def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
             f"--seamless is for networks on volumes; {card.preset} works slice by slice, and whole slices (--tile=0) "
             "have no seams."
         )
-    tile = card.tile if settings.tile is None else settings.tile
-    crop = card.margin if settings.margin is None else settings.margin
+    tile = _edge(card.tile if settings.tile is None else settings.tile)
+    crop = _edge(card.margin if settings.margin is None else settings.margin)
     stride = card.stride if settings.stride is None else settings.stride
     averaged = stride > 0 if settings.merge is None else settings.merge == "mean"
     found = SliceTiling(
@@ -50,6 +50,11 @@ def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
     )
     found.check()
     return found
+
+
+def _edge(size: int | tuple[int, ...]) -> int:
+    """The edge of a square, which is what slices are cut into."""
+    return size if isinstance(size, int) else max(size)
 
 
 def run_planes(

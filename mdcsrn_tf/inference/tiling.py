@@ -1,4 +1,7 @@
-"""Cut a volume into overlapping cubes and put their cores back: pure geometry, NumPy only.
+"""Cut a volume into overlapping tiles and put their cores back: pure geometry, NumPy only.
+
+A tile and its margin are one number for all axes, or one for each: a network that sees a slice and its neighbours
+takes tiles three voxels thick with a margin of 1 there.
 
 J section 4.1 cuts 70^3 cubes with a margin of 3 voxels and merges the 64^3 cores without averaging. Beyond
 its border a volume continues as its mirror image (the border voxel itself is not repeated), never as zeros.
@@ -10,10 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+
+PerAxis = int | Sequence[int]
+
+
+def per_axis(number: PerAxis, axes: int = 3) -> tuple[int, ...]:
+    """The number of each axis."""
+    numbers = (number,) * axes if isinstance(number, int) else tuple(number)
+    if len(numbers) != axes:
+        raise UserError(f"{number} must be one number, or one for each of {axes} axes.")
+    return numbers
+
+
+def size_text(tile: PerAxis) -> str:
+    """`70^3` or `70 x 70 x 3`."""
+    return f"{tile}^3" if isinstance(tile, int) else " x ".join(map(str, tile))
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A cube: one span along each axis."""
+    """One span along each axis."""
 
     spans: tuple[Span, ...]
 
@@ -46,13 +65,15 @@ class Tile:
         return tuple(slice(s.keep_from - s.start, s.keep_to - s.start) for s in self.spans)
 
 
-def check_tile(tile: int, margin: int) -> None:
+def check_tile(tile: PerAxis, margin: PerAxis) -> None:
     """Refuse a pair that leaves no core."""
-    if tile < 1 or margin < 0 or tile <= 2 * margin:
-        raise UserError(
-            f"A tile of {tile} voxels with a margin of {margin} keeps no core: "
-            f"take a tile of at least {2 * max(margin, 0) + 1} voxels, or a smaller margin."
-        )
+    axes = max(len(number) if isinstance(number, Sequence) else 1 for number in (tile, margin))
+    for edge, border in zip(per_axis(tile, axes), per_axis(margin, axes), strict=True):
+        if edge < 1 or border < 0 or edge <= 2 * border:
+            raise UserError(
+                f"A tile of {edge} voxels with a margin of {border} keeps no core: "
+                f"take a tile of at least {2 * max(border, 0) + 1} voxels, or a smaller margin."
+            )
 
 
 def spans_of(length: int, tile: int, margin: int) -> list[Span]:
@@ -67,12 +88,17 @@ def spans_of(length: int, tile: int, margin: int) -> list[Span]:
     return spans
 
 
-def tiles_of(shape: Sequence[int], tile: int, margin: int) -> list[Tile]:
+def tiles_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[Tile]:
     """All tiles of a volume, the last axis fastest."""
     if any(length < 1 for length in shape):
         raise UserError(f"A volume of shape {tuple(shape)} has no voxels to tile.")
-    along = [spans_of(length, tile, margin) for length in shape]
-    return [Tile((i, j, k)) for i in along[0] for j in along[1] for k in along[2]]
+    return [Tile(spans) for spans in product(*_along(shape, tile, margin))]
+
+
+def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[Span]]:
+    """The spans along each axis."""
+    axes = len(shape)
+    return [spans_of(*numbers) for numbers in zip(shape, per_axis(tile, axes), per_axis(margin, axes), strict=True)]
 
 
 def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
@@ -84,11 +110,11 @@ def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
     return np.minimum(folded, period - folded)
 
 
-def cut(volume: np.ndarray, where: Tile, tile: int) -> np.ndarray:
-    """The cube's voxels, C-contiguous and never a view of the volume."""
+def cut(volume: np.ndarray, where: Tile, tile: PerAxis) -> np.ndarray:
+    """The tile's voxels, C-contiguous and never a view of the volume."""
     indices = [
-        mirrored(np.arange(span.start, span.start + tile), length)
-        for span, length in zip(where.spans, volume.shape, strict=True)
+        mirrored(np.arange(span.start, span.start + edge), length)
+        for span, length, edge in zip(where.spans, volume.shape, per_axis(tile, volume.ndim), strict=True)
     ]
     return np.ascontiguousarray(volume[np.ix_(*indices)])
 
@@ -110,9 +136,14 @@ def seam_positions(length: int, tile: int, margin: int) -> list[int]:
     return [span.keep_from for span in spans_of(length, tile, margin)[1:]]
 
 
-def seam_figure(volume: np.ndarray, tile: int, margin: int) -> float | None:
+def seam_figure(volume: np.ndarray, tile: PerAxis, margin: PerAxis) -> float | None:
     """`seam_figure_at` the borders between the cores of such tiles."""
-    return seam_figure_at(volume, [seam_positions(length, tile, margin) for length in volume.shape])
+    return seam_figure_at(volume, seams_of(volume.shape, tile, margin))
+
+
+def seams_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[int]]:
+    """`seam_positions` along each axis of a volume."""
+    return [[span.keep_from for span in spans[1:]] for spans in _along(shape, tile, margin)]
 
 
 def seam_figure_at(volume: np.ndarray, positions: Sequence[Sequence[int]]) -> float | None:

@@ -14,19 +14,21 @@ from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
 from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
+from mdcsrn_tf.inference.tiling import PerAxis
 from mdcsrn_tf.scans.normalisation import Normalisation
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
+Edges = int | tuple[int, ...]  # of all axes, or of each
 
 
 def super_resolve(
     apply_tiles: ApplyTiles,
     volume: np.ndarray,
-    tile: int,
-    margin: int,
+    tile: PerAxis,
+    margin: PerAxis,
     batch_tiles: int = 1,
     on_progress: Progress | None = None,
 ) -> np.ndarray:
@@ -70,7 +72,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings)
-    failed: list[int] = []
+    failed: list[int | tuple[int, ...]] = []
     while True:
         try:
             data = super_resolve(engine.applier(tile, settings.batch_tiles), volume, tile, margin,
@@ -87,7 +89,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     return Result(normalisation.undo(data), tile, margin, engine.bn, tiles, seam, tuple(failed))
 
 
-def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
+def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
     """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
     card = engine.card
     if card.planes:
@@ -98,31 +100,42 @@ def geometry(engine: Engine, settings: Settings) -> tuple[int, int]:
     tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:
-        if engine.radius is None:
-            raise UserError(
-                f"--seamless needs a network that sees equally far everywhere; {card.preset} halves its images."
-            )
-        if settings.margin is not None and settings.margin < engine.radius:
-            raise UserError(
-                f"--seamless needs a margin of the network's receptive-field radius, {engine.radius}; "
-                f"leave out --margin={settings.margin}."
-            )
-        margin = max(margin, engine.radius)
-        # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
-        tile = max(card.tile, 3 * margin) if settings.tile is None else settings.tile
+        tile, margin = _seamless(engine, settings, margin)
     tiling.check_tile(tile, margin)
     return tile, margin
 
 
-def smaller_tile(tile: int, margin: int) -> int:
-    """Three quarters of the edge, while that leaves a core."""
-    smaller = 2 * (3 * tile // 8)
-    if smaller <= 2 * margin:
+def _seamless(engine: Engine, settings: Settings, margin: Edges) -> tuple[Edges, Edges]:
+    """A margin as wide as the network sees, and a tile that leaves a core inside it."""
+    if engine.radius is None:
         raise UserError(
-            f"The memory does not suffice for tiles of {tile} voxels, and smaller ones leave no core inside the "
-            f"margin of {margin}; free memory, or take --batch_tiles=1."
+            f"--seamless needs a network that sees equally far everywhere; {engine.card.preset} halves its images."
         )
-    return smaller
+    if settings.margin is not None and min(tiling.per_axis(settings.margin)) < engine.radius:
+        raise UserError(
+            f"--seamless needs a margin of the network's receptive-field radius, {engine.radius}; "
+            f"leave out --margin={settings.margin}."
+        )
+    wide = max(*tiling.per_axis(margin), engine.radius)
+    # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
+    tile = max(*tiling.per_axis(engine.card.tile), 3 * wide) if settings.tile is None else settings.tile
+    return tile, wide
+
+
+def smaller_tile(tile: Edges, margin: Edges) -> Edges:
+    """Three quarters of each edge, while that leaves a core; an edge that cannot shrink stays."""
+    edges = tiling.per_axis(tile)
+    smaller = [2 * (3 * edge // 8) for edge in edges]
+    borders = tiling.per_axis(margin)
+    found = tuple(
+        less if less > 2 * border else edge for less, edge, border in zip(smaller, edges, borders, strict=True)
+    )
+    if found == edges:
+        raise UserError(
+            f"The memory does not suffice for tiles of {tiling.size_text(tile)} voxels, and smaller ones leave no core "
+            f"inside the margin of {margin}; free memory, or take --batch_tiles=1."
+        )
+    return found[0] if isinstance(tile, int) and len(set(found)) == 1 else found
 
 
 def check_volume(volume: np.ndarray) -> None:

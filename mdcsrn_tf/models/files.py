@@ -37,8 +37,8 @@ class ModelCard:
     interpolation: str  # how its inputs were brought to the target grid: "linear" or "sinc"
     axes: tuple[str, ...] = ()  # the degraded axes it was trained for, e.g. ("LR", "AP")
     factor: tuple[int, ...] = ()
-    tile: int = 70
-    margin: int = 3
+    tile: int | tuple[int, ...] = 70  # of all axes, or of each
+    margin: int | tuple[int, ...] = 3
     bn: str = "batch"
     normalisation: str = "zscore-foreground"
     notes: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +61,9 @@ class ModelCard:
         values = {key: value for key, value in json.loads(text).items() if key in known}
         for name in ("axes", "factor", "planes"):
             values[name] = tuple(values.get(name, ()))
+        for name in ("tile", "margin"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
         card = cls(**values)
         card.check()
         return card

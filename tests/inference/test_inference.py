@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,8 +10,10 @@ from infer_helpers import TINY_RADIUS, hr_volume, tiny_model, write_tiny_model
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import engines, tiling
+from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
-from mdcsrn_tf.inference.volume import run, super_resolve, super_resolve_volume
+from mdcsrn_tf.inference.volume import run, smaller_tile, super_resolve, super_resolve_volume
+from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation
@@ -113,7 +116,7 @@ class Hungry(engines.Engine):
 
     def _build(self, tile, batch):
         def apply(cubes):
-            if tile > self.largest:
+            if max(tile) > self.largest:
                 raise self.error
             return cubes
 
@@ -169,3 +172,30 @@ def test_settings_that_fit_nothing_get_a_sentence(model_file, low_res, changes, 
 def test_volumes_no_network_can_take(model_file, volume):
     with pytest.raises(UserError):
         super_resolve_volume(model_file, volume)
+
+
+def test_a_network_of_three_slices_is_a_tile_three_voxels_thick(tmp_path):
+    # The mean of a slice and its neighbours, written as a network on volumes.
+    inputs = keras.Input((None, None, None, 1))
+    conv = keras.layers.Conv3D(1, (3, 1, 1), padding="same", kernel_initializer="ones", use_bias=False)
+    model = keras.Model(inputs, conv(inputs))
+    conv.set_weights([conv.get_weights()[0] / 3])
+    scan = np.random.default_rng(0).gamma(2.0, 50.0, (5, 12, 10)).astype(np.float32)
+    padded = np.pad(scan, [(1, 1), (0, 0), (0, 0)], mode="reflect")
+    expected = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    card = ModelCard("tiny", "0", "linear", tile=(3, 8, 10), margin=(1, 0, 0), bn="moving")
+    save_model(tmp_path / "m.keras", model, card)
+    result = run(engines.load_engine(tmp_path / "m.keras", Settings()), scan, Settings())
+    assert (result.tile, result.margin, result.tiles) == ((3, 8, 10), (1, 0, 0), 10)
+    np.testing.assert_allclose(result.data, expected, rtol=1e-4)
+    export(tmp_path / "m.keras", tmp_path / "saved")
+    by_graph = tf.saved_model.load(str(tmp_path / "saved")).signatures["super_resolve"](volume=tf.constant(scan))
+    np.testing.assert_allclose(by_graph["volume"].numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tile", "margin", "smaller"),
+    [(24, 3, 18), ((24,) * 3, 3, (18,) * 3), ((3, 40, 40), (1, 0, 0), (3, 30, 30)), (24, (1, 8, 8), 18)],
+)
+def test_only_edges_that_can_shrink_do(tile, margin, smaller):
+    assert smaller_tile(tile, margin) == smaller

@@ -11,10 +11,13 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.tiling import (
     Span,
     batches,
+    check_tile,
     cut,
     mirrored,
     seam_figure,
     seam_positions,
+    seams_of,
+    size_text,
     spans_of,
     tiles_of,
     whole,
@@ -154,3 +157,31 @@ def test_seam_figure_is_one_on_a_ramp_and_counts_a_step():
     stepped[10:] += 2.0  # the gradient across this one of three borders is 3, elsewhere 1
     assert seam_figure(stepped, 10, 0) == pytest.approx((3 + 1 + 1) / 3)
     assert seam_figure(grid, 26, 3) is None
+
+
+def test_a_tile_and_a_margin_of_each_axis():
+    tiles = tiles_of((4, 10, 9), (3, 8, 9), (1, 2, 0))
+    # Slices with their neighbours, rows in three cores of four, columns whole.
+    assert len(tiles) == 4 * 3 * 1
+    assert tiles[0].spans == (Span(-1, 0, 1), Span(-2, 0, 4), Span(0, 0, 9))
+    assert tiles[-1].spans == (Span(2, 3, 4), Span(4, 8, 10), Span(0, 0, 9))
+    volume = np.random.default_rng(0).standard_normal((4, 10, 9))
+    result = np.full(volume.shape, np.nan)
+    for where in tiles:
+        piece = cut(volume, where, (3, 8, 9))
+        assert piece.shape == (3, 8, 9)
+        result[where.kept] = piece[where.core]
+    np.testing.assert_array_equal(result, volume)
+    assert seams_of(volume.shape, (3, 8, 9), (1, 2, 0)) == [[1, 2, 3], [4, 8], []]
+    assert (size_text(70), size_text((3, 8, 9))) == ("70^3", "3 x 8 x 9")
+
+
+@pytest.mark.parametrize(
+    ("tile", "margin", "words"),
+    [((3, 8, 2), (1, 2, 1), "tile of 2 voxels with a margin of 1"), (2, (0, 0, 1), "margin of 1"),
+     ((3, 8), 0, "one for each of 3 axes")],
+)  # fmt: skip
+def test_what_keeps_no_core_along_one_axis_is_refused(tile, margin, words):
+    with pytest.raises(UserError, match=words):
+        check_tile(tile, margin)
+        tiles_of((4, 10, 9), tile, margin)
