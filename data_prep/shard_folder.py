@@ -70,13 +70,19 @@ class ShardFolder:
 
     def add(self, entry: dict[str, Any]) -> None:
         """Note a finished shard."""
-        self._progress.mkdir(exist_ok=True)
         _write_json(self._progress / f"scan-{entry['scan']}.json", entry)
 
     def finish(
         self, settings: dict[str, Any], shards: Iterable[dict], skipped: Iterable[dict], form: int = FORMAT
     ) -> None:
         """Write the manifest and forget the progress; `form` is the records' (shards.records)."""
+        shards = list(shards)
+        gone = [entry["shard"] for entry in shards if self._size(entry) != entry["shard_bytes"]]
+        if gone:
+            raise UserError(
+                f"{len(gone)} of the shards in {self.path} vanished while others were made ({gone[0]} first); leave "
+                "the folder alone and run the same command again."
+            )
         manifest = {
             "format": form,
             "settings": settings,

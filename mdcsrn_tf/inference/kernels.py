@@ -14,6 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from mdcsrn_tf.models.xla import xla_works
+
 
 @dataclass(frozen=True)
 class Term:
@@ -36,7 +38,7 @@ class Kernels:
 
     def __init__(self, dtype: tf.DType, compiled: bool):
         self.dtype = dtype
-        self.compiled = compiled
+        self.compiled = compiled and xla_works()
         self._fused = {
             name: tf.function(function, jit_compile=True, autograph=False)
             for name, function in (("sum", _sum_of_terms), ("join", _join))

@@ -93,9 +93,13 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 def _read_opencv_yaml(path: Path) -> Mapping[str, Any]:
     # OpenCV's FileStorage: `name: !!opencv-matrix` with rows, cols, dt and data: [ ... ] below it.
-    text = path.read_text(encoding="utf-8")
-    matrix = re.compile(r"^\s*(\w+):\s*!!opencv-matrix.*?data:\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
-    return {name: np.array([float(number) for number in data.split(",")]) for name, data in matrix.findall(text)}
+    values = {}
+    for part in re.split(r"^(?=[ \t]*\w+:[ \t]*!!opencv-matrix)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        name, _, rest = part.partition(":")
+        numbers, closed, _ = rest.partition("data:")[2].partition("[")[2].partition("]")
+        if closed:
+            values[name.strip()] = np.array([float(number) for number in numbers.split(",")])
+    return values
 
 
 def _read_opencv_xml(path: Path) -> Mapping[str, Any]:

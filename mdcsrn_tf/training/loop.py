@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.models.xla import xla_works
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.distribution import any_process, distribute, is_chief, spans_processes
 from mdcsrn_tf.training.log import TrainingLog, Window
@@ -70,7 +71,8 @@ class Phase:
             return self._results(stopped=None)
         recipe = self.settings.preset.training
         self._validator = Validator(self.state, self.data.validation, self.objective.judge,
-                                    statistics=self.settings.statistics, jit=self.settings.jit)  # fmt: skip
+                                    statistics=self.settings.statistics,
+                                    jit=self.settings.jit and xla_works())  # fmt: skip
         self._log = TrainingLog(self.workdir, self.name, progress.step, self.total, recipe.batch_size,
                                 metric_columns(recipe), self.writes)  # fmt: skip
         self._clock = time.monotonic()
@@ -233,10 +235,11 @@ def compile_updates(
     """`update(name, batch, step, rate, critic_rate) -> metrics`, each of the objective's updates compiled once."""
     plan, batch_size = settings.plan, settings.preset.training.batch_size
     replicas = strategy.num_replicas_in_sync
+    jit = (settings.jit and xla_works()) or None
     options = StepOptions(plan.objective, plan.terms, replicas, settings.seed, batch_size, features or {})
 
     def compiled(replica_step: Callable) -> Callable:
-        @tf.function(jit_compile=settings.jit or None)
+        @tf.function(jit_compile=jit)
         def everywhere(low_res: Any, high_res: Any, step: tf.Tensor) -> Metrics:
             metrics = strategy.run(replica_step, (state, options, low_res, high_res, step))
             return {key: strategy.reduce("MEAN", value, axis=None) for key, value in metrics.items()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from shard_helpers import contents, shards_command, start, write_scans
 
 from data_prep import make_shards, shard_job
+from data_prep.shard_folder import ShardFolder
+from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.shards.dataset import read_manifest
 
 
@@ -234,3 +237,30 @@ def test_a_scan_of_nearly_two_values_is_refused(tmp_path, capsys):
     assert "sub-99_T1w.nii.gz: its z-scores reach" in said
     assert "Traceback" not in said
     assert [shard.subject for shard in read_manifest(tmp_path / "out").shards("train")] == ["sub-01"]
+
+
+def test_shards_that_vanish_while_others_are_made_are_noticed(tmp_path, capsys, monkeypatch):
+    scans = write_scans(tmp_path / "scans", 2)
+    output, add = tmp_path / "out", ShardFolder.add
+
+    def remove_then_add(folder, entry):
+        add(folder, entry)
+        for shard in output.rglob("sub-01*.tfrecord"):
+            shard.unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardFolder, "add", remove_then_add)
+        assert make_shards.main(shards_command(scans, output, split="1,1")) == 1
+    assert "vanished while others were made" in capsys.readouterr().err
+    assert not (output / "manifest.json").exists()
+    assert make_shards.main(shards_command(scans, output, split="1,1")) == 0
+    with monkeypatch.context() as patch:  # all of it
+        patch.setattr(shard_job, "draw_corners", lambda *_: shutil.rmtree(tmp_path / "all") or np.zeros((1, 3), int))
+        assert make_shards.main(shards_command(scans, tmp_path / "all", split="1,1")) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_second_run_in_one_folder_is_refused(scans, tmp_path, capsys):
+    with only_run_in(tmp_path / "out"):
+        assert make_shards.main(shards_command(scans, tmp_path / "out")) == 1
+    assert "Another run is working in" in capsys.readouterr().err

@@ -162,3 +162,24 @@ def test_statistics_out_of_reach_are_refused():
     model = with_precision(built(conv(2), keras.layers.BatchNormalization(scale=False), conv()), "float32")
     with pytest.raises(UserError, match=r"stranger cannot be normalised by each tile's own statistics.*--bn=moving"):
         PlainNetwork(model, "batch")
+
+
+def test_without_xla_the_same_is_computed_and_said_once(monkeypatch, capsys):
+    from mdcsrn_tf.models.xla import xla_works
+
+    model = tiny_model()
+    cubes = tf.constant(np.random.default_rng(0).standard_normal((1, 12, 12, 12, 1)).astype(np.float32))
+    expected = FusedNetwork(model, "moving")(cubes).numpy()
+
+    def missing(function, jit_compile=None, **_):
+        raise NotImplementedError("Could not find compiler for platform Host")
+
+    xla_works.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "function", missing)
+        assert not xla_works()
+    found = [FusedNetwork(model, "moving")(cubes).numpy() for _ in range(2)]
+    xla_works.cache_clear()
+    assert capsys.readouterr().err.count("XLA cannot compile here (Could not find compiler") == 1
+    for result in found:
+        np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())

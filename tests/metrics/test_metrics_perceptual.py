@@ -1,6 +1,7 @@
 """PIQE and NIQE against independent implementations, by golden numbers and side by side."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,14 @@ def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(UserError, match="There is no NIQE model"):
         load_niqe_model(tmp_path / "none.npz")
     assert niqe_files.SHIPPED.is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["a:\n" * 130_000, "m: !!opencv-matrix\n" * 20_000, "m: !!opencv-matrix data: [" * 15_000]
+)
+def test_a_hostile_yaml_is_refused_at_once(tmp_path, text):
+    (tmp_path / "model.yml").write_text(text)
+    started = time.process_time()
+    with pytest.raises(UserError, match=r"model\.yml cannot be read as a NIQE model"):
+        load_niqe_model(tmp_path / "model.yml")
+    assert time.process_time() - started < 2
