@@ -12,7 +12,7 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import PRESETS, RECIPES, SLICE_PRESETS, get_preset, get_recipe
+from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, with_recipe
 from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
@@ -26,7 +26,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("data", None, "Folder of shards, made by mdcsrn-shards.", **own)
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
     flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {', '.join(PRESETS | SLICE_PRESETS)}.", **own)
-    flags.DEFINE_enum("recipe", None, list(RECIPES), "Train by this recipe, not by the preset's own edition's.", **own)
+    flags.DEFINE_enum("recipe", None, RECIPE_NAMES, "Train by this recipe, not by the preset's own edition's.", **own)
     flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)
     flags.DEFINE_string(
         "init_from", None,
@@ -46,6 +46,10 @@ def _define_changes(own: dict[str, Any]) -> None:
     flags.DEFINE_integer("batch_size", None, "Patches in a (global) batch.", lower_bound=1, **own)
     flags.DEFINE_float("learning_rate", None, "Adam's rate in the first phase that is run.", **own)
     flags.DEFINE_string("loss", None, "The content loss: l1, mse (the papers' predecessor's), 1.5*l1+2*mse.", **own)
+    flags.DEFINE_string("vgg_weights", None, "Keras's file of VGG weights, for presets whose loss reads it.", **own)
+    flags.DEFINE_enum(
+        "features", "given", ["given", "random"], "random: VGG with random weights, for trials; no paper's loss.", **own
+    )
     flags.DEFINE_multi_string(
         "set", [],
         "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of a phase "
@@ -75,11 +79,14 @@ def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
     """The preset with the fields that flags change, for each phase that is to be run."""
     preset = get_preset(values.preset)
     if values.recipe:
-        preset = replace(preset, training=get_recipe(values.recipe))
+        preset = with_recipe(preset, values.recipe)
     recipe = preset.training
     phases = recipe.phases if values.phase == "all" else (recipe.phase(values.phase),)
     first = phases[0].name
-    settings = TrainSettings(preset, first, values.precision, values.seed, values.strategy, values.jit)
+    settings = TrainSettings(
+        preset, first, values.precision, values.seed, values.strategy, values.jit, features=values.features,
+        vgg_weights=values.vgg_weights,
+    )  # fmt: skip
     given = {f"{first}.steps": values.steps, "batch_size": values.batch_size,
              f"{first}.learning_rate": values.learning_rate}  # fmt: skip
     settings = override(settings, [f"{name}={value!r}" for name, value in given.items() if value is not None])

@@ -74,23 +74,33 @@ def load_features(
     """
     import keras
 
+    path = None if random else checked_weights(name, weights)
     standard = VGG_FILES[name]
-    if weights is None and not random:
-        raise UserError(
-            f"The loss needs {name.upper()}'s weights: give the standard Keras file {standard.file} "
-            f"(md5 {standard.md5}) by --vgg_weights, or say --features=random for a trial."
-        )
     build = keras.applications.VGG16 if name == "vgg16" else keras.applications.VGG19
     whole = build(include_top=False, weights=None, input_shape=(None, None, 3))
     origin = {"features": name, "weights": "random"}
-    if random:
+    if path is None:
         _draw(whole)
     else:
-        origin = {"features": name, **_load(whole, Path(weights or ""), standard)}
+        origin = {"features": name, **_load(whole, path, standard)}
     outputs = [whole.get_layer(layer).output for layer in standard.layers]
     model = keras.Model(whole.inputs, outputs, trainable=False, name=name)
     prepared = as_pixels(side) if name == "vgg19" else as_z_scores
     return Features(name, model, prepared, origin)
+
+
+def checked_weights(name: VggName, weights: str | os.PathLike[str] | None) -> Path:
+    """The file of weights, which is there; UserError names the standard one otherwise."""
+    standard = VGG_FILES[name]
+    if weights is None:
+        raise UserError(
+            f"The loss needs {name.upper()}'s weights: give the standard Keras file {standard.file} "
+            f"(md5 {standard.md5}) by --vgg_weights, or say --features=random for a trial."
+        )
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"There is no file {path} of VGG weights; the standard one is Keras's {standard.file}.")
+    return path
 
 
 def as_pixels(side: int) -> Callable[[Any], Any]:
@@ -134,8 +144,6 @@ def _draw(model: keras.Model) -> None:
 
 
 def _load(model: keras.Model, path: Path, standard: VggFile) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"There is no file {path} of VGG weights; the standard one is Keras's {standard.file}.")
     content = path.read_bytes()
     try:
         model.load_weights(path)

@@ -6,6 +6,7 @@ One file a paper: its presets and recipes, and beside it the tables it prints. H
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import field94t, srgan2d
@@ -13,11 +14,14 @@ from mdcsrn_tf.papers.config import Preset, TrainingRecipe
 from mdcsrn_tf.papers.field94t_tables import PENN2, PENN3
 from mdcsrn_tf.papers.mdcsrn import PRESETS, RECIPES
 from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, MICCAI1, MICCAI2
+from mdcsrn_tf.papers.quick2d import NAME as QUICK2D
+from mdcsrn_tf.papers.quick2d import quick2d
 from mdcsrn_tf.papers.srgan2d_tables import SRGAN2D1
 
 __all__ = [
     "PRESETS",
     "RECIPES",
+    "RECIPE_NAMES",
     "SLICE_PRESETS",
     "TABLES",
     "get_preset",
@@ -25,6 +29,7 @@ __all__ = [
     "published_exact_parameters",
     "published_ops",
     "published_parameters",
+    "with_recipe",
 ]
 
 TABLES = {
@@ -33,6 +38,7 @@ TABLES = {
 }
 # The networks on slices, of the other two papers.
 SLICE_PRESETS: dict[str, Preset] = {**srgan2d.PRESETS, **field94t.PRESETS}
+RECIPE_NAMES = (*RECIPES, QUICK2D)
 
 
 def published_parameters(preset: str) -> dict[str, str]:
@@ -68,6 +74,14 @@ def get_preset(name: str) -> Preset:
 def get_recipe(name: str) -> TrainingRecipe:
     """The training recipe of that name: `miccai`, `journal` or `quick`."""
     return _look_up(name, RECIPES, "recipe")
+
+
+def with_recipe(preset: Preset, name: str) -> Preset:
+    """The preset trained by another recipe: one for volumes, or `quick2d` for slices."""
+    if (name == QUICK2D) != (preset.training.sample.rank == 2):
+        right = QUICK2D if preset.training.sample.rank == 2 else ", ".join(RECIPES)
+        raise UserError(f"The {name} recipe does not fit {preset.name}; its recipes are its own and {right}.")
+    return quick2d(preset) if name == QUICK2D else replace(preset, training=get_recipe(name))
 
 
 def _look_up(name: str, known: dict, kind: str):

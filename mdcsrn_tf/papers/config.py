@@ -162,7 +162,8 @@ class TrainingRecipe:
     normalisation: Literal[
         "zscore_of_voxels_above_mean", "tissue_level", "zscore_each_image", "unit_range_of_low_res"
     ] = "zscore_of_voxels_above_mean"
-    # Augmentation: by how much contrast and brightness change, and whether the degraded axes are exchanged.
+    # Augmentation: mirroring, by how much contrast and brightness change, and whether the degraded axes are exchanged.
+    flips: bool = True
     contrast: float = 0.1
     brightness: float = 0.1
     exchange: Literal["never", "half"] = "never"
@@ -170,6 +171,7 @@ class TrainingRecipe:
     # Batches over which BN's moving statistics are measured anew when a phase ends (0: never).
     bn_reestimation_batches: int = 0
     patches_per_subject: int = 18
+    feature_side: int = 224  # what images are resized to for VGG19, where a loss reads it
 
     def phase(self, name: str) -> PhaseRecipe:
         """The phase of that name."""

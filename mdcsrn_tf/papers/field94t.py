@@ -55,6 +55,9 @@ def _preset(name: str, network: SliceNetworkConfig, phase: PhaseRecipe) -> Prese
         sample=SAMPLE,
         init="paper",
         normalisation="zscore_each_image",
+        flips=False,
+        contrast=0.0,
+        brightness=0.0,
         bn_momentum=BN_MOMENTUM_2D,
     )
     return Preset(name, network, recipe, InferenceSettings(bn="moving"), TILES)

@@ -40,6 +40,9 @@ def _recipe(
         sample=Sample(2, low, high, "slices", min_foreground=0.0),
         normalisation="unit_range_of_low_res",
         init="paper",
+        flips=False,
+        contrast=0.0,
+        brightness=0.0,
         bn_momentum=BN_MOMENTUM_2D,
     )
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mdcsrn_tf.training.features import features_of
 from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings
@@ -60,8 +61,8 @@ def activations(model: keras.Model, patch_size: int) -> int:
 def _sizes(settings: TrainSettings, state: TrainState) -> list[str]:
     recipe = settings.preset.training
     lines = [
-        f"  batch {recipe.batch_size} of {recipe.patch_size}^3, {settings.precision}, seed {settings.seed}, "
-        f"{settings.strategy}; changed by flags: {', '.join(settings.changed) or 'nothing'}",
+        f"  batch {recipe.batch_size} of {recipe.patch_size}^{recipe.sample.rank}, {settings.precision}, "
+        f"seed {settings.seed}, {settings.strategy}; changed by flags: {', '.join(settings.changed) or 'nothing'}",
         f"  generator: {_trainable(state.generator):,} trainable parameters",
     ]
     if state.critic is not None:
@@ -105,8 +106,11 @@ def _measure(settings: TrainSettings, state: TrainState) -> dict[str, float]:
     single = replace(
         settings, preset=replace(settings.preset, training=replace(recipe, batch_size=1)), strategy="single"
     )
-    update: Any = compile_updates(single, state, tf.distribute.get_strategy())
-    noise = np.random.default_rng(0).standard_normal((2, 1, *[recipe.patch_size] * 3, 1)).astype(np.float32)
+    features = features_of(replace(settings, features="random"))
+    update: Any = compile_updates(single, state, tf.distribute.get_strategy(), features)
+    rng, sides = np.random.default_rng(0), [recipe.patch_size] * recipe.sample.rank
+    channels = recipe.sample.low_channels, recipe.sample.high_channels
+    noise = [rng.standard_normal((1, *sides, count)).astype(np.float32) for count in channels]
     seconds = {}
     for name in objective_of(settings.plan).updates:
         update(name, noise, 0, 0.0)

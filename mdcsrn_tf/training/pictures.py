@@ -27,7 +27,7 @@ def draw_patches(path: Path, low_res: np.ndarray, super_res: np.ndarray, high_re
     """One row a patch: the middle slice of LR, SR, HR and SR - HR, the first three on one grey scale."""
     figure, axes = _figure(len(low_res), 4, 2.2)
     for row, images in zip(axes, zip(low_res, super_res, high_res, strict=True), strict=True):
-        low, super_, high = (image[image.shape[0] // 2, :, :, 0] for image in images)
+        low, super_, high = (_middle(image) for image in images)
         dark, bright = np.percentile(high, [0.5, 99.5])
         error = super_ - high
         spread = max(float(np.abs(low - high).max()), 1e-6)  # of the input's error, so rows compare over time
@@ -62,6 +62,11 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
             axis.legend(fontsize=6)
             axis.set_yscale("log" if title in LOGARITHMIC else "linear")
     _write(figure, path)
+
+
+def _middle(patch: np.ndarray) -> np.ndarray:
+    """The middle slice of a volume [a, b, c, 1] or of neighbouring slices [h, w, channels]."""
+    return patch[..., patch.shape[-1] // 2] if patch.ndim == 3 else patch[patch.shape[0] // 2, :, :, 0]
 
 
 def _phase_offsets(rows: Sequence[dict[str, str]]) -> dict[str, int]:

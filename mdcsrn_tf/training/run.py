@@ -33,6 +33,7 @@ from mdcsrn_tf.training.distribution import (
     start_again,
     variables_of,
 )
+from mdcsrn_tf.training.features import features_of, with_checksum
 from mdcsrn_tf.training.log import MetricsTable
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.pictures import draw_curves
@@ -53,6 +54,7 @@ def train(
     """Run the phases one after the other; 0 when they are complete or were stopped by SIGTERM."""
     manifest = dataset.read_manifest(data)
     patches = manifest.pairs("train")
+    settings = [with_checksum(phase) for phase in settings]
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
     for phase in settings:
         _check_data(phase, manifest)
@@ -101,7 +103,6 @@ def _train_in(
 
 def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) -> ModelCard:
     """What inference must know of a model trained under these settings on these shards."""
-    inference = settings.preset.inference
     recipe = settings.preset.training
     return ModelCard(
         preset=settings.preset.name,
@@ -110,12 +111,21 @@ def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) ->
         axes=tuple(manifest.axes),
         factor=tuple(manifest.factor),
         slices=manifest.slices,
-        tile=inference.tile,
-        margin=inference.margin,
+        **_tiles(settings, manifest),
         bn=settings.statistics,
         normalisation=manifest.normalisation,
         notes=plain({"recipe": recipe.name, "phase": settings.phase, "changed": settings.changed, **notes}),
     )
+
+
+def _tiles(settings: TrainSettings, manifest: Any) -> dict[str, Any]:
+    """How the card says that the network is run: on cubes, or on the shards' planes in tiles or whole."""
+    inference, tiles = settings.preset.inference, settings.preset.tiles
+    if manifest.rank == 3:
+        return {"tile": inference.tile, "margin": inference.margin}
+    if tiles is None:
+        return {"tile": 0, "margin": 0, "planes": manifest.planes}
+    return {"tile": tiles.tile, "margin": tiles.crop, "stride": tiles.stride, "planes": manifest.planes}
 
 
 def _run_phase(
@@ -132,6 +142,7 @@ def _run_phase(
         state = build_state(
             settings.preset, settings.phase, precision=settings.precision, patch_size=manifest.patch_size
         )
+        features = features_of(settings)
     start = Path(init_from) if init_from else _phase_before(settings, workdir)
     # A model's card tells its whole history: the notes of the model it started from, and that one's.
     history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
@@ -140,6 +151,8 @@ def _run_phase(
 
     def save(kept: str, state: TrainState, found: dict[str, float]) -> None:
         notes = {"kept": kept, "step": state.progress.step, "validation": found, "data_sha256": manifest.sha256}
+        if features:
+            notes["features"] = [found.origin for found in features.values()]
         card = model_card(settings, manifest, notes | history)
         save_model(workdir / f"{kept}_{settings.phase}.keras", state.generator, card)
 
@@ -154,7 +167,7 @@ def _run_phase(
         return dataset.validation_batches(manifest, "validation", batch_size=recipe.batch_size)
 
     data = TrainData(training, validation)
-    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change)
+    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change, features)
     if not phase.checkpoints.paths():
         _initialise(state, settings, manifest, start, named=bool(init_from))
     results = phase.run()
@@ -172,6 +185,7 @@ def _phase_before(settings: TrainSettings, workdir: Path) -> Path | None:
 def augmentation(recipe: TrainingRecipe) -> Augmentation:
     """The random changes of training pairs that the recipe asks for."""
     return Augmentation(
+        flip=recipe.flips,
         swap=(0, 1) if recipe.exchange == "half" else None,
         scale=recipe.contrast,
         scale_about=DARKNESS if recipe.normalisation == "tissue_level" else 0.0,
@@ -213,10 +227,20 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
 
 def _check_data(settings: TrainSettings, manifest: Any) -> None:
     recipe = settings.preset.training
+    sample = recipe.sample
+    if manifest.rank != sample.rank:
+        holds, command = ("volumes", "mdcsrn-pairs") if manifest.rank == 3 else ("slices", "mdcsrn-shards")
+        raise UserError(f"The shards hold {holds}, on which {settings.preset.name} cannot train: make others by {command}.")
+    if manifest.channels != (sample.low_channels, sample.high_channels):
+        raise UserError(
+            f"The shards hold {manifest.channels[0]} slices in and {manifest.channels[1]} out, but "
+            f"{settings.preset.name} maps {sample.low_channels} to {sample.high_channels}: make new shards by "
+            f"mdcsrn-pairs --stack={sample.low_channels} --targets={sample.high_channels}."
+        )
     if manifest.patch_size != recipe.patch_size:
         raise UserError(
-            f"The shards hold patches of {manifest.patch_size}^3, but the {recipe.name} recipe trains on "
-            f"{recipe.patch_size}^3: make new shards, or say --set=patch_size={manifest.patch_size}."
+            f"The shards hold patches of {manifest.patch_size}^{sample.rank}, but the {recipe.name} recipe trains on "
+            f"{recipe.patch_size}^{sample.rank}: make new shards, or say --set=patch_size={manifest.patch_size}."
         )
     if manifest.interpolation != recipe.interpolation:
         raise UserError(

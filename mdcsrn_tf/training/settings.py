@@ -37,6 +37,9 @@ class TrainSettings:
     strategy: Literal["single", "mirrored", "multiworker"] = "single"
     jit: bool = False
     data_sha256: str = ""
+    features: Literal["given", "random"] = "given"  # VGG's weights, where a loss reads it: a file's, or drawn
+    vgg_weights: str | None = field(default=None, compare=False)  # that file
+    vgg_sha256: str = ""
     changed: tuple[str, ...] = ()  # the preset's fields that flags changed, as "field=value"
     upkeep: Upkeep = field(default_factory=Upkeep, compare=False)
 
@@ -70,8 +73,11 @@ class TrainSettings:
             "training": training,
             "phase": {**plain(self.plan), "objective": plain(self.plan.objective)},
             "objective": type(self.plan.objective).__name__,
-            **{name: getattr(self, name) for name in ("precision", "seed", "strategy", "jit", "data_sha256")},
+            **{name: getattr(self, name) for name in _COMPARED},
         })  # fmt: skip
+
+
+_COMPARED = ("precision", "seed", "strategy", "jit", "data_sha256", "features", "vgg_sha256")
 
 
 def in_steps(settings: TrainSettings, patches: int) -> TrainSettings:

@@ -13,6 +13,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
 from mdcsrn_tf.models.files import with_precision
+from mdcsrn_tf.models.sizes import check_sides
 from mdcsrn_tf.papers.config import PhaseRecipe, Preset
 
 
@@ -72,11 +73,12 @@ def build_state(
     if recipe.init == "identity":
         start_as_identity(generator, preset.network)
     plan = recipe.phase(phase)
+    side = patch_size or recipe.patch_size
+    check_sides(generator, (side,) * recipe.sample.rank)
     state = TrainState(generator, _adam(plan.learning_rate, generator, "adam"))
     if plan.objective.critic is not None:
         # Float32 always: second-order gradients and the penalty's square overflow in less.
         with dtype_policy("float32"):
-            side = patch_size or recipe.patch_size
             state.critic = build_critic(plan.objective.critic, side, recipe.sample.high_channels)
         state.critic_optimizer = _adam(critic_rate(plan), state.critic, "critic_adam")
     return state

@@ -61,7 +61,7 @@ class Validator:
         for low_res, high_res in self._batches():
             patches, truth = low_res.numpy().astype(np.float64), high_res.numpy().astype(np.float64)
             low, high = min(low, truth.min()), max(high, truth.max())
-            error += float(np.square(patches - truth).mean(axis=tuple(range(1, truth.ndim))).sum())
+            error += float(np.square(_comparable(patches, truth) - truth).mean(axis=tuple(range(1, truth.ndim))).sum())
             count += len(truth)
         if not count:
             raise UserError("There are no validation patches in these shards; make them with more subjects.")
@@ -69,6 +69,12 @@ class Validator:
 
     def _psnr(self, error: float) -> float:
         return 10 * math.log10((self._high - self._low) ** 2 / max(error, 1e-30)) if error == error else math.nan
+
+
+def _comparable(low_res: np.ndarray, high_res: np.ndarray) -> np.ndarray:
+    """Of several slices in, the middle one, where there are not as many out."""
+    channels = low_res.shape[-1]
+    return low_res if channels in (1, high_res.shape[-1]) else low_res[..., channels // 2][..., np.newaxis]
 
 
 def _generator_in_use(generator: Any, statistics: str) -> Callable[[tf.Tensor], tf.Tensor]:

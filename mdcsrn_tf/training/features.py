@@ -1,0 +1,25 @@
+"""The frozen feature networks that a phase's loss reads: in no optimizer and in no checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.models.features import Features, checked_weights, load_features
+from mdcsrn_tf.training.losses2d import needed_features
+from mdcsrn_tf.training.settings import TrainSettings
+
+
+def features_of(settings: TrainSettings) -> dict[str, Features]:
+    """Each by its name, with the user's weights or random ones; none where the loss reads none."""
+    side, random = settings.preset.training.feature_side, settings.features == "random"
+    names = needed_features(settings.plan.terms)
+    return {name: load_features(name, settings.vgg_weights, random=random, side=side) for name in names}
+
+
+def with_checksum(settings: TrainSettings) -> TrainSettings:
+    """The settings with the checksum of the file of weights; UserError where the loss needs one that is not there."""
+    names = needed_features(settings.plan.terms)
+    if not names or settings.features == "random":
+        return settings
+    return replace(settings, vgg_sha256=sha256_of(checked_weights(names[0], settings.vgg_weights)))
