@@ -230,7 +230,8 @@ def _check_data(settings: TrainSettings, manifest: Any) -> None:
     sample = recipe.sample
     if manifest.rank != sample.rank:
         holds, command = ("volumes", "mdcsrn-pairs") if manifest.rank == 3 else ("slices", "mdcsrn-shards")
-        raise UserError(f"The shards hold {holds}, on which {settings.preset.name} cannot train: make others by {command}.")
+        name = settings.preset.name
+        raise UserError(f"The shards hold {holds}, on which {name} cannot train: make others by {command}.")
     if manifest.channels != (sample.low_channels, sample.high_channels):
         raise UserError(
             f"The shards hold {manifest.channels[0]} slices in and {manifest.channels[1]} out, but "

@@ -1,0 +1,109 @@
+"""Slice presets trained by the command: tiny, resumed to the bit, with their cards; and what is refused."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from slice_helpers import make_slice_shards
+
+from mdcsrn_tf.cli.train import main as train
+from mdcsrn_tf.models.files import load_model, read_card
+from mdcsrn_tf.papers import SLICE_PRESETS
+from mdcsrn_tf.training.checkpoints import CheckpointFolder
+
+# One of each generator, discriminator and kind of loss; 64 pixels are the U-net's least.
+PRESETS = {
+    "srgan2d/model1": 16,
+    "srgan2d/model2-released": 16,
+    "srgan2d/stack3": 16,
+    "7t/fcn2": 16,
+    "7t/dcsrn2d-p": 16,
+    "7t/dcgan1": 16,
+    "7t/dcgan2": 16,
+    "7t/unet6": 64,
+    "7t/pix2pix11": 64,
+}
+QUIET = ("--batch_size=2", "--set=feature_side=32", "--set=run.log_every=1", "--set=run.validate_every=100",
+         "--set=run.picture_every=100", "--set=run.checkpoint_every=1")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    made = {}
+
+    def get(preset, side):
+        recipe = SLICE_PRESETS[preset].training
+        channels = recipe.sample.low_channels, recipe.sample.high_channels
+        key = (*channels, recipe.normalisation, side)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("shards")
+            made[key] = make_slice_shards(folder, side, channels, pairs=4, normalisation=recipe.normalisation)
+        return made[key]
+
+    return get
+
+
+def command(shards, preset, workdir, *more):
+    side = PRESETS[preset]
+    arguments = [f"--data={shards(preset, side)}", f"--workdir={workdir}", f"--preset={preset}", *QUIET]
+    arguments.append(f"--set=patch_size={side}")
+    if preset.startswith("srgan2d/"):
+        arguments.append("--set=critic.filters=2")
+    return [*arguments, *(f"--set={phase.name}.steps=2" for phase in SLICE_PRESETS[preset].training.phases), *more]
+
+
+def checkpoint(workdir, phase):
+    return CheckpointFolder(workdir / "checkpoints" / phase, 9).latest()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(preset, shards, tmp_path):
+    asked = command(shards, preset, tmp_path, "--features=random")
+    assert train(asked) == 0
+    *_, last = (phase.name for phase in SLICE_PRESETS[preset].training.phases)
+    trained = checkpoint(tmp_path, last)
+    shutil.rmtree(trained.path)
+    assert train(asked) == 0, "from the first step's checkpoint on"
+    again = checkpoint(tmp_path, last).arrays
+    assert trained.arrays.keys() == again.keys()
+    for name, array in again.items():
+        np.testing.assert_array_equal(array, trained.arrays[name], err_msg=name)
+    # The feature network is in no checkpoint, so in no optimizer either.
+    assert {name.split("/")[0] for name in again} <= {"generator", "generator_optimizer", "critic", "critic_optimizer"}
+    card = read_card(tmp_path / f"last_{last}.keras")
+    whole = preset.startswith("srgan2d/")
+    assert (card.preset, card.planes, card.bn) == (preset, ("axial",), "moving")
+    assert (card.tile, card.margin, card.stride) == ((0, 0, 0) if whole else (64, 4, 20))
+    reads = {term.loss for term in SLICE_PRESETS[preset].training.phase(last).terms} & {"vgg16", "vgg19"}
+    assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(reads)
+
+
+def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path):
+    assert train(command(shards, "srgan2d/model1", tmp_path, "--features=random", "--recipe=quick2d")) == 0
+    model, card = load_model(tmp_path / "best_gan.keras")
+    assert card.notes["recipe"] == "quick2d" and card.notes["started_from"]["phase"] == "l1"
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert "critic_loss" in rows[0] and any(row.startswith("gan,2,train") for row in rows)
+    # The identity start: the untrained network's error is its input's.
+    first = dict(zip(rows[0].split(","), next(row for row in rows if row.startswith("l1,0,")).split(","), strict=True))
+    assert float(first["psnr"]) == pytest.approx(float(first["input_psnr"]), abs=1e-3)
+    assert model.count_params() > 1_221_953
+
+
+@pytest.mark.parametrize(
+    ("preset", "more", "sentence"),
+    [
+        ("7t/dcsrn2d-p", (), "VGG16's weights: give the standard Keras file vgg16_weights_tf"),
+        ("srgan2d/model1", ("--vgg_weights=absent.h5",), "There is no file absent.h5 of VGG weights"),
+        ("7t/unet6", ("--set=patch_size=48",), "patches of 64^2, but the 7t/unet6 recipe trains on 48^2"),
+        ("7t/fcn2", ("--recipe=quick",), "quick recipe does not fit 7t/fcn2; its recipes are its own and quick2d"),
+        ("7t/fcn2", ("--preset=journal/b4u4k12",), "The shards hold slices, on which journal/b4u4k12 cannot train"),
+        ("7t/fcn2", ("--preset=srgan2d/stack3", "--features=random"), "hold 1 slices in and 1 out, .* --stack=3"),
+        ("7t/fcn2", ("--preset=7t/unet7", "--set=patch_size=16"), "unet2d halves its images 6 times"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_a_sentence(preset, more, sentence, shards, tmp_path, capfd):
+    assert train(command(shards, preset, tmp_path, *more)) == 1
+    assert re.search(sentence, capfd.readouterr().err)
+    assert not list(tmp_path.glob("*.keras"))
