@@ -65,6 +65,8 @@ def look(volume: Volume) -> Sight:
 
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     """Axes, factors and grid: as asked, else as the scan shows, else as the card says."""
+    if card.planes:  # trained on two scans of each person: nothing was degraded, so k-space has nothing to say
+        return Decision("same", (), (), (), (), anatomical=True)
     text = wanted.axes
     axes = resolve_axes(text, sight.volume.affine) if text else ()
     grid = _grid(sight, wanted, axes)
@@ -100,6 +102,8 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
     """The one line that says what is seen and done."""
     shape = "x".join(map(str, sight.volume.data.shape))
     spacing = "x".join(f"{size:.4g}" for size in sight.spacing)
+    if card.planes:
+        return f"{shape} at {spacing} mm: super-resolving slice by slice by {model}"
     where = _and(decision.names)
     times = _times(decision.factors)
     if decision.grid == "small":

@@ -138,6 +138,8 @@ def check_consistency(prepared: Prepared, card: ModelCard) -> None:
             f"--consistency puts back measured k-space, but {card.preset} was trained for thick slices, which are "
             "means through the slice; leave it out."
         )
+    if card.planes:
+        raise UserError(f"--consistency puts back measured k-space, but {card.preset} works on slices; leave it out.")
     decision = prepared.decision
     if decision.grid == "same" and any(_known_samples(finding) is None for finding in decision.findings):
         raise UserError(
@@ -194,6 +196,8 @@ def _frame(
 ) -> Frame:
     """RAS+, the degraded axes where the training scans had theirs, each beginning with a measured sample."""
     frame = Frame(affine, decision.anatomical)
+    if card.planes:
+        return frame
     axes = resolve_axes(",".join(decision.names), np.eye(4)) if decision.anatomical else decision.axes
     trained = resolve_axes(",".join(card.axes), np.eye(4)) if card.axes else axes
     order = order_for(axes, trained)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.scan import Prepared, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.scans import kspace
@@ -37,6 +38,11 @@ class SelfCheck:
 
 def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> SelfCheck:
     """Degrade the measured samples by the scan's own axes and factors, and super-resolve them."""
+    if engine.card.planes:
+        raise UserError(
+            f"--self_check degrades the scan in k-space, but {engine.card.preset} was trained on two scans of each "
+            "person; leave it out."
+        )
     truth, affine = _measured(prepared)
     decision = replace(prepared.decision, grid="small")
     small = kspace.acquire(truth, decision.factors, decision.axes)

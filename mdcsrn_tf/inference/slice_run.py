@@ -75,12 +75,22 @@ def run_planes(
         ) from error
     return Result(
         normalisation.undo(data),
-        tiling.tile or max(data.shape),
-        tiling.crop,
+        *_extent(data.shape, axes, tiling),
         engine.bn,
         sum(data.shape[axis] for axis in axes),
         seam_figure_at(data, _seams(data.shape, axes, tiling)),
     )
+
+
+def _extent(
+    shape: tuple[int, ...], axes: list[int], tiling: SliceTiling
+) -> tuple[tuple[int, ...] | int, tuple[int, ...] | int]:
+    """What the network saw at a time, and what was not kept of it: along each axis, for slices of one plane."""
+    if len(axes) > 1:
+        return tiling.tile or max(shape), tiling.crop
+    tile = tuple(tiling.channels if axis == axes[0] else tiling.tile or length for axis, length in enumerate(shape))
+    half = tiling.channels // 2
+    return tile, tuple(half if axis == axes[0] else tiling.crop for axis in range(3))
 
 
 def _seams(shape: tuple[int, ...], axes: list[int], tiling: SliceTiling) -> list[list[int]]:

@@ -1,9 +1,11 @@
 """Slice networks from a model file over volumes: planes, tiles, stacks, statistics, and what is refused."""
 
 import keras
+import nibabel as nib
 import numpy as np
 import pytest
 
+from mdcsrn_tf.cli.infer import main as infer
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.export import export
@@ -53,7 +55,7 @@ def test_tiles_of_the_card_and_of_the_flags(tmp_path):
     path, _ = saved(tmp_path, Unet2dConfig(filters=2, levels=2), tile=8, margin=1, stride=3)
     engine = load_engine(path, Settings())
     by_card = run(engine, SCAN, Settings())
-    assert (by_card.tile, by_card.margin, by_card.tiles, by_card.bn) == (8, 1, 10, "moving")
+    assert (by_card.tile, by_card.margin, by_card.tiles, by_card.bn) == ((8, 8, 1), (1, 1, 0), 10, "moving")
     side_by_side = run(engine, SCAN, Settings(merge="core"))
     assert np.abs(side_by_side.data - by_card.data).max() > 0
     assert side_by_side.seam_figure is not None
@@ -88,3 +90,22 @@ def test_an_exported_slice_network_gives_the_same(tmp_path, bn):
     export(path, tmp_path / "saved")
     expected = super_resolve_volume(path, SCAN)
     np.testing.assert_allclose(super_resolve_volume(tmp_path / "saved", SCAN), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_command_turns_a_scan_to_the_planes_and_back(tmp_path, capfd):
+    path, _ = saved(tmp_path, Dcsrn2dConfig(4, 2, 3), normalisation="zscore_each_image", axes=("IS",))
+    turned = np.array([[0, 0, -1, 9], [-1.0, 0, 0, 8], [0, 1, 0, 7], [0, 0, 0, 1]])  # PSL
+    nib.save(nib.Nifti1Image(SCAN, turned), tmp_path / "scan.nii.gz")
+    for plane in (None, "coronal"):
+        asked = [f"--input={tmp_path / 'scan.nii.gz'}", f"--output={tmp_path / f'{plane}.nii.gz'}", f"--model={path}"]
+        assert infer([*asked, *([f"--plane={plane}"] if plane else [])]) == 0
+        found = nib.load(tmp_path / f"{plane}.nii.gz")
+        np.testing.assert_allclose(found.affine, turned)
+        # Stored axis 1 is IS, 0 is AP, 2 is LR: axes in RAS order, both first axes running backwards.
+        straight = np.ascontiguousarray(np.transpose(SCAN, (2, 0, 1))[::-1, ::-1])
+        expected = super_resolve_volume(path, straight, plane=plane)
+        stored = np.transpose(expected[::-1, ::-1], (1, 2, 0))
+        np.testing.assert_allclose(found.get_fdata(), np.maximum(stored, 0), rtol=1e-4, atol=1e-2)
+    assert "super-resolving slice by slice" in capfd.readouterr().err
+    assert infer([asked[0], f"--output={tmp_path / 'c.nii.gz'}", f"--model={path}", "--consistency"]) == 1
+    assert "works on slices; leave it out" in capfd.readouterr().err
