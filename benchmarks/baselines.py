@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import results_doc
+from benchmarks import pages
 from mdcsrn_tf.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,9 +38,41 @@ def main() -> None:
         flags = [f"--hr={arguments.data}", f"--output={output}", f"--metrics={METRICS}", "--nofigures"]
         subprocess.run([sys.executable, "eval.py", *flags], cwd=ROOT, check=True)
         record.results = json.loads((output / "run.json").read_text(encoding="utf-8"))["results"]
-    record.write(results_doc.RESULTS / "baselines.json", folders_kept=False)
+    record.write(pages.RESULTS / "baselines.json", folders_kept=False)
+    from benchmarks import results_doc
+
     results_doc.main()
     print(results_doc.PAGE.read_text(encoding="utf-8"))
+
+
+def section(record: dict[str, Any]) -> str:
+    """Means over the scans, then every scan."""
+    results, config = record["results"], record["config"]
+    factor = "x".join(str(f) for f in config["factor"])
+    lines = [
+        f"## Interpolation of scans degraded {factor} along {config['axes']}",
+        "",
+        f"{pages.circumstances(record)} Mean ± SD over {len(results['subjects'])} scans; "
+        "PSNR, SSIM and NRMSE slice by slice in the degraded plane.",
+        "",
+    ]
+    metrics = [metric for metric in config["metrics"] if any(metric in v for v in results["values"].values())]
+    scans = results["subjects"]
+    means = [
+        [name, *(pages.mean_cell(row.get(metric), metric, len(scans)) for metric in metrics)]
+        for name, row in results["methods"].items()
+    ]
+    lines += pages.table(["", *(pages.TITLES[metric] for metric in metrics)], means)
+    for metric in metrics:
+        rows = [
+            [name, *(pages.number(values.get(metric, {}).get(scan), metric) for scan in scans)]
+            for name, values in results["values"].items()
+            if metric in values
+        ]
+        lines += ["", f"### {pages.TITLES[metric]}, scan by scan", "", *pages.table(["", *scans], rows)]
+    if results["remarks"] or results["left_out"]:
+        lines += ["", *(f"- {remark}" for remark in [*results["remarks"], *results["left_out"]])]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

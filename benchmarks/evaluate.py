@@ -22,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import pages
 from benchmarks.data_helpers import HCP_SHAPE, ROOT, write_hcp_sized_scan
 from mdcsrn_tf.metrics.fidelity import slice_scores, volume_scores
 from mdcsrn_tf.metrics.niqe import niqe
@@ -79,6 +80,17 @@ def measure_command() -> dict[str, Any]:
         started = time.monotonic()
         subprocess.run([sys.executable, "eval.py", *flags], cwd=ROOT, check=True, capture_output=True)
         return {"wall_s": round(time.monotonic() - started, 2)}
+
+
+def section(record: dict[str, Any]) -> str:
+    """What evaluating costs."""
+    shape = " x ".join(str(size) for size in record["config"]["shape"])
+    lines = [f"## The cost of evaluating {shape} voxels", "", pages.circumstances(record), ""]
+    rows = []
+    for name, found in record["results"].items():
+        seconds = found.get("best_s", found.get("wall_s"))
+        rows.append([name if name != "command" else "eval.py, one method, from file to table", f"{seconds:.3f}"])
+    return "\n".join([*lines, *pages.table(["", "seconds"], rows), ""])
 
 
 if __name__ == "__main__":

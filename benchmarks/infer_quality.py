@@ -13,12 +13,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks import pages
 from mdcsrn_tf.inference.memory import keep_freed_memory
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
@@ -82,6 +84,23 @@ def score(high: np.ndarray, image: np.ndarray) -> dict[str, float]:
     shown = (high > 0.05 * high.max()).mean(axis=(0, 1)) > 0.1
     scores = slice_scores(high, image.astype(np.float32), 2, data_range=float(high.max()))
     return {name: float(np.mean(scores[name][shown])) for name in ("psnr", "ssim")}
+
+
+def section(record: dict[str, Any]) -> str:
+    """The default network in both precisions, with and without consistency."""
+    card, scans = record["data"]["model"], record["results"]
+    lines = [
+        "## The default network in both precisions",
+        "",
+        f"{pages.circumstances(record)} PSNR (dB) / SSIM of {card['preset']} (step {card['notes']['step']:,}): "
+        "`moving` takes the trained statistics, `paper` each tile's own; `consistent` is `--consistency`.",
+        "",
+    ]
+    rows = []
+    for way in next(iter(scans.values())):
+        cells = [[pages.number(scan[way][metric], metric) for metric in ("psnr", "ssim")] for scan in scans.values()]
+        rows.append([way, *(" / ".join(cell) for cell in cells)])
+    return "\n".join([*lines, *pages.table(["", *(name.split(".")[0] for name in scans)], rows), ""])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import side_by_side
+from benchmarks import pages, side_by_side
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
@@ -195,6 +195,27 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
     """10 log10(max^2 / MSE)."""
     error = np.mean(np.square(image.astype(np.float64) - reference))
     return float(10 * np.log10(float(reference.max()) ** 2 / error))
+
+
+def section(record: dict[str, Any]) -> str:
+    """A whole volume by each engine."""
+    config = record["config"]
+    shape = " x ".join(str(size) for size in config["shape"])
+    rows = []
+    for row in record["results"]["rows"]:
+        numbers = [f"{row['ratio']:.2f}", *(f"{row[key]:.1f}" for key in ("median_seconds", "cpu_seconds"))]
+        psnr = f"{row['psnr_db']:.3f}" if "psnr_db" in row else ""
+        rows.append([row["contender"], *numbers, f"{row['peak_gib']:.2f}", psnr])
+    lines = [
+        f"## {config['preset']} over {shape} voxels in {config['tile']}^3 tiles",
+        "",
+        f"{pages.circumstances(record)} PyTorch runs MONAI's sliding window over the same tiles in channels_last_3d; "
+        "`-kept` is PyTorch given our allocator setting, which halves its time. PSNR (whole volume) is of the same "
+        "network in each precision.",
+        "",
+    ]
+    head = ["engine", "ratio", "seconds", "CPU seconds", "peak GiB", "PSNR (dB)"]
+    return "\n".join([*lines, *pages.table(head, rows), ""])
 
 
 if __name__ == "__main__":

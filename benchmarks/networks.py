@@ -1,10 +1,13 @@
-"""Every bundled network on scans that none was trained on, by the commands a user would type.
+"""Networks on scans that none was trained on, by the commands a user would type.
 
-    python benchmarks/networks.py --data=FOLDER [--tests=sub-07,sub-08]
+    python benchmarks/networks.py --data=FOLDER --development=sub-07,sub-08 [--test=sub-11,...] [--models=A,B]
 
-The test scans are degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py in every way (WAYS), and
-measured by eval.py with the interpolations beside them. NIQE's model is fitted on the training scans for blocks of 48
-pixels, since small scans hold no two blocks of 96. Writes benchmarks/results/networks.json and docs/results.md anew.
+Every scan is degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py as it comes (`--ensemble`: a
+second row a network by `--ensemble=2`), and measured by eval.py with the interpolations beside it, split by split. Then
+what no table of scores shows: registration shift, the measured k-space kept, patterns of the tiles' period, and the
+self-check (the network on the scan degraded once more). NIQE's model is fitted on training scans for blocks of 48
+pixels, since small scans hold no two blocks of 96. `--workdir` keeps the results, and a run that was stopped goes on
+there. Writes benchmarks/results/networks.json, docs/images/compare_*.png, and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -14,106 +17,151 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import results_doc
+from benchmarks import comparison, network_checks, pages
 from benchmarks.data_helpers import DEGRADATION, run, scans_beginning
 from mdcsrn_tf.evaluation.plan import Conventions
-from mdcsrn_tf.evaluation.statistics import compare
+from mdcsrn_tf.evaluation.statistics import FEWEST_PAIRS, compare
 from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.weights import find_model, list_models
 
-METRICS = ("psnr", "ssim", "nrmse", "psnr3d", "ssim3d", "nrmse3d", "piqe", "niqe", "dice")
-# Beside the card's own way, in which eval.py runs a network itself.
-# A seamless result does not depend on its tiles: larger ones waste less on margins.
-WAYS = {
-    "paper": ("--bn=batch",),
-    "seamless": ("--seamless", "--tile=104"),
-    "consistent": ("--seamless", "--tile=104", "--consistency"),
-}
-PRECISION = "--precision=bfloat16"
+METRICS = (
+    "psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "psnr3d_head", "ssim3d_head",
+    "band_db", "band_corr", "piqe", "niqe",
+)  # fmt: skip
+PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
+ENSEMBLE = " ensemble"
 
 
 def main() -> None:
-    """Degrade, super-resolve, evaluate, keep the record, regenerate the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
-    parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05")
-    arguments = parser.parse_args()
-    models = list_models()
-    record = RunRecord.begin(
-        {"metrics": METRICS, "axes": "LR,AP", "factor": [2, 2], "ways": WAYS, "way_precision": PRECISION,
-         "niqe_block": NIQE_BLOCK},
-        data={"models": {name: asdict(read_card(find_model(name))) for name in models}},
-    )
+    """Degrade, super-resolve, evaluate, check, keep the record, regenerate the page."""
+    arguments = parsed()
+    models = arguments.models.split(",") if arguments.models else list_models()
+    splits = {
+        name: [stem(path) for path in scans_beginning(arguments.data, found)] if found else []
+        for name, found in (("test", arguments.test), ("development", arguments.development))
+    }
+    config = {"metrics": [*METRICS, *(["dice"] if arguments.dice else [])], "axes": "LR,AP", "factor": [2, 2],
+              "splits": splits, "precision": arguments.precision, "niqe_block": NIQE_BLOCK}  # fmt: skip
+    record = RunRecord.begin(config, data={"models": {name: asdict(read_card(find_model(name))) for name in models}})
     with tempfile.TemporaryDirectory() as folder:
-        workdir = Path(folder)
-        tests = list_file(arguments.data, arguments.tests, workdir / "tests.txt")
-        niqe_scans = list_file(arguments.data, arguments.niqe_scans, workdir / "niqe.txt")
-        finished, seconds = super_resolve(tests, models, workdir)
-        record.results = {**evaluate(tests, niqe_scans, models, finished, workdir), "way_seconds": seconds}
-    record.write(results_doc.RESULTS / "networks.json", folders_kept=False)
+        workdir = arguments.workdir or Path(folder)
+        workdir.mkdir(parents=True, exist_ok=True)
+        scans = list_file(arguments.data, ",".join(filter(None, (arguments.test, arguments.development))), workdir)
+        finished, seconds = super_resolve(scans, models, workdir, arguments.precision, arguments.ensemble)
+        record.results = evaluate(arguments, scans, finished, config["metrics"], workdir)
+        record.results["infer_seconds"] = seconds
+        record.results["checks"] = network_checks.all_checks(scans, finished, models)
+        pictures = arguments.pictures.split(",")
+        record.results["pictures"] = comparison.draw_all(scans, pictures, pictured(finished, models, arguments))
+    record.results["paired"] = paired(record.results["values"], splits, models)
+    record.write(pages.RESULTS / "networks.json", folders_kept=False)
+    from benchmarks import results_doc
+
     results_doc.main()
 
 
-def list_file(data: Path, beginnings: str, path: Path) -> Path:
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
+    parser.add_argument("--development", default="sub-07,sub-08", help="beginnings of names, looked at while choosing")
+    parser.add_argument("--models", default="", help="names or files, the default network first (default: all bundled)")
+    parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05", help="training scans")
+    parser.add_argument("--pictures", default="sub-13_T1w,sub-15_T2w,sub-28_FLAIR,sub-07_T1w", help="scans to draw")
+    parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")
+    parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
+    parser.add_argument("--ensemble", action="store_true", help="also the mean over two mirrored passes")
+    parser.add_argument("--dice", action="store_true", help="also tissue Dice, half a minute a scan and method")
+    parser.add_argument("--workdir", type=Path, help="keep results here, and go on here after a stop")
+    return parser.parse_args()
+
+
+def stem(path: Path) -> str:
+    """A scan's file name without its suffixes."""
+    return path.name.split(".")[0]
+
+
+def list_file(data: Path, beginnings: str, workdir: Path, name: str = "scans.txt") -> Path:
     """A list of the scans in `data` whose names begin so, as the commands take it."""
+    path = workdir / name
     path.write_text("".join(f"{scan.absolute()}\n" for scan in scans_beginning(data, beginnings)), encoding="utf-8")
     return path
 
 
-def super_resolve(tests: Path, models: Sequence[str], workdir: Path) -> tuple[dict[str, Path], dict[str, float]]:
+def super_resolve(
+    scans: Path, models: Sequence[str], workdir: Path, precision: str, ensemble: bool
+) -> tuple[dict[str, Path], dict[str, float]]:
     """A folder of results for every network and way, and the seconds of the command, by the name of the row."""
     small = workdir / "small"
-    run("-m", "data_prep.degrade", f"--input={tests}", f"--output={small}", "--grid=small", *DEGRADATION)
+    if not small.is_dir():
+        run("-m", "data_prep.degrade", f"--input={scans}", f"--output={small}", "--grid=small", *DEGRADATION)
     finished, seconds = {}, {}
     for model in models:
-        for way, flags in WAYS.items():
-            name = f"{model} {way}"
-            finished[name] = workdir / name.replace(" ", "-")
-            places = (f"--input={small}", f"--output={finished[name]}", "--grid=small")
+        for suffix, flags in (("", ()), *([(ENSEMBLE, ("--ensemble=2",))] if ensemble else [])):
+            row = f"{Path(model).stem}{suffix}"
+            finished[row] = workdir / "results" / row.replace(" ", "-")
+            places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
             started = time.monotonic()
-            run("infer.py", *places, f"--model={model}", *DEGRADATION, *flags, PRECISION, "--quiet")
-            seconds[name] = round(time.monotonic() - started, 2)
+            run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--quiet")
+            seconds[row] = round(time.monotonic() - started, 2)
     return finished, seconds
 
 
 def evaluate(
-    tests: Path, niqe_scans: Path, models: Sequence[str], finished: dict[str, Path], workdir: Path
+    arguments: argparse.Namespace, scans: Path, finished: dict[str, Path], metrics: Sequence[str], workdir: Path
 ) -> dict[str, Any]:
-    """eval.py's results over all rows, and each scan's paired differences."""
+    """eval.py's results over all rows and scans, and the bands of k-space."""
     output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
-    run("eval.py", f"--fit_niqe={niqe}", f"--hr={niqe_scans}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
+    if not niqe.is_file():
+        pristine = list_file(arguments.data, arguments.niqe_scans, workdir, "niqe.txt")
+        run("eval.py", f"--fit_niqe={niqe}", f"--hr={pristine}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
-    run("eval.py", f"--hr={tests}", f"--models={','.join(models)}", f"--sr={folders}", f"--output={output}",
-        f"--metrics={','.join(METRICS)}", "--segmenter=builtin", f"--niqe_model={niqe}", "--nofigures")  # fmt: skip
-    results = json.loads((output / "run.json").read_text(encoding="utf-8"))["results"]
+    segmenter = ["--segmenter=builtin"] if "dice" in metrics else []
+    run("eval.py", f"--hr={scans}", f"--sr={folders}", f"--output={output}", f"--metrics={','.join(metrics)}",
+        f"--niqe_model={niqe}", "--nofigures", "--workers=2", *DEGRADATION, *segmenter)  # fmt: skip
+    results = dict(json.loads((output / "run.json").read_text(encoding="utf-8"))["results"])
     subjects = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "subjects").glob("*.json"))]
-    return {**results, "paired": list(paired_over_slices(subjects, models))}
+    results["bands"] = {
+        subject["subject"]: {name: found["bands"] for name, found in subject["methods"].items() if found["bands"]}
+        for subject in subjects
+    }
+    return results
 
 
-def paired_over_slices(subjects: Sequence[dict[str, Any]], models: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Differences slice by slice of one scan, since two people are too few for an interval.
-
-    Each network less the smooth interpolations, each way less the network's own, the default less each other network.
-    """
-    default, *others = models
-    pairs = [(model, interpolation) for model in models for interpolation in ("bicubic", "sinc")]
-    pairs += [(f"{model} {way}", model) for model in models for way in WAYS]
-    pairs += [(default, other) for other in others]
-    for subject in subjects:
+def paired(
+    values: dict[str, Any], splits: dict[str, list[str]], models: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Differences over the scans of a split that has enough: each network less sinc, the GANs less their like."""
+    names = [Path(model).stem for model in models]
+    pairs = [(name, other) for name in names for other in ("sinc", "sinc-dark")]
+    pairs += [(name, names[0]) for name in names[1:]]
+    found = []
+    for split, scans in splits.items():
+        if len(scans) < FEWEST_PAIRS:
+            continue
         for first, second in pairs:
-            for metric in ("psnr", "ssim"):
-                one, two = (subject["methods"][name]["slices"][metric] for name in (first, second))
-                yield {"scan": subject["subject"], **asdict(compare(metric, first, second, one, two, Conventions()))}
+            for metric in PAIRED_METRICS:
+                one, two = ([float(values[name][metric][scan]) for scan in scans] for name in (first, second))
+                found.append({"split": split, **asdict(compare(metric, first, second, one, two, Conventions()))})
+    return found
+
+
+def pictured(finished: dict[str, Path], models: Sequence[str], arguments: argparse.Namespace) -> dict[str, Path]:
+    """The folders of the networks that are drawn."""
+    chosen = [Path(name).stem for name in (arguments.picture_models.split(",") if arguments.picture_models else models)]
+    if not arguments.picture_models:
+        chosen = [name for name in chosen if name == chosen[0] or "gan" in name.lower()]
+    return {name: finished[name] for name in chosen}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks import pages
+
 
 @dataclass
 class Contender:
@@ -108,3 +110,23 @@ def print_row(row: dict) -> None:
         f"   (reference {row['reference_median_seconds']:.3f} s, {row['reference_peak_gib']:.2f} GiB)",
         flush=True,
     )
+
+
+_OURS = "tensorflow-mixed_bfloat16"
+
+
+def readme_lines() -> list[str]:
+    """Ours as a share of PyTorch's time."""
+    inference = {row["contender"]: row["ratio"] for row in pages.read("infer_volume.json")["results"]["rows"]}
+    steps = {}
+    for kind in ("l1", "critic", "generator"):
+        contenders = pages.read(f"train_step_{kind}.json")["results"]["contenders"]
+        steps[kind] = next(row for row in contenders if row["contender"] == _OURS)
+    rows = [[f"training, {kind} step, mixed bfloat16", f"{row['ratio']:.2f}"] for kind, row in steps.items()]
+    rows += [[f"inference, {name}", f"{inference[name]:.2f}"] for name in ("tensorflow-bfloat16", "openvino-bfloat16")]
+    kept = inference["torch-bfloat16-kept"]
+    sentence = (
+        "Time as a share of PyTorch's (bfloat16, channels_last_3d) on two CPU cores, `journal/b4u4k12`, batch 6 of 40^3"
+        f" and 320 x 320 x 256 voxels; with our allocator setting PyTorch's own inference takes {kept:.2f}:"
+    )
+    return [sentence, "", *pages.table(["", "share"], rows), ""]

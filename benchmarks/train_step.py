@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks import side_by_side
+from benchmarks import pages, side_by_side
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
@@ -154,6 +154,29 @@ def torch_penalty(critic, real, fake):
     between = (alpha * real + (1 - alpha) * fake).requires_grad_()
     (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+_COLUMNS = ("median_seconds", "reference_median_seconds", "peak_gib", "reference_peak_gib")
+
+
+def section(first: dict[str, Any]) -> str:
+    """Each kind of step beside PyTorch's, each pair of contenders timed in turns."""
+    config = first["config"]
+    lines = [
+        f"## One training step of {config['preset']}, batch {config['batch_size']} of {config['patch']}^3",
+        "",
+        f"{pages.circumstances(first)} Medians; the ratio is to PyTorch in bfloat16 (autocast, channels_last_3d), "
+        "measured in turns with each contender: compare ratios, not seconds of different rows. The critic is float32 "
+        "everywhere.",
+        "",
+    ]
+    rows = []
+    for kind in ("l1", "critic", "generator"):
+        for row in pages.read(f"train_step_{kind}.json")["results"]["contenders"]:
+            numbers = [f"{row['ratio']:.2f}", *(f"{row[key]:.2f}" for key in _COLUMNS)]
+            rows.append([f"{kind}: {row['contender']}", *numbers])
+    head = ["step", "ratio", "seconds", "PyTorch's", "peak GiB", "PyTorch's"]
+    return "\n".join([*lines, *pages.table(head, rows), ""])
 
 
 if __name__ == "__main__":

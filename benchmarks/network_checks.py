@@ -1,0 +1,101 @@
+"""What no table of scores shows: is a result shifted, inconsistent with its input, patterned, trustworthy?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.registration import phase_cross_correlation
+
+from mdcsrn_tf.evaluation.subjects import subject_name
+from mdcsrn_tf.metrics import spectra
+from mdcsrn_tf.metrics.inside import volume_scores_inside
+from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.head import bounding_box, head_mask
+from mdcsrn_tf.scans.kspace import acquire, degrade, truncate
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume
+
+FACTORS, AXES = (2, 2), (0, 1)
+CHECKERBOARD = (2.0, 4.0)  # strides that a network might leave behind
+
+
+def all_checks(scans: Path, finished: dict[str, Path], models: Sequence[str]) -> dict[str, Any]:
+    """Every row's checks, scan by scan: row -> scan -> measures; `sinc` among the rows."""
+    found: dict[str, Any] = {name: {} for name in ("sinc", *finished)}
+    for path in map(Path, scans.read_text(encoding="utf-8").splitlines()):
+        scan, high = path.name.split(".")[0], straight(path)
+        spacing = np.linalg.norm(read_volume(path).affine[:3, :3], axis=0)
+        mask = head_mask(high, spacing)
+        images = {"sinc": degrade(high, FACTORS, AXES, "sinc")}
+        images |= {name: straight(result_of(folder, path)) for name, folder in finished.items()}
+        for name, image in images.items():
+            found[name][scan] = check(high, image, mask)
+    for model in models:
+        for scan, gain in self_checks(scans, model).items():
+            found[Path(model).stem][scan]["self_check_db"] = gain
+    return found
+
+
+def result_of(folder: Path, scan: Path) -> Path:
+    """The result of `scan` in a folder that infer.py wrote, which adds `desc-sr` to a BIDS name."""
+    return next(path for path in find_volumes(folder) if subject_name(path) == subject_name(scan))
+
+
+def straight(path: Path) -> np.ndarray:
+    """A scan's voxels, axes R, A, S."""
+    volume = read_volume(path)
+    return to_ras(volume.data, volume.affine)[0]
+
+
+def check(high: np.ndarray, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """Shift in voxels, error in the measured k-space (share of its RMS), patterns in dB; all on the original's grid."""
+    box = bounding_box(mask)
+    difference = (image - high)[box]
+    return {
+        "shift_voxels": shift(high[box], image[box]),
+        "measured_error": measured_error(high, image),
+        "checkerboard_db": max(spectra.pattern_db(difference, axis, p) for axis in range(3) for p in CHECKERBOARD),
+        "tiles_db": max(spectra.pattern_db(difference, axis, period) for axis in range(3) for period in (64.0,)),
+    }
+
+
+def shift(reference: np.ndarray, image: np.ndarray) -> list[float]:
+    """By how many voxels along each axis `image` lies beside `reference`, by the peak of their cross-correlation.
+
+    Not normalised: a low-resolution image has no phase worth the name in the outer k-space.
+    """
+    found, _, _ = phase_cross_correlation(reference, image, upsample_factor=50, normalization=None)
+    return [float(value) for value in found]
+
+
+def measured_error(high: np.ndarray, image: np.ndarray) -> float:
+    """How far the result's own low-resolution image is from the one it was made of: RMS of the error over its RMS."""
+    measured, again = acquire(high, FACTORS, AXES), truncate(image, FACTORS, AXES)
+    return float(np.sqrt(np.mean((again - measured) ** 2) / np.mean(measured**2)))
+
+
+def self_checks(scans: Path, model: str) -> dict[str, float]:
+    """The network on every low-resolution scan degraded once more: its gain over sinc there in dB, inside the head.
+
+    It needs no original. A network that loses here must not be trusted with the scan.
+    """
+    from mdcsrn_tf.chatter import load_tensorflow_quietly
+    from mdcsrn_tf.inference.memory import keep_freed_memory
+
+    keep_freed_memory()
+    load_tensorflow_quietly()
+    from mdcsrn_tf.inference import super_resolve_volume
+
+    found = {}
+    for path in map(Path, scans.read_text(encoding="utf-8").splitlines()):
+        small = acquire(straight(path), FACTORS, AXES).astype(np.float32)
+        sinc = degrade(small, FACTORS, AXES, "sinc").astype(np.float32)
+        mask = head_mask(small)
+        scores = [
+            volume_scores_inside(small, image, mask, data_range=float(small.max()))["psnr"]
+            for image in (super_resolve_volume(model, sinc), sinc)
+        ]
+        found[path.name.split(".")[0]] = scores[0] - scores[1]
+    return found

@@ -1,0 +1,54 @@
+"""What the sections of docs/results.md share: where records lie, and how numbers and tables are written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+TITLES = {
+    "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D (dB)", "ssim3d": "SSIM 3D",
+    "nrmse3d": "NRMSE 3D", "psnr_head": "PSNR head (dB)", "ssim_head": "SSIM head", "nrmse_head": "NRMSE head",
+    "psnr3d_head": "PSNR 3D head (dB)", "ssim3d_head": "SSIM 3D head", "nrmse3d_head": "NRMSE 3D head",
+    "band_db": "removed band (dB)", "band_corr": "removed band, correlation",
+    "piqe": "PIQE", "niqe": "NIQE", "dice": "DSC",
+}  # fmt: skip
+DECIMALS = {
+    "psnr": 2, "psnr3d": 2, "psnr_head": 2, "psnr3d_head": 2, "band_db": 1, "band_corr": 3, "piqe": 1, "niqe": 2,
+}  # fmt: skip
+
+
+def read(name: str) -> dict[str, Any]:
+    """The record of that file name."""
+    return dict(json.loads((RESULTS / name).read_text(encoding="utf-8")))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def number(value: float | str | None, metric: str, sign: bool = False) -> str:
+    """A metric's value with its decimals; nothing where there is none."""
+    if value is None or math.isnan(float(value)):
+        return ""
+    return f"{float(value):{'+' if sign else ''}.{DECIMALS.get(metric, 4)}f}"
+
+
+def mean_cell(found: dict[str, Any] | None, metric: str, scans: int) -> str:
+    """`mean ± SD` of a row of eval.py's, with the count where not all scans have a value."""
+    if found is None:
+        return ""
+    mean, deviation = number(found["mean"], metric), number(found["deviation"], metric)
+    return f"{mean} ± {deviation}" + ("" if found["subjects"] == scans else f" (n = {found['subjects']})")
+
+
+def circumstances(record: dict[str, Any]) -> str:
+    """When, on what and by which version."""
+    device, version = record["device"], record["versions"]["mdcsrn_tf"]
+    return f"{record['started'][:10]}, {device['processor']}, {device['cores']} cores, mdcsrn_tf {version}."
