@@ -16,7 +16,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["mdcsrn_tf", "mdcsrn_tf.*", "data_prep", "data_prep.*"]),
     package_data={
-        "mdcsrn_tf": ["py.typed", "weights/*.keras", "weights/*.md", "weights/*.csv", "weights/*.txt", "metrics/*.npz"],
+        "mdcsrn_tf": ["py.typed", "weights/*.keras", "weights/*.md", "weights/*.csv", "weights/*.txt", "metrics/*.npz",
+                      "evaluation/*.html"],
         "data_prep": ["py.typed"],
     },
     install_requires=[
@@ -28,7 +29,7 @@ setup(
         "scikit-image",
         "absl-py",
         "tqdm",
-        "matplotlib",
+        "matplotlib>=3.10",  # the first with a diverging colour map whose middle is dark
         "pillow",
         "tensorboard",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +13,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdcsrn_tf.evaluation.job import picture_path, safe_name
+from mdcsrn_tf.evaluation.pictures import Picture, place_of, read_picture, safe_name
 from mdcsrn_tf.evaluation.results import Results
 from mdcsrn_tf.evaluation.tables import title_of
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.spectra import ring_centres
 from mdcsrn_tf.names import for_picture
+from mdcsrn_tf.scans.head import bounding_box
 
 FIGURES_OF_SUBJECTS = 3  # side by side and error maps of so many; box plots and spectra are of all
 _INSET = 0.22  # of the shorter side: the zoomed part
-_ERROR_SHARE = 0.15  # of the intensity scale: what the darkest error means
+_ERROR_SHARE = 0.15  # of the intensity scale: what the fullest colour of an error means
+_AIR, _BORDER = 0.05, 4  # of the intensity scale; in voxels
 
 
 @dataclass(frozen=True)
@@ -32,28 +35,11 @@ class Drawn:
     paths: tuple[Path, ...]  # PNG first
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One method's slice of one subject, turned upright."""
-
-    name: str
-    pixels: np.ndarray
-    power: np.ndarray
-    top: float
-    aspect: float
-
-
 def read_pictures(results: Results, output: Path, subject: str) -> list[Picture]:
     """The kept slices of a subject, one a method, in the order of the table."""
-    found = []
-    for row in results.rows:
-        path = picture_path(output, subject, row.method.name)
-        if path.is_file():
-            with np.load(path) as kept:
-                rows, columns = kept["spacing"]
-                pixels, aspect = kept["picture"].T[::-1], float(columns / rows)
-                found.append(Picture(row.method.name, pixels, kept["power"], float(kept["top"]), aspect))
-    return found
+    names = [row.method.name for row in results.rows]
+    found = [read_picture(place_of(output, subject, name), name) for name in names]
+    return [picture for picture in found if picture is not None]
 
 
 def draw_all(results: Results, output: Path) -> list[Drawn]:
@@ -70,9 +56,8 @@ def draw_all(results: Results, output: Path) -> list[Drawn]:
         if truth is not None and results.plan.reference:
             others = [p for p in pictures if p is not truth and p.pixels.shape == truth.pixels.shape]
             if others:
-                drawn.append(
-                    _write(output, f"{name}_errors", f"{subject}: absolute error", error_maps(truth, others))
-                )
+                title = f"{subject}: differences from the original"
+                drawn.append(_write(output, f"{name}_errors", title, error_maps(truth, others)))
     everyone = {subject: read_pictures(results, output, subject) for subject in results.subjects}
     drawn.append(_write(output, "spectra", "Radial power spectrum in the degraded plane", spectra(everyone)))
     for metric in results.metrics:
@@ -84,14 +69,20 @@ def draw_all(results: Results, output: Path) -> list[Drawn]:
 
 def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Figure:
     """One column a method: the slice with its scores above, and a zoomed inset below (M Fig. 2, J Fig. 6)."""
-    figure = Figure(figsize=(2.3 * len(pictures), 5.2), layout="constrained")
-    axes = np.atleast_2d(figure.subplots(2, len(pictures), squeeze=False))
+    pictures = _cropped(pictures)
+    height, width = pictures[0].pixels.shape
+    tall = height * pictures[0].aspect / width
+    figure = Figure(figsize=(2.2 * len(pictures), 2.2 * (tall + 1) + 0.5), facecolor="black", layout="constrained")
+    grid = {"height_ratios": [tall, 1]}
+    axes = np.atleast_2d(figure.subplots(2, len(pictures), squeeze=False, gridspec_kw=grid))
     for column, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         show = {"cmap": "gray", "vmin": 0, "vmax": picture.top, "interpolation": "nearest"}
         top, left, side = _inset_corner(pictures[-1].pixels if _alike(pictures) else picture.pixels)
         axes[0, column].imshow(picture.pixels, aspect=picture.aspect, **show)
-        axes[0, column].add_patch(Rectangle((left, top), side, side, fill=False, color="tab:red"))
-        axes[0, column].set_title(for_picture(caption), fontsize=8)
+        axes[0, column].add_patch(Rectangle((left, top), side, side, fill=False, color="#ffb000"))
+        axes[0, column].set_title(for_picture(caption), fontsize=8, color="white")
+        if column == 0:
+            _mark_sides(axes[0, 0], picture.letters)
         inset = picture.pixels[top : top + side, left : left + side]
         axes[1, column].imshow(inset, aspect=picture.aspect, **show)
         for axis in axes[:, column]:
@@ -100,16 +91,39 @@ def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Figure
 
 
 def error_maps(truth: Picture, others: Sequence[Picture]) -> Figure:
-    """The absolute difference from the reference, all on one scale."""
-    figure = Figure(figsize=(2.3 * len(others) + 0.6, 3.0), layout="constrained")
+    """Each image less the reference, all on one scale in the scan's own units: blue too dark, red too bright."""
+    *others, truth = _cropped([*others, truth])
+    height, width = truth.pixels.shape
+    size = (2.2 * len(others) + 0.8, 2.2 * height * truth.aspect / width + 0.4)
+    figure = Figure(figsize=size, facecolor="black", layout="constrained")
     axes = figure.subplots(1, len(others), squeeze=False)[0]
+    limit = _ERROR_SHARE * truth.top
     for axis, picture in zip(axes, others, strict=True):
-        error = np.abs(picture.pixels - truth.pixels)
-        image = axis.imshow(error, cmap="magma", vmin=0, vmax=_ERROR_SHARE * truth.top, aspect=picture.aspect)
-        axis.set_title(for_picture(picture.name), fontsize=8)
+        error = picture.pixels - truth.pixels
+        show = {"cmap": "berlin", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+        image = axis.imshow(error, aspect=picture.aspect, **show)
+        axis.set_title(for_picture(picture.name), fontsize=8, color="white")
         axis.set_axis_off()
-    figure.colorbar(image, ax=list(axes), shrink=0.8, label="absolute error")
+    bar = figure.colorbar(image, ax=list(axes), shrink=0.8)
+    bar.set_label("image less original (scan's units)", color="white", fontsize=8)
+    bar.ax.tick_params(colors="white", labelsize=7)
     return figure
+
+
+def _mark_sides(axis, letters: str) -> None:
+    """Left, right, top and bottom of the head, inside the picture's edges."""
+    places = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.03))
+    for letter, (x, y) in zip(letters, places, strict=False):
+        axis.text(x, y, letter, color="white", fontsize=7, ha="center", va="center", transform=axis.transAxes)
+
+
+def _cropped(pictures: Sequence[Picture]) -> list[Picture]:
+    """Without the air around the last one's head, where all lie on one grid."""
+    last = pictures[-1]
+    if not _alike(pictures):
+        return list(pictures)
+    box = bounding_box(last.pixels > _AIR * last.top, border=_BORDER)
+    return [dataclasses.replace(picture, pixels=picture.pixels[box]) for picture in pictures]
 
 
 def spectra(everyone: dict[str, list[Picture]]) -> Figure:

@@ -39,7 +39,7 @@ def cell_text(column: str, cell: Cell) -> str:
     ours = _with_deviation(column, cell.ours, cell.ours_deviation)
     theirs = _with_deviation(column, cell.published, cell.published_deviation)
     if theirs and ours:
-        difference = "" if cell.difference is None else f" ({_number(column, cell.difference, sign=True)})"
+        difference = "" if cell.difference is None else f" ({figure_text(column, cell.difference, sign=True)})"
         return f"{theirs} → {ours}{difference}"
     if theirs:
         return f"{theirs} → ?"
@@ -73,7 +73,7 @@ def paired_markdown(paired: Sequence[Paired]) -> str:
     ]
     for pair in paired:
         difference, low, high = (
-            _number(pair.metric, value, sign=True) for value in (pair.difference, pair.low, pair.high)
+            figure_text(pair.metric, value, sign=True) for value in (pair.difference, pair.low, pair.high)
         )
         p_value = "" if math.isnan(pair.p_value) else f"{pair.p_value:.3g}"
         names = f"{pair.first} − {pair.second}"
@@ -103,11 +103,12 @@ def write_text(path: Path, text: str) -> None:
 def _with_deviation(column: str, mean: float | None, deviation: float | None) -> str:
     if mean is None:
         return ""
-    text = _number(column, mean)
-    return text if deviation is None else f"{text} ± {_number(column, deviation)}"
+    text = figure_text(column, mean)
+    return text if deviation is None else f"{text} ± {figure_text(column, deviation)}"
 
 
-def _number(column: str, value: float, sign: bool = False) -> str:
+def figure_text(column: str, value: float, sign: bool = False) -> str:
+    """A figure with the decimals of its column."""
     if column == "parameters":
         return f"{value / 1e6:{'+' if sign else ''}.4g}M"
     if column == "mse":  # in a scan's own units: of any size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,13 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation import labels, subjects
+from mdcsrn_tf.evaluation import labels, pictures, subjects
 from mdcsrn_tf.evaluation.measure import Scores, measure, measure_overlap
+from mdcsrn_tf.evaluation.pictures import safe_name
 from mdcsrn_tf.evaluation.plan import ImageMaker, Method, Plan, Subject, fingerprint
 from mdcsrn_tf.evaluation.scene import Scene, set_scene
-from mdcsrn_tf.files import replace_when_done
-from mdcsrn_tf.metrics.spectra import radial_power
 from mdcsrn_tf.run_record import device, write_json
 from mdcsrn_tf.scans.volumes import Volume, read_volume
-
-SPECTRUM_SLICES = 24  # enough for a smooth curve
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,7 @@ class Task:
     plan: Plan
     maker: ImageMaker
     output: Path
+    heads_kept: bool = False  # the report shows this subject's whole head
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -41,11 +38,7 @@ def run(task: Task) -> dict[str, Any]:
     known = _read_record(path)
     files = task.subject.files()
     prints = {method.name: fingerprint(task.plan, method, files) for method in task.plan.methods}
-    wanted = [
-        method for method in task.plan.methods
-        if known.get(method.name, {}).get("fingerprint") != prints[method.name]
-        or not picture_path(task.output, task.subject.name, method.name).is_file()
-    ]  # fmt: skip
+    wanted = [m for m in task.plan.methods if not _is_done(task, m, known, prints[m.name])]
     found = {name: known[name] for name in prints if name in known}
     if wanted:
         bench = _Bench(task)
@@ -56,14 +49,11 @@ def run(task: Task) -> dict[str, Any]:
     return {"subject": task.subject.name, "methods": found}
 
 
-def picture_path(output: Path, subject: str, method: str) -> Path:
-    """Where a method's slice of a subject is kept."""
-    return output / "pictures" / safe_name(subject) / f"{safe_name(method)}.npz"
-
-
-def safe_name(name: str) -> str:
-    """A name that can be a file's."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+def _is_done(task: Task, method: Method, known: dict[str, Any], fingerprint: str) -> bool:
+    """Whether an earlier run measured the same, and what it kept for figures and report is still there."""
+    place = pictures.place_of(task.output, task.subject.name, method.name)
+    kept = pictures.read_head(place, method.name) is not None if task.heads_kept else place.is_file()
+    return kept and known.get(method.name, {}).get("fingerprint") == fingerprint
 
 
 class _Bench:
@@ -89,7 +79,8 @@ class _Bench:
         except UserError as error:
             raise UserError(f"{method.name}, {image.path}: {error}") from error
         labelled = self._overlap(method, image, scores)
-        self._keep_picture(method, image.data, scene)
+        place = pictures.place_of(self.task.output, self.task.subject.name, method.name)
+        pictures.keep(place, image.data, scene, whole=self.task.heads_kept)
         return {
             "values": encoded(scores.values),
             "slices": encoded(scores.slices),
@@ -159,20 +150,6 @@ class _Bench:
             self._reference_labels = labels.segment(plan.segmenter, self.reference, folder / "original" / name)
         found = labels.segment(plan.segmenter, image, folder / safe_name(method.name) / name)
         return measure_overlap(self._reference_labels, found, scores)
-
-    def _keep_picture(self, method: Method, data: np.ndarray, scene: Scene) -> None:
-        path = picture_path(self.task.output, self.task.subject.name, method.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pool = scene.fidelity_slices
-        chosen = pool[np.linspace(0, len(pool) - 1, min(SPECTRUM_SLICES, len(pool))).astype(int)]
-        with replace_when_done(path) as partial, partial.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                picture=data.take(scene.picture_slice, scene.axis).astype(np.float32),
-                power=radial_power(data, scene.axis, chosen),
-                top=scene.top,
-                spacing=scene.spacing,
-            )
 
 
 def _like(volume: Volume, data: np.ndarray) -> Volume:

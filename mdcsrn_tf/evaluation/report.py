@@ -1,28 +1,33 @@
-"""report.html: tables, figures and a slider to wipe between images, in one file that needs no network."""
+"""report.html: tables, figures and a viewer to wipe between images, in one file that needs no network."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-import json
 import math
+import shlex
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mdcsrn_tf.evaluation.figures import FIGURES_OF_SUBJECTS, Drawn, Picture, read_pictures
-from mdcsrn_tf.evaluation.formats import cell_text, write_text
-from mdcsrn_tf.evaluation.report_page import PAGE
+from mdcsrn_tf.evaluation.figures import Drawn
+from mdcsrn_tf.evaluation.formats import write_text
+from mdcsrn_tf.evaluation.pictures import Head, place_of, read_head
+from mdcsrn_tf.evaluation.report_tables import paired_section, table_section
 from mdcsrn_tf.evaluation.results import Results
-from mdcsrn_tf.evaluation.statistics import Paired
-from mdcsrn_tf.evaluation.tables import Table, title_of
-from mdcsrn_tf.metrics.slices import eight_bit
+from mdcsrn_tf.evaluation.tables import Table
+from mdcsrn_tf.evaluation.template import Html, fill, policy_for, text
+from mdcsrn_tf.names import readable
 from mdcsrn_tf.run_record import RunRecord, plain
+from mdcsrn_tf.scans.axes import resolve_axes
 
-_MOST_PAIRS = 60
+HEADS_IN_REPORT = 3  # subjects whose whole heads the page holds, as far as its size allows
+_MOST_BYTES = 60_000_000  # of heads in one page; the first subject's are always there
+_AXIAL = 2
 
 
 def write_report(
@@ -34,102 +39,96 @@ def write_report(
     record: RunRecord,
 ) -> Path:
     """Write the page and return its path."""
-    content = PAGE
-    for mark, part in {
-        "@@TITLE@@": _count(len(results.subjects), "subject") + ", " + _count(len(results.rows), "method"),
-        "@@LEFT_OUT@@": _left_out(results.left_out),
-        "@@TABLES@@": "".join(_table(table) for table in tables),
-        "@@PAIRED@@": _paired(results.paired),
-        "@@FIGURES@@": "".join(_figure(figure) for figure in figures),
-        "@@CONVENTIONS@@": _conventions(results, record),
-        "@@IMAGES@@": json.dumps(_images(results, output)).replace("<", "\\u003c"),
-    }.items():
-        content = content.replace(mark, part)
-    write_text(path, content)
+    template = resources.files("mdcsrn_tf.evaluation").joinpath("report.html").read_text(encoding="utf-8")
+    values = {
+        "policy": policy_for(template),
+        "title": _count(len(results.subjects), "subject") + ", " + _count(len(results.rows), "method"),
+        "made": f"{record.started}, mdcsrn_tf {record.versions.get('mdcsrn_tf', '')},",
+        "command": shlex.join(map(readable, record.command)),
+        "left_out": _left_out(results.left_out),
+        "tables": Html("".join(table_section(table) for table in tables)),
+        "paired": paired_section(results.paired),
+        "figures": Html("".join(_figure(figure) for figure in figures)),
+        "conventions": _conventions(results, record),
+        "heads": heads(results, output),
+    }
+    write_text(path, fill(template, values))
     return path
+
+
+def heads(results: Results, output: Path) -> list[dict[str, Any]]:
+    """The viewer's subjects: every method's head as one PNG, and which two it opens on."""
+    found: list[dict[str, Any]] = []
+    size = 0
+    for subject in results.subjects[:HEADS_IN_REPORT]:
+        methods = []
+        for row in results.rows:
+            head = read_head(place_of(output, subject, row.method.name), row.method.name)
+            if head is not None:
+                methods.append(_packed(head))
+        size += sum(len(method["sheet"]) for method in methods)
+        if methods and (not found or size <= _MOST_BYTES):
+            left, right = _opening(results, [method["name"] for method in methods])
+            entry = {"subject": readable(subject), "methods": methods, "left": left, "right": right}
+            found.append(entry | {"plane": _degraded_plane(results)})
+    for entry in found:
+        for method in entry["methods"]:
+            method["name"] = readable(method["name"])
+    return found
+
+
+def _opening(results: Results, names: list[str]) -> tuple[int, int]:
+    """Left the best interpolation there is, right the first network or folder of results; else the original."""
+    kinds = {row.method.name: row.method.kind for row in results.rows}
+    networks = [k for k, name in enumerate(names) if kinds[name] in ("model", "folder")]
+    left = next((names.index(name) for name in ("sinc", "bicubic", "linear", "lr", "nn") if name in names), 0)
+    return left, networks[0] if networks else len(names) - 1
+
+
+def _degraded_plane(results: Results) -> int:
+    """The axis across the most degraded plane, of R, A, S."""
+    names = results.plan.axes
+    if any(part.strip().isdigit() for part in names.split(",")):
+        return _AXIAL
+    left = [axis for axis in range(3) if axis not in resolve_axes(names, np.eye(4))]
+    return left[-1] if left else _AXIAL
+
+
+def _packed(head: Head) -> dict[str, Any]:
+    """All axial slices beside one another in one PNG, as near to a square as whole slices allow."""
+    nx, ny, nz = head.voxels.shape
+    across = max(1, round(math.sqrt(nz * ny / nx)))
+    rows = math.ceil(nz / across)
+    sheet = np.zeros((rows * ny, across * nx), np.uint8)
+    for z in range(nz):
+        top, left = (z // across) * ny, (z % across) * nx
+        sheet[top : top + ny, left : left + nx] = head.voxels[:, :, z].T
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, format="PNG")
+    data = "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return {"name": head.name, "shape": [nx, ny, nz], "spacing": list(head.spacing), "across": across, "sheet": data}
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" + "s" * (number != 1)
 
 
-def _left_out(sentences: Sequence[str]) -> str:
+def _left_out(sentences: Sequence[str]) -> Html:
     if not sentences:
-        return ""
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
-    return f'<section class="warning"><h2>Left out</h2><ul>{items}</ul></section>'
+        return Html("")
+    items = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
+    return Html(f'<section class="warning"><h2>Left out</h2><ul>{items}</ul></section>')
 
 
-def _table(table: Table) -> str:
-    both = any(row.published_as for row in table.rows)
-    heading = ["paper", "ours"] if both else ["method"]
-    head = "".join(f'<th scope="col">{html.escape(t)}</th>' for t in [*heading, *map(title_of, table.columns), "note"])
-    body = []
-    for row in table.rows:
-        names = [row.published_as or "", row.ours_as or ""] if both else [row.ours_as or ""]
-        cells = [cell_text(column, row.cells[column]) for column in table.columns]
-        first = f'<th scope="row">{html.escape(names[0])}</th>'
-        rest = "".join(f"<td>{html.escape(text)}</td>" for text in [*names[1:], *cells, row.note])
-        body.append(f"<tr>{first}{rest}</tr>")
-    remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in table.remarks)
-    caption = f"<caption>{html.escape(table.title)}</caption>"
-    rows = f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-    return f'<div class="scroll" tabindex="0"><table>{caption}{rows}</table></div><ul class="remarks">{remarks}</ul>'
-
-
-def _paired(paired: Sequence[Paired]) -> str:
-    if not paired:
-        return ""
-    rows = []
-    for pair in paired[:_MOST_PAIRS]:
-        p_value = "" if math.isnan(pair.p_value) else f"{pair.p_value:.3g}"
-        cells = [
-            f"{pair.first} − {pair.second}",
-            f"{pair.difference:+.4f}",
-            f"{pair.low:+.4f} to {pair.high:+.4f}",
-            p_value,
-        ]
-        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        rows.append(f'<tr><th scope="row">{html.escape(title_of(pair.metric))}</th>{row}</tr>')
-    names = ("metric", "methods", "mean difference", "bootstrap 95 % interval", "Wilcoxon p")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    more = f"<p>The first {_MOST_PAIRS} of {len(paired)}; all are in results.md.</p>" * (len(paired) > _MOST_PAIRS)
-    return (
-        "<details><summary>Paired comparisons, subject by subject</summary>"
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        f"</table></div>{more}</details>"
-    )
-
-
-def _figure(figure: Drawn) -> str:
-    title = html.escape(figure.title)
+def _figure(figure: Drawn) -> Html:
+    title = text(figure.title)
     data = base64.b64encode(figure.paths[0].read_bytes()).decode()
-    return f'<figure><img alt="{title}" src="data:image/png;base64,{data}"><figcaption>{title}</figcaption></figure>'
+    image = f'<img alt="{title}" src="data:image/png;base64,{data}">'
+    return Html(f"<figure>{image}<figcaption>{title}</figcaption></figure>")
 
 
-def _conventions(results: Results, record: RunRecord) -> str:
+def _conventions(results: Results, record: RunRecord) -> Html:
     values = {**plain(results.plan.conventions), "axes": results.plan.axes, "factor": results.plan.factor}
-    values |= {"plane": results.plan.plane, "versions": record.versions, "started": record.started}
-    items = "".join(
-        f"<dt>{html.escape(str(name))}</dt><dd>{html.escape(str(value))}</dd>" for name, value in values.items()
-    )
-    return f"<dl>{items}</dl>"
-
-
-def _images(results: Results, output: Path) -> list[dict]:
-    """The slider's pictures: for the first subjects, every method's slice as a PNG in the page."""
-    found = []
-    for subject in results.subjects[:FIGURES_OF_SUBJECTS]:
-        pictures = read_pictures(results, output, subject)
-        found.append({"subject": subject, "methods": [[p.name, _data_url(p)] for p in pictures]})
-    return found
-
-
-def _data_url(picture: Picture) -> str:
-    pixels = Image.fromarray(eight_bit(np.ascontiguousarray(picture.pixels), picture.top).astype(np.uint8))
-    height, width = picture.pixels.shape
-    if abs(picture.aspect - 1) > 0.01:  # a browser shows square pixels
-        pixels = pixels.resize((width, max(1, round(height * picture.aspect))))
-    stream = io.BytesIO()
-    pixels.save(stream, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    values |= {"plane": results.plan.plane, "versions": record.versions, "device": record.device}
+    items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in values.items())
+    return Html(f"<dl>{items}</dl>")

@@ -15,7 +15,7 @@ from mdcsrn_tf.evaluation import job
 from mdcsrn_tf.evaluation.figures import draw_all
 from mdcsrn_tf.evaluation.formats import write_table
 from mdcsrn_tf.evaluation.plan import ImageMaker, Plan, Subject
-from mdcsrn_tf.evaluation.report import write_report
+from mdcsrn_tf.evaluation.report import HEADS_IN_REPORT, write_report
 from mdcsrn_tf.evaluation.results import Results, collect
 from mdcsrn_tf.evaluation.tables import Table, beside_paper, our_table
 from mdcsrn_tf.evaluation.workers import run_all
@@ -39,7 +39,10 @@ def measure_all(
     subjects: Sequence[Subject], plan: Plan, maker: ImageMaker, output: Path, left_out: Sequence[str], effort: Effort
 ) -> Results:
     """Measure every subject, name those that fail, and average the others."""
-    tasks = [job.Task(subject, plan, maker, output) for subject in subjects]
+    tasks = [
+        job.Task(subject, plan, maker, output, heads_kept=number < HEADS_IN_REPORT)
+        for number, subject in enumerate(subjects)
+    ]
     records, sentences = [], list(left_out)
     outcomes = run_all(job.run, tasks, effort.workers, effort.cluster)
     for task, outcome in tqdm(outcomes, total=len(tasks), unit="subject", disable=effort.quiet, desc="evaluating"):

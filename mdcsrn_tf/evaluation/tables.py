@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mdcsrn_tf.evaluation.plan import TITLES
+from mdcsrn_tf.evaluation.plan import BANDS, HEAD, HEAD_3D, TITLES
 from mdcsrn_tf.evaluation.results import Results, Row
 from mdcsrn_tf.papers.config import PublishedRow, PublishedTable
 
@@ -70,7 +70,9 @@ def our_table(results: Results, name: str = "results", title: str = "Our results
 
 def beside_paper(published: PublishedTable, results: Results) -> Table:
     """The paper's rows in the paper's order, then our methods that it does not have."""
-    columns = _with_size(published.metrics, results, published)
+    unpublished = (*HEAD, *HEAD_3D, *BANDS)  # what no paper prints, and what its own figures cannot say
+    more = tuple(metric for metric in results.metrics if metric in unpublished and metric not in published.metrics)
+    columns = _with_size((*published.metrics, *more), results, published)
     rows, used = [], set()
     for theirs in published.rows:
         ours = find_ours(theirs, results)

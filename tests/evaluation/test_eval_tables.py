@@ -48,9 +48,11 @@ def test_equal_methods_have_no_p_value():
 
 
 def test_only_common_subjects_are_compared():
-    values = {"a": {"psnr": {"s1": 1.0, "s2": 2.0, "s3": 9.0}}, "b": {"psnr": {"s1": 0.0, "s2": 1.0, "s4": 5.0}}}
+    common = {f"s{k}": float(k) for k in range(6)}
+    one = {name: value + 1 for name, value in common.items()}
+    values = {"a": {"psnr": one | {"s8": 9.0}}, "b": {"psnr": common | {"s9": 5.0}}}
     (found,) = compare_all(values, ["psnr"], Conventions())
-    assert (found.subjects, found.difference) == (2, 1.0)
+    assert (found.subjects, found.difference) == (6, 1.0)
 
 
 @pytest.mark.parametrize(
