@@ -156,7 +156,8 @@ def box_plot(results: Results, metric: str) -> Figure:
     for position, found in enumerate(values, start=1):
         offsets = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else [0.0]
         axis.plot(position + np.asarray(offsets), found, "o", markersize=3, alpha=0.7)
-    axis.set_xticks(range(1, len(names) + 1), names, rotation=30, ha="right", fontsize=8)
+    titles = [for_picture(name) for name in names]
+    axis.set_xticks(range(1, len(names) + 1), titles, rotation=30, ha="right", fontsize=8)
     axis.set_ylabel(title_of(metric))
     axis.grid(axis="y", alpha=0.3)
     return figure
