@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from skimage.registration import phase_cross_correlation
 
 from mdcsrn_tf.evaluation.subjects import subject_name
 from mdcsrn_tf.metrics import spectra
-from mdcsrn_tf.metrics.inside import volume_scores_inside
 from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import bounding_box, head_mask
 from mdcsrn_tf.scans.kspace import acquire, degrade, truncate
@@ -21,7 +20,7 @@ FACTORS, AXES = (2, 2), (0, 1)
 CHECKERBOARD = (2.0, 4.0)  # strides that a network might leave behind
 
 
-def all_checks(scans: Path, finished: dict[str, Path], models: Sequence[str]) -> dict[str, Any]:
+def all_checks(scans: Path, finished: dict[str, Path]) -> dict[str, Any]:
     """Every row's checks, scan by scan: row -> scan -> measures; `sinc` among the rows."""
     found: dict[str, Any] = {name: {} for name in ("sinc", *finished)}
     for path in map(Path, scans.read_text(encoding="utf-8").splitlines()):
@@ -32,9 +31,8 @@ def all_checks(scans: Path, finished: dict[str, Path], models: Sequence[str]) ->
         images |= {name: straight(result_of(folder, path)) for name, folder in finished.items()}
         for name, image in images.items():
             found[name][scan] = check(high, image, mask)
-    for model in models:
-        for scan, gain in self_checks(scans, model).items():
-            found[Path(model).stem][scan]["self_check_db"] = gain
+        for name, folder in finished.items():
+            found[name][scan]["self_check_db"] = self_check(result_of(folder, path))
     return found
 
 
@@ -76,26 +74,8 @@ def measured_error(high: np.ndarray, image: np.ndarray) -> float:
     return float(np.sqrt(np.mean((again - measured) ** 2) / np.mean(measured**2)))
 
 
-def self_checks(scans: Path, model: str) -> dict[str, float]:
-    """The network on every low-resolution scan degraded once more: its gain over sinc there in dB, inside the head.
-
-    It needs no original. A network that loses here must not be trusted with the scan.
-    """
-    from mdcsrn_tf.chatter import load_tensorflow_quietly
-    from mdcsrn_tf.inference.memory import keep_freed_memory
-
-    keep_freed_memory()
-    load_tensorflow_quietly()
-    from mdcsrn_tf.inference import super_resolve_volume
-
-    found = {}
-    for path in map(Path, scans.read_text(encoding="utf-8").splitlines()):
-        small = acquire(straight(path), FACTORS, AXES).astype(np.float32)
-        sinc = degrade(small, FACTORS, AXES, "sinc").astype(np.float32)
-        mask = head_mask(small)
-        scores = [
-            volume_scores_inside(small, image, mask, data_range=float(small.max()))["psnr"]
-            for image in (super_resolve_volume(model, sinc), sinc)
-        ]
-        found[path.name.split(".")[0]] = scores[0] - scores[1]
-    return found
+def self_check(result: Path) -> float | None:
+    """What infer.py's --self_check found: the network's gain over sinc in dB on the scan degraded once more."""
+    sidecar = result.with_name(f"{result.name.split('.')[0]}.json")
+    found = json.loads(sidecar.read_text(encoding="utf-8")).get("SelfCheck")
+    return found and float(found["gain_db"])

@@ -3,11 +3,12 @@
     python benchmarks/networks.py --data=FOLDER --development=sub-07,sub-08 [--test=sub-11,...] [--models=A,B]
 
 Every scan is degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py as it comes (`--ensemble`: a
-second row a network by `--ensemble=2`), and measured by eval.py with the interpolations beside it, split by split. Then
-what no table of scores shows: registration shift, the measured k-space kept, patterns of the tiles' period, and the
-self-check (the network on the scan degraded once more). NIQE's model is fitted on training scans for blocks of 48
-pixels, since small scans hold no two blocks of 96. `--workdir` keeps the results, and a run that was stopped goes on
-there. Writes benchmarks/results/networks.json, docs/images/compare_*.png, and docs/results.md anew.
+second row a network by `--ensemble=2`; what speaks against a scan is overruled), and measured by eval.py with the
+interpolations beside it, split by split. Then what no table of scores shows: registration shift, the measured k-space
+kept, patterns of the tiles' period, and the self-check (the network on the scan degraded once more). NIQE's model is
+fitted on training scans for blocks of 48 pixels, since small scans hold no two blocks of 96. `--workdir` keeps the
+results, and a run that was stopped goes on there. Writes benchmarks/results/networks.json, docs/images/compare_*.png,
+and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def main() -> None:
         finished, seconds = super_resolve(scans, models, workdir, arguments.precision, arguments.ensemble)
         record.results = evaluate(arguments, scans, finished, config["metrics"], workdir)
         record.results["infer_seconds"] = seconds
-        record.results["checks"] = network_checks.all_checks(scans, finished, models)
+        record.results["checks"] = network_checks.all_checks(scans, finished)
         pictures = arguments.pictures.split(",")
         record.results["pictures"] = comparison.draw_all(scans, pictures, pictured(finished, models, arguments))
     record.results["paired"] = paired(record.results["values"], splits, models)
@@ -112,7 +113,8 @@ def super_resolve(
             finished[row] = workdir / "results" / row.replace(" ", "-")
             places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
             started = time.monotonic()
-            run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--quiet")
+            run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--self_check",
+                "--force", "--quiet")  # fmt: skip
             seconds[row] = round(time.monotonic() - started, 2)
     return finished, seconds
 
