@@ -32,6 +32,7 @@ TABLE = {
     "mdcsrn_tf.weights": "mdcsrn_tf.models.files",
     "mdcsrn_tf.training": "mdcsrn_tf.papers mdcsrn_tf.models",
     "mdcsrn_tf.training.run": "mdcsrn_tf.shards",
+    "mdcsrn_tf.training.forest": "mdcsrn_tf.shards",
     "mdcsrn_tf.inference": "mdcsrn_tf.models mdcsrn_tf.scans mdcsrn_tf.weights",
     "mdcsrn_tf.evaluation": "mdcsrn_tf.inference mdcsrn_tf.metrics mdcsrn_tf.models mdcsrn_tf.papers mdcsrn_tf.scans "
     "mdcsrn_tf.weights",

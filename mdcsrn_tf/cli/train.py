@@ -13,6 +13,7 @@ from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, with_recipe
+from mdcsrn_tf.papers.forests import FORESTS
 from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
@@ -25,7 +26,8 @@ def define_flags(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("data", None, "Folder of shards, made by mdcsrn-shards.", **own)
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
-    flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {', '.join(PRESETS | SLICE_PRESETS)}.", **own)
+    presets = ", ".join([*PRESETS, *SLICE_PRESETS, *FORESTS])
+    flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {presets}.", **own)
     flags.DEFINE_enum("recipe", None, RECIPE_NAMES, "Train by this recipe, not by the preset's own edition's.", **own)
     flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)
     flags.DEFINE_string(
@@ -96,12 +98,33 @@ def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
     return [replace(settings, phase=phase.name) for phase in phases]
 
 
+def _grow_forest(values: flags.FlagValues) -> int:
+    """A forest has one training, without steps: of all settings it takes the seed alone."""
+    _need_folders(values)
+    steps = ("recipe", "init_from", "steps", "batch_size", "learning_rate", "loss", "set", "dry_run", "jit")
+    given = next((name for name in steps if values[name].value), None)
+    if given:
+        raise UserError(f"--{given} is for networks; {values.preset} is a forest and takes --data, --workdir, --seed.")
+    load_tensorflow_quietly()
+    from mdcsrn_tf.training.forest import train_forest
+
+    return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed)
+
+
+def _need_folders(values: flags.FlagValues) -> None:
+    for name in ("data", "workdir"):
+        if not values[name].value:
+            raise UserError(f"mdcsrn-train needs --{name}.")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit code."""
     return run_command("mdcsrn-train", DESCRIPTION, define_flags, _run, argv)
 
 
 def _run(values: flags.FlagValues) -> int:
+    if values.preset in FORESTS:
+        return _grow_forest(values)
     settings = settings_from(values)
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
@@ -111,9 +134,7 @@ def _run(values: flags.FlagValues) -> int:
 
         print(describe(settings))
         return 0
-    for name in ("data", "workdir"):
-        if not values[name].value:
-            raise UserError(f"mdcsrn-train needs --{name}.")
+    _need_folders(values)
     from mdcsrn_tf.training import run as train_run
 
     return train_run.train(

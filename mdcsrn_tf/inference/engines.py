@@ -93,6 +93,19 @@ class SliceEngine(Engine):
         return self._network(tf.constant(slices)).numpy()
 
 
+class ForestEngine(Engine):
+    """A random forest on slices, run by NumPy."""
+
+    channels = multiple = 1
+
+    def __init__(self, path: Path, bn: str):
+        from mdcsrn_tf.models.forest import RADIUS, load_forest
+
+        forest, card = load_forest(path)
+        super().__init__(ModelCard.from_json(card), bn, RADIUS)
+        self.apply = forest.apply
+
+
 class SavedModelEngine(Engine):
     """A folder written by mdcsrn-export, run by TensorFlow."""
 
@@ -166,14 +179,23 @@ def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engin
     return KerasEngine(path, bn, precision)
 
 
-def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
+def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine | ForestEngine:
     if engine != "tensorflow" or precision == "bfloat16":
         raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
-    return SliceEngine(path, bn)
+    return ForestEngine(path, bn) if is_forest(path) else SliceEngine(path, bn)
+
+
+def is_forest(path: Path) -> bool:
+    """Whether the file is one of models.forest."""
+    return path.suffix == ".npz"
 
 
 def read_any_card(path: Path) -> ModelCard:
-    """The card of a `.keras` file or of an exported folder."""
+    """The card of a `.keras` file, of a forest or of an exported folder."""
+    if is_forest(path) and path.is_file():
+        from mdcsrn_tf.models.forest import forest_card_text
+
+        return ModelCard.from_json(forest_card_text(path))
     return read_metadata(path)[0] if path.is_dir() else read_card(path)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 INTERPOLATIONS = ("nearest", "linear", "cubic", "sinc")
 STATISTICS = ("batch", "moving")
-# The rules of scans.normalisation, the first of them under both of its names, and of scans.pair_scale.
+# The rules of scans.normalisation, the first of them under both of its names.
 NORMALISATIONS = (
     "zscore-foreground", "zscore_of_voxels_above_mean", "tissue_level", "zscore_each_image", "unit_range_of_low_res",
 )  # fmt: skip

@@ -1,0 +1,100 @@
+"""Grow the random forest on shards of slices: `train.py --preset=7t/rfsr`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.locks import only_run_in
+from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.models.forest import Forest, features, grow, plain_arrays, save_forest
+from mdcsrn_tf.papers.forests import FORESTS, ForestConfig
+from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.shards.dataset import Manifest, read_manifest, validation_batches
+
+MODEL = "best_forest.npz"
+_BATCH = 64
+
+
+def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, samples: int | None = None) -> int:
+    """Grow the preset's forest, measure it on the validation pairs, and write it; the exit code."""
+    config = FORESTS[preset]
+    manifest = read_manifest(data)
+    if manifest.rank != 2 or manifest.channels != (1, 1):
+        raise UserError(f"{data} holds no pairs of single slices; make them with mdcsrn-pairs.")
+    with only_run_in(workdir):
+        record = RunRecord.begin(
+            {"preset": preset, "forest": config, "seed": seed, "samples": samples or config.samples},
+            {"folder": data, "manifest_sha256": manifest.sha256},
+        )
+        forest, count = _grown(manifest, config, samples or config.samples, seed)
+        found = _measured(forest, manifest)
+        notes = {"samples": count, "seed": seed, "validation": found, "data_sha256": manifest.sha256}
+        save_forest(workdir / MODEL, forest, _card(preset, manifest, config, notes).to_json())
+        record.results = {**notes, "nodes": len(forest.left)}
+        record.write(workdir / "run.json")
+    print(f"mdcsrn-train: done; {workdir / MODEL}: mean square error {found['mse']:.4f}, the input's "
+          f"{found['input_mse']:.4f} (validation)")
+    return 0
+
+
+def sampled_pixels(manifest: Manifest, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """About `count` samples and targets, drawn alike from every training pair."""
+    rng = np.random.default_rng([seed, 1])
+    each = max(1, round(count / manifest.pairs("train")))
+    samples, targets = [], []
+    for low, high in _pairs(manifest, "train"):
+        chosen = rng.permutation(low.size)[:each]
+        samples.append(features(low)[chosen])
+        targets.append((high - low).ravel()[chosen])
+        if len(samples) * each >= count:
+            break
+    return np.concatenate(samples), np.concatenate(targets)
+
+
+def _grown(manifest: Manifest, config: ForestConfig, count: int, seed: int) -> tuple[Forest, int]:
+    samples, targets = sampled_pixels(manifest, count, seed)
+    with tqdm(total=config.trees, unit="tree", disable=None, file=sys.stderr) as bar:
+        found = grow(samples, targets, config, seed=seed, on_progress=lambda trees: bar.update(trees - bar.n))
+    return plain_arrays(found), len(samples)
+
+
+def _measured(forest: Forest, manifest: Manifest) -> dict[str, float]:
+    """Mean square errors over the validation pairs, in the shards' units."""
+    split = "validation" if manifest.splits.get("validation") else "train"
+    errors = [
+        (np.mean((forest.apply(low[None, ..., None])[0, ..., 0] - high) ** 2), np.mean((low - high) ** 2))
+        for low, high in _pairs(manifest, split)
+    ]
+    mse, input_mse = np.mean(errors, axis=0)
+    return {"split": split, "mse": float(mse), "input_mse": float(input_mse)}  # type: ignore[dict-item]
+
+
+def _pairs(manifest: Manifest, split: str):
+    """Every pair of a split as two images [h, w]."""
+    for low, high in validation_batches(manifest, split, batch_size=_BATCH):
+        yield from zip(low.numpy()[..., 0], high.numpy()[..., 0], strict=True)
+
+
+def _card(preset: str, manifest: Manifest, config: ForestConfig, notes: dict[str, Any]) -> ModelCard:
+    return ModelCard(
+        preset=preset,
+        version=__version__,
+        interpolation=manifest.interpolation,
+        axes=manifest.axes,
+        factor=manifest.factor,
+        tile=0,  # whole slices: a pixel sees its neighbours alone
+        margin=0,
+        bn="moving",
+        normalisation=manifest.normalisation,
+        planes=manifest.planes,
+        notes=json.loads(json.dumps({"forest": asdict(config), **notes})),
+    )
