@@ -14,7 +14,7 @@ from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
-from mdcsrn_tf.papers import PRESETS, get_preset
+from mdcsrn_tf.papers import PRESETS, SLICE_PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.volumes import Volume
@@ -132,7 +132,11 @@ def folder_methods(text: str) -> dict[str, Path]:
 
 
 def folder_method(name: str) -> Method:
-    """A folder's row; `journal/b8u4k12` and `journal/b8u4k12-gan` are found in the papers' tables."""
+    """A folder's row; `journal/b8u4k12`, `journal/b8u4k12-gan` and `7t/unet7` are found in the papers' tables."""
     gan = name.lower().endswith(_GAN_SUFFIX)
-    preset = name[: -len(_GAN_SUFFIX)] if gan else name
-    return Method(name, "folder", preset=preset if preset in PRESETS else None, gan=gan)
+    known = (PRESETS | SLICE_PRESETS).get(name[: -len(_GAN_SUFFIX)] if gan else name)
+    if known is None:
+        return Method(name, "folder", gan=gan)
+    # Of a preset that trains by a GAN alone there is no other result.
+    only_gan = [phase.name for phase in known.training.phases] == ["gan"]
+    return Method(name, "folder", preset=known.name, gan=gan or only_gan)
