@@ -38,7 +38,7 @@ __all__ = ["BUILDERS", "CRITICS", "build_critic", "build_generator", "start_as_i
 
 
 # Configuration class -> the function that builds its network, by name: listing it here loads no Keras.
-BUILDERS = {
+BUILDERS: dict[type, str | Callable[..., Any]] = {
     MdcsrnConfig: "mdcsrn:build_mdcsrn",
     FsrcnnConfig: "fsrcnn3d:build_fsrcnn3d",
     SrresnetConfig: "srresnet3d:build_srresnet3d",
@@ -49,7 +49,7 @@ BUILDERS = {
     Dcsrn2dConfig: "dcsrn2d:build_dcsrn2d",
     Unet2dConfig: "unet2d:build_unet2d",
 }
-CRITICS = {
+CRITICS: dict[type, str | Callable[..., Any]] = {
     CriticConfig: "critic:build_critic",
     DenseDiscriminatorConfig: "discriminators2d:build_dense_discriminator",
     PooledDiscriminatorConfig: "discriminators2d:build_pooled_discriminator",
@@ -81,7 +81,9 @@ def build_critic(config: CriticNetwork, side: int, channels: int = 1) -> keras.M
     return _function(CRITICS[type(config)])(config, side, channels)
 
 
-def _function(where: str) -> Callable[..., keras.Model]:
+def _function(where: str | Callable[..., Any]) -> Callable[..., keras.Model]:
+    if not isinstance(where, str):
+        return where
     module, _, function = where.partition(":")
     return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
