@@ -1,0 +1,124 @@
+"""Whether a network's result depends on how much of the head, and how much air, is in the picture.
+
+    python benchmarks/field_of_view.py --data=FOLDER_OF_SCANS [--scans=sub-07_T1w,sub-10] [--model=NAME]
+
+A scan is degraded 2x2x1 along LR and AP, brought back by sinc and super-resolved whole; then cubes of it are, and the
+whole of it with air around it, as scans of another field of view would be. Each is compared with the original inside
+the head, and with what the same voxels became in the whole scan. Writes benchmarks/results/field_of_view.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from benchmarks.data_helpers import scans_beginning
+from mdcsrn_tf.inference.engines import load_engine
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run
+from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.head import bounding_box, head_mask
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.volumes import read_volume, to_ras
+from mdcsrn_tf.weights import list_models
+
+RESULTS = Path(__file__).parent / "results" / "field_of_view.json"
+AXES, FACTORS = (0, 1), (2, 2)
+EDGES = (64, 80, 96)
+PADDINGS = (16, 64)
+CUBES = 2  # of each edge, at random places around the head's middle
+MIDDLE = 96  # voxels around the head's middle that stand for the whole scan when it is padded
+
+Box = tuple[slice, ...]
+
+
+def main() -> None:
+    """Measure each scan, print a line a view and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scans", default="sub-07_T1w,sub-10", help="beginnings of their names")
+    parser.add_argument("--model", default=list_models()[0])
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    record = RunRecord.begin({"model": arguments.model, "axes": AXES, "factors": FACTORS, "precision": "bfloat16"})
+    for path in scans_beginning(arguments.data, arguments.scans):
+        views = examine(read_ras(path), arguments.model)
+        record.results[path.name.split(".")[0]] = views
+        for name, view in views.items():
+            print(path.name, name, view, flush=True)
+    changes = [view["change_db"] for views in record.results.values() for view in views.values()]
+    gains = [view["gain_db"] for views in record.results.values() for view in views.values()]
+    record.results["summary"] = {"largest_loss_db": round(-min(changes), 3), "least_gain_db": min(gains)}
+    print(record.results["summary"])
+    record.write(arguments.output, folders_kept=False)
+
+
+def read_ras(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A scan [LR, AP, IS] and its voxel sizes in mm."""
+    volume = read_volume(path)
+    data, affine = to_ras(volume.data, volume.affine)
+    return data, np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def examine(scan: tuple[np.ndarray, np.ndarray], model: str) -> dict[str, dict[str, float]]:
+    """Every view's gain over sinc, and its change against the same voxels of the whole scan, in dB in the head."""
+    high_res, spacing = scan
+    low_res = degrade(high_res, FACTORS, AXES, "sinc")
+    head = head_mask(high_res, spacing)
+    settings = Settings(precision="bfloat16")
+    engine = load_engine(model, settings)
+    whole = run(engine, low_res, settings).data
+
+    def compare(result: np.ndarray, box: Box) -> dict[str, float]:
+        inside, truth = head[box], high_res[box]
+        images = low_res[box], whole[box], result
+        sinc, there, here = (float(np.mean((image - truth)[inside] ** 2)) for image in images)
+        return {"gain_db": round(decibels(sinc, here), 3), "change_db": round(decibels(there, here), 3)}
+
+    views = {"whole": compare(whole, (slice(None),) * 3)}
+    for name, box in cubes(head):
+        views[name] = compare(run(engine, low_res[box], settings).data, box)
+    middle = around_the_middle(head, MIDDLE)
+    for width in PADDINGS:
+        # The cube with real surroundings replaced by air would be another scan; so air comes around the whole one.
+        padded = run(engine, np.pad(low_res, width), settings).data
+        inner = tuple(slice(part.start + width, part.stop + width) for part in middle)
+        views[f"padded by {width}"] = compare(padded[inner], middle)
+    return views
+
+
+def cubes(head: np.ndarray) -> Iterator[tuple[str, Box]]:
+    """Cubes of the scan whose middle is near the head's."""
+    rng = np.random.default_rng(0)
+    box = bounding_box(head)
+    for edge in EDGES:
+        for number in range(1, CUBES + 1):
+            starts = [
+                rng.integers(part.start, max(part.start, part.stop - edge) + 1) if size > edge else 0
+                for part, size in zip(box, head.shape, strict=True)
+            ]
+            yield f"cube {edge}, {number}", tuple(slice(start, start + edge) for start in starts)
+
+
+def around_the_middle(head: np.ndarray, edge: int) -> Box:
+    """A cube around the middle of the head, or as much of it as the scan has."""
+    middles = [(part.start + part.stop) // 2 for part in bounding_box(head)]
+    return tuple(
+        slice(max(0, middle - edge // 2), min(size, middle + edge // 2))
+        for middle, size in zip(middles, head.shape, strict=True)
+    )
+
+
+def decibels(before: float, after: float) -> float:
+    """How far the squared error `after` lies below `before`."""
+    return float(10 * np.log10(before / after))
+
+
+if __name__ == "__main__":
+    main()
