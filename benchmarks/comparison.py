@@ -48,7 +48,7 @@ def save(path: Path, high: np.ndarray, results: dict[str, np.ndarray], spacing: 
     small = acquire(high, FACTORS, AXES)
     images = {"low resolution": interpolate(small, high.shape, FACTORS, AXES, "nearest"),
               "sinc": degrade(high, FACTORS, AXES, "sinc"), **results, "original": high}  # fmt: skip
-    mask = head_mask(high, spacing)
+    mask = head_mask(high, tuple(spacing))
     place = int(np.argmax(mask.sum(axis=(0, 1))))
     box = bounding_box(mask[:, :, place], border=4)
     slices = {name: upright(image[:, :, place][box]) for name, image in images.items()}

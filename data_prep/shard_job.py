@@ -103,14 +103,6 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path or scan.name}: {error}") from error
     voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    shard = Path(job.output, scan.split, f"{scan.name}.tfrecord")
-    shard.parent.mkdir(parents=True, exist_ok=True)
-    pairs = zip(
-        cut_patches(low_res, corners, settings.patch), cut_patches(data, corners, settings.patch), strict=True
-    )
-    with replace_when_done(shard) as partial:
-        write_shard(partial, ((normalisation.apply(low), normalisation.apply(high)) for low, high in pairs))
-        size, checksum = partial.stat().st_size, sha256_of(partial)
     return {
         "scan": scan.name,
         "subject": scan.subject,
@@ -124,6 +116,22 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         **_slices_entry(slices, data.shape[axes[0]], settings.factor[0], float(voxel_mm[axes[0]])),
         "mean": normalisation.mean,
         "std": normalisation.std,
+        **_write(job, normalisation, low_res, data, corners),
+    }
+
+
+def _write(
+    job: ShardJob, normalisation: Normalisation, low_res: np.ndarray, data: np.ndarray, corners: np.ndarray
+) -> dict[str, Any]:
+    """Write the shard of these patches, and return what the manifest says of it."""
+    scan, edge = job.scan, job.settings.patch
+    shard = Path(job.output, scan.split, f"{scan.name}.tfrecord")
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    pairs = zip(cut_patches(low_res, corners, edge), cut_patches(data, corners, edge), strict=True)
+    with replace_when_done(shard) as partial:
+        write_shard(partial, ((normalisation.apply(low), normalisation.apply(high)) for low, high in pairs))
+        size, checksum = partial.stat().st_size, sha256_of(partial)
+    return {
         "shard": f"{scan.split}/{shard.name}",
         "pairs": len(corners),
         "shard_bytes": size,

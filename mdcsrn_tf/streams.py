@@ -14,7 +14,7 @@ def forgiving_streams() -> Iterator[None]:
     """Within it, what cannot be printed is not printed."""
     _open_missing_descriptors()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Forgiving(stream or _standard(number)) for number, stream in enumerate(before, 1))  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (_Forgiving(stream or _standard(number)) for number, stream in enumerate(before, 1))
     try:
         yield
     finally:

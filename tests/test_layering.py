@@ -137,6 +137,29 @@ def test_third_party_imports_stay_where_they_belong(module):
         assert not roots & {"tensorflow", "keras"}
 
 
+def test_the_house_has_at_most_25_rooms_and_no_module_over_300_lines():
+    assert len({package_of(module) for module in MODULES if module != "mdcsrn_tf"}) <= 25
+    long = {module: lines for module, path in MODULES.items() if (lines := len(path.read_text().splitlines())) > 300}
+    assert not long
+
+
+def functions():
+    """(module:name, lines, lines of the body without its docstring) of every function, methods and inner ones too."""
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                yield f"{module}:{node.name}", node.end_lineno - node.lineno + 1, lines
+
+
+def test_no_function_over_40_lines_and_19_of_20_bodies_within_20():
+    sizes = list(functions())
+    assert not [(name, lines) for name, lines, _ in sizes if lines > 40]
+    bodies = sorted(body for _, _, body in sizes)
+    assert bodies[int(0.95 * len(bodies))] <= 20
+
+
 def test_importing_the_package_is_quick_and_loads_no_tensorflow():
     code = (
         "import time, sys; start = time.perf_counter(); import mdcsrn_tf, data_prep\n"

@@ -24,7 +24,14 @@ override."""
 def define_flags(values: flags.FlagValues) -> None:
     """What to read and write, by which network, and how; the everyday ones first."""
     own: dict[str, Any] = {"flag_values": values}
-    text, switch, choice, number = flags.DEFINE_string, flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
+    _define_everyday(own)
+    _define_network(own)
+    _define_running(own)
+
+
+def _define_everyday(own: dict[str, Any]) -> None:
+    """Input and output, and what is found out unless it is said."""
+    text, switch, choice = flags.DEFINE_string, flags.DEFINE_bool, flags.DEFINE_enum
     text("input", None, "A scan, a folder of scans, a BIDS dataset or a list of paths (.txt).", short_name="i", **own)
     text("output", None, "The file to write (.nii or .nii.gz), or a folder.", short_name="o", **own)
     text("model", None, "A bundled network's name, a .keras file or a SavedModel folder; default: the first bundled "
@@ -38,6 +45,11 @@ def define_flags(values: flags.FlagValues) -> None:
     text("axes", None, "The degraded axes, anatomical or indices, as LR,AP (default: found out).", **own)
     text("factor", None, "By how much each of them is to grow, as 2,2 (default: found out).", **own)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
+
+
+def _define_network(own: dict[str, Any]) -> None:
+    """How the network is run over the scan."""
+    switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
     number("tile", None, "Edge of the cubes, in voxels (default: the model card's, 70 in the paper).", **own)
     number("margin", None, "Voxels of a cube's border that are not kept (default: the card's, 3 in the paper).", **own)
     choice("bn", None, ["batch", "moving"], "Batch normalisation by each cube's own statistics, as in the paper, or by "
@@ -46,6 +58,16 @@ def define_flags(values: flags.FlagValues) -> None:
            "network's receptive field.", **own)  # fmt: skip
     choice("ensemble", "1", ["1", "2"], "2: the mean of the scan's result and of its mirror image's, in twice the "
            "time.", **own)  # fmt: skip
+    choice("plane", None, ["axial", "coronal", "sagittal", "mean3", "card"], "Of slice networks: the planes to cut "
+           "in (default: the card's).", **own)  # fmt: skip
+    number("stride", None, "Of slice networks: pixels between tiles that are averaged (default: the card's).", **own)
+    choice("merge", None, ["core", "mean"], "Of slice networks: tiles side by side, or averaged (default: the card's).",
+           **own)  # fmt: skip
+
+
+def _define_running(own: dict[str, Any]) -> None:
+    """The result, and what computes it."""
+    switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
     switch("consistency", False, "Put the measured centre of k-space back into the result.", **own)
     choice("dtype", "float32", ["float32", "same"], "The voxels on disk: float32, or as the input stores them.", **own)
     switch("keep_header_text", False, "Keep the input's free header text and extensions, which may name the patient.",
@@ -56,11 +78,6 @@ def define_flags(values: flags.FlagValues) -> None:
     choice("precision", "float32", ["float32", "tensorfloat32", "bfloat16"], "Of the convolutions.", **own)
     choice("device", "auto", ["auto", "cpu", "gpu"], "Where TensorFlow runs.", **own)
     choice("engine", "tensorflow", ["tensorflow", "openvino"], "What runs the network.", **own)
-    choice("plane", None, ["axial", "coronal", "sagittal", "mean3", "card"], "Of slice networks: the planes to cut "
-           "in (default: the card's).", **own)  # fmt: skip
-    number("stride", None, "Of slice networks: pixels between tiles that are averaged (default: the card's).", **own)
-    choice("merge", None, ["core", "mean"], "Of slice networks: tiles side by side, or averaged (default: the card's).",
-           **own)  # fmt: skip
     switch("list_models", False, "Print a line about each bundled network, the default first, and end.", **own)
     switch("quiet", False, "No progress and no log lines, only errors.", **own)
 

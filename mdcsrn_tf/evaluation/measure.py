@@ -104,7 +104,7 @@ def _measure_bands(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) 
     for name, (reference, found) in pairs.items():
         scores.bands[f"{name}_db"] = spectra.power_db(reference, found, scene.head)
         scores.bands[f"{name}_corr"] = spectra.correlation(reference, found, scene.head)
-    reference, found = (sum(parts) for parts in zip(*pairs.values(), strict=True))
+    reference, found = (np.sum(parts, axis=0) for parts in zip(*pairs.values(), strict=True))
     whole = {
         "band_db": spectra.power_db(reference, found, scene.head),
         "band_corr": spectra.correlation(reference, found, scene.head),

@@ -69,7 +69,7 @@ def heads(results: Results, output: Path) -> list[dict[str, Any]]:
         size += sum(len(method["sheet"]) for method in methods)
         if methods and (not found or size <= _MOST_BYTES):
             left, right = _opening(results, [method["name"] for method in methods])
-            entry = {"subject": readable(subject), "methods": methods, "left": left, "right": right}
+            entry: dict[str, Any] = {"subject": readable(subject), "methods": methods, "left": left, "right": right}
             found.append(entry | {"plane": _degraded_plane(results)})
     for entry in found:
         for method in entry["methods"]:

@@ -52,22 +52,18 @@ def process(
     refuse_doubts(sight.volume, decision, wanted)
     engine = load(model)
     line = in_words(sight, decision, model.stem, engine.card)
-    say(f"{job.source.name}: {line}")
     warnings = [*decision.doubts, *decision.warnings]
-    for warning in warnings:
-        say(f"warning: {job.source.name}: {warning}")
+    _say_decision(job, line, warnings, say)
     prepared = prepare(sight.volume, decision, engine.card)
     outcome = run_prepared(prepared, engine, settings, wanted, on_progress)
-    result = outcome.result
-    clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
-    _say_fallbacks(result, say)
+    _say_tiles(outcome.result, clock, say)
     check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
-    remark = check and f"self-check {check.gain:+.2f} dB"
 
     def describe(written: Path) -> None:
         # Before the scan appears: where it is, the rest is, and a run that goes on passes over it.
         if wanted.qc:
-            draw(job, prepared, outcome.data, result, wanted, remark)
+            remark = f"self-check {check.gain:+.2f} dB" if check else None
+            draw(job, prepared, outcome.data, outcome.result, wanted, remark)
         asked = provenance.request(model, settings, wanted)
         content = provenance.describe(job, model, engine.card, asked, outcome, line, warnings, check)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
@@ -75,9 +71,24 @@ def process(
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_volume(job.target, outcome.data, sight.volume, affine=prepared.affine, dtype=wanted.dtype,
                  keep_text=wanted.keep_header_text, before_it_appears=describe)  # fmt: skip
+    _say_written(outcome.result, job, clock, say)
+
+
+def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
     clock.lap("written")
     seam = "" if result.seam_figure is None else f"; seam figure {result.seam_figure:.3f}"
     say(f"{job.source.name} -> {job.target.name}: {clock}{seam}")
+
+
+def _say_decision(job: Job, line: str, warnings: Sequence[str], say: Say) -> None:
+    say(f"{job.source.name}: {line}")
+    for warning in warnings:
+        say(f"warning: {job.source.name}: {warning}")
+
+
+def _say_tiles(result: Result, clock: _Clock, say: Say) -> None:
+    clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
+    _say_fallbacks(result, say)
 
 
 def draw_finished(job: Job, sight: Sight, model: Path, wanted: ScanSettings) -> None:

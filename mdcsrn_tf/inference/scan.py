@@ -160,9 +160,9 @@ def consistent(image: np.ndarray, prepared: Prepared) -> np.ndarray:
                 turned.append(axis)
                 measured, sampling = np.flip(measured, axis), sampling.turned_over()
             measured = measured_samples(measured, axis, sampling, finding.method)
-    image = np.flip(image, turned).astype(np.float64)
+    image = np.flip(image, tuple(turned)).astype(np.float64)
     kept = kspace.put_back_centre(image, measured.astype(np.float64), decision.factors, decision.axes)
-    return np.ascontiguousarray(np.flip(kept, turned)).astype(np.float32)
+    return np.ascontiguousarray(np.flip(kept, tuple(turned))).astype(np.float32)
 
 
 def _known_samples(finding: AxisFinding) -> Sampling | None:

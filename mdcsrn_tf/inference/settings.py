@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class ScanSettings:
     force: bool = False  # also what the scan or the model card speaks against
     consistency: bool = False
     self_check: bool = False
-    dtype: str = "float32"  # or "same": of the voxels on disk
+    dtype: Literal["float32", "same"] = "float32"  # or "same": of the voxels on disk
     keep_header_text: bool = False
     volume: str = "all"  # of a 4-D file: which, or all
     nan: float | None = 0.0  # what takes the place of NaN in the background; None: such scans are refused

@@ -171,7 +171,7 @@ def window_radius(window: Window) -> int:
     return GAUSSIAN_RADIUS if window == "gaussian" else UNIFORM_SIZE // 2
 
 
-def psnr_of(error: np.ndarray, data_range: float) -> np.ndarray:
+def psnr_of(error: np.ndarray | float, data_range: float) -> np.ndarray:
     """The PSNR in dB of mean squared errors."""
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(data_range**2 / np.asarray(error)))
@@ -187,7 +187,7 @@ def nrmse_scale(reference: np.ndarray, denominator: Denominator, axes: Sequence[
     return np.asarray(np.mean(reference, axis=over, dtype=np.float64))
 
 
-def ratio(error: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def ratio(error: np.ndarray | float, scale: np.ndarray | float) -> np.ndarray:
     """`error / scale`, NaN where the scale is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(np.asarray(scale) == 0, np.nan, np.asarray(error) / scale))

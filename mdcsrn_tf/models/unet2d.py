@@ -17,7 +17,7 @@ SHARPEN_3 = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32)
 SHARPEN_5 = -np.outer(_BINOMIAL, _BINOMIAL) / 256
 SHARPEN_5[2, 2] = 476 / 256
-SHARPENERS = {3: SHARPEN_3, 5: SHARPEN_5}
+SHARPENERS: dict[int, np.ndarray] = {3: SHARPEN_3, 5: SHARPEN_5}
 
 
 def build_unet2d(config: Unet2dConfig, bn_momentum: float = BN_MOMENTUM_2D, name: str = "unet2d") -> keras.Model:

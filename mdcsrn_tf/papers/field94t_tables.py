@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdcsrn_tf.papers.config import PublishedRow, PublishedTable
+from mdcsrn_tf.papers.config import Cell, PublishedRow, PublishedTable
 
 _SUBJECTS = "4 of 44 post-mortem specimens"
 _REMARKS = (
@@ -14,7 +14,7 @@ _REMARKS = (
 
 
 def _row(method: str, preset: str, psnr: float, mse: float, ssim: float, parameters: int, gan: bool) -> PublishedRow:
-    metrics = {"psnr_penn": (psnr, None), "mse_penn": (mse, None), "ssim_penn": (ssim, None)}
+    metrics: dict[str, Cell] = {"psnr_penn": (psnr, None), "mse_penn": (mse, None), "ssim_penn": (ssim, None)}
     return PublishedRow(method, f"7t/{preset}", metrics, parameters=parameters, gan=gan)
 
 

@@ -136,7 +136,6 @@ def _run_phase(
     init_from: str | None,
     allow_change: bool,
 ) -> dict[str, Any]:
-    recipe = settings.preset.training
     keras.utils.set_random_seed(settings.seed)
     with variables_of(strategy):
         state = build_state(
@@ -156,6 +155,20 @@ def _run_phase(
         card = model_card(settings, manifest, notes | history)
         save_model(workdir / f"{kept}_{settings.phase}.keras", state.generator, card)
 
+    data = _batches(settings, manifest)
+    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change, features)
+    if not phase.checkpoints.paths():
+        _initialise(state, settings, manifest, start, named=bool(init_from))
+    results = phase.run()
+    if results["complete"] and is_chief(strategy):
+        save("last", state, phase.found)
+    return results
+
+
+def _batches(settings: TrainSettings, manifest: Any) -> TrainData:
+    """The phase's training and validation batches from the shards."""
+    recipe = settings.preset.training
+
     def training(start_step: int, part: tuple[int, int] | None = None) -> tf.data.Dataset:
         seed = len(recipe.phases) * settings.seed + settings.place  # the phases draw different patches
         return dataset.training_batches(
@@ -166,14 +179,7 @@ def _run_phase(
     def validation() -> tf.data.Dataset:
         return dataset.validation_batches(manifest, "validation", batch_size=recipe.batch_size)
 
-    data = TrainData(training, validation)
-    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change, features)
-    if not phase.checkpoints.paths():
-        _initialise(state, settings, manifest, start, named=bool(init_from))
-    results = phase.run()
-    if results["complete"] and is_chief(strategy):
-        save("last", state, phase.found)
-    return results
+    return TrainData(training, validation)
 
 
 def _phase_before(settings: TrainSettings, workdir: Path) -> Path | None:
