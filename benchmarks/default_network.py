@@ -26,11 +26,11 @@ from skimage.registration import phase_cross_correlation
 
 from benchmarks import pages
 from benchmarks.data_helpers import DEGRADATION, ROOT, run, scans_beginning
-from data_prep.subjects import stem_of
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume
 from mdcsrn_tf.weights import list_models

@@ -49,8 +49,8 @@ def measure(method: str, rounds: int) -> dict:
     """Best and all wall times of one method, and the peak memory with the scan itself."""
     import numpy as np
 
-    from data_prep.workers import available_cores
     from mdcsrn_tf.scans import kspace
+    from mdcsrn_tf.workers import available_cores
 
     volume = np.random.default_rng(0).random(HCP_SHAPE, dtype=np.float32)
     start_gb = own_peak_gb()

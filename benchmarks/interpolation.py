@@ -19,14 +19,14 @@ from skimage.registration import phase_cross_correlation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data_prep.subjects import stem_of
-from data_prep.workers import available_cores
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.metrics.fidelity import slice_scores
 from mdcsrn_tf.metrics.slices import foreground_share
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume, resolve_axes, to_ras
+from mdcsrn_tf.workers import available_cores
 
 RESULTS = Path(__file__).parent / "results" / "interpolation.json"
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "data.md"

@@ -11,15 +11,15 @@ from absl import flags
 from tqdm import tqdm
 
 from data_prep.slice_flags import define_slice_flags, read_slice_settings
-from data_prep.subjects import stem_of
-from data_prep.workers import available_cores
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
+from mdcsrn_tf.workers import available_cores
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -20,7 +20,7 @@ from data_prep.scan_pairs import ScanPair, Series, find_series, name_pairs, pair
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_progress import collect, summary
 from data_prep.slice_pairs import MATCHES, MatchSettings
-from data_prep.workers import available_cores, run_local
+from data_prep.workers import run_local
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
@@ -28,6 +28,7 @@ from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.normalisation import PAIR_RULES, RULES
 from mdcsrn_tf.scans.stack import PLANES, read_stack
+from mdcsrn_tf.workers import available_cores
 
 _COMMAND = "mdcsrn-pairs"
 _FORMAT = 2  # of the manifest and its records: arrays with channels

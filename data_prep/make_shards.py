@@ -15,7 +15,7 @@ from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.shard_progress import collect, summary
 from data_prep.slice_flags import define_slice_flags, read_slice_settings
 from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
-from data_prep.workers import available_cores, run_local, run_on_cluster
+from data_prep.workers import run_local, run_on_cluster
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
@@ -23,6 +23,7 @@ from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, RULES
+from mdcsrn_tf.workers import available_cores
 
 
 def define_flags(values: flags.FlagValues) -> None:

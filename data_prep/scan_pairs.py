@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.splits import assign_splits
-from data_prep.subjects import stem_of, subject_of
+from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.volumes import find_volumes
 
 

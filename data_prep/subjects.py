@@ -13,7 +13,8 @@ from pathlib import Path
 from data_prep.splits import assign_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of, fitting_name
-from mdcsrn_tf.scans.volumes import VOLUME_SUFFIXES, find_volumes
+from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.volumes import find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+|(?<!\d)\d{3}_S_\d{4,5}(?!\d)")
@@ -104,15 +105,6 @@ def lookalikes(scans: Iterable[Scan]) -> list[str]:
         for other in others[:1]
         if len({splits[one], *(splits[subject] for subject in others)}) > 1
     ]
-
-
-def stem_of(name: str) -> str:
-    """A file name without the suffixes of volumes."""
-    lower = name.lower()
-    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
-        if lower.endswith(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def _names(relative: list[str], subjects: list[str]) -> list[str]:

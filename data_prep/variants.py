@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from data_prep.brain import brain_mask
 from data_prep.degrade import plan_outputs
-from data_prep.subjects import VARIANTS, stem_of
+from data_prep.subjects import VARIANTS
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, read_volume, to_ras, write_volume
 
 _WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, and become black

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,11 +11,6 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.workers import worker_pool
 
 Work = Callable[[Any], dict[str, Any]]
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_local(work: Work, jobs: Sequence[Any], workers: int) -> Iterator[dict[str, Any]]:

@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The commands print it and exit with code 1; any other exception is a bug and keeps its traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says of an error, at most 200 characters, or else the error's type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.workers import available_cores
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "scikit-image", "torch", "openvino")
 
@@ -124,7 +125,7 @@ def device() -> dict[str, Any]:
     found: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "memory_gib": _memory_gib(),
         "gpus": [],
     }

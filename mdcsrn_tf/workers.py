@@ -1,4 +1,4 @@
-"""Worker processes that need no looking after."""
+"""Worker processes that need no looking after, and how many cores there are for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from multiprocessing import connection
 
 from mdcsrn_tf.errors import UserError
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from mdcsrn_tf.evaluation.methods import (
 )
 from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
-from mdcsrn_tf.metrics.fidelity import available_cores
 from mdcsrn_tf.papers import TABLES
+from mdcsrn_tf.workers import available_cores
 
 _UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
 

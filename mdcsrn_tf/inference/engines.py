@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.weights import find_model
+from mdcsrn_tf.workers import available_cores
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 ENGINES = ("tensorflow", "openvino")
@@ -141,7 +142,7 @@ class OpenVinoEngine(Engine):
             try:
                 self._model = openvino.convert_model(str(saved))
             except Exception as error:  # its readers raise what they like
-                reason = _first_line(error)
+                reason = first_line(error)
                 raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
         self._precision = "bf16" if precision == "bfloat16" else "f32"
 
@@ -150,7 +151,7 @@ class OpenVinoEngine(Engine):
         options = {
             "INFERENCE_PRECISION_HINT": self._precision,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+            "INFERENCE_NUM_THREADS": available_cores(),
         }
         request = self._openvino.compile_model(self._model, "CPU", options).create_infer_request()
         return lambda cubes: request.infer({0: cubes[..., np.newaxis]})[0][..., 0]
@@ -214,7 +215,7 @@ def _load_saved_model(path: Path) -> Any:
         loaded = tf.saved_model.load(str(path))
         _ = loaded.signatures["serving_default"]
     except Exception as error:  # TensorFlow's readers raise a dozen types
-        raise UserError(f"{path} is a damaged SavedModel ({_first_line(error)}); export it again.") from error
+        raise UserError(f"{path} is a damaged SavedModel ({first_line(error)}); export it again.") from error
     return loaded
 
 
@@ -266,7 +267,3 @@ def _export_tiles_only(path: Path, bn: str, folder: Path) -> Path:
 
     export(path, folder / "model", bn, whole_volumes=False)
     return folder / "model"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

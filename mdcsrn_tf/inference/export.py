@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf import __version__
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.models.files import ModelCard, load_model
@@ -56,7 +56,7 @@ def export(
             text = json.dumps(_metadata(model, card), indent=2, sort_keys=True) + "\n"
             (partial / METADATA).write_text(text, encoding="utf-8")
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"{folder} cannot be written ({_first_line(error)}); check the folder and its disk.") from error
+        raise UserError(f"{folder} cannot be written ({first_line(error)}); check the folder and its disk.") from error
 
 
 def _graph(model: keras.Model, card: ModelCard, whole_volumes: bool) -> tuple[tf.Module, dict[str, Any]]:
@@ -106,7 +106,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{folder} has no metadata: it was not written by mdcsrn-export; export it again.") from error
     except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"The metadata in {folder} cannot be read ({_first_line(error)}); export it again.") from error
+        raise UserError(f"The metadata in {folder} cannot be read ({first_line(error)}); export it again.") from error
     return metadata
 
 
@@ -228,7 +228,3 @@ def _mirrored(positions, length):
     period = tf.maximum(2 * (length - 1), 1)
     folded = tf.math.floormod(positions, period)
     return tf.minimum(folded, period - folded) * tf.cast(length > 1, tf.int32)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -12,7 +12,7 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.names import fitting_name
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, stem_of
 
 _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
 
@@ -92,14 +92,6 @@ def write_dataset_description(output: Path) -> None:
     }
     with replace_when_done(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def stem_of(path: Path) -> str:
-    """A scan's name without its (double) suffix."""
-    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
 
 
 def _job(path: Path, root: Path, output: Path) -> Job:

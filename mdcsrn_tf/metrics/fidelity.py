@@ -6,13 +6,14 @@ The papers leave the data range, the SSIM window and NRMSE's denominator open. H
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
 from scipy import ndimage
+
+from mdcsrn_tf.workers import available_cores
 
 Window = Literal["gaussian", "uniform"]
 Denominator = Literal["euclidean", "range", "mean"]
@@ -23,11 +24,6 @@ GAUSSIAN_RADIUS = 5
 UNIFORM_SIZE = 7
 K1, K2 = 0.01, 0.03
 SLAB_VOXELS = 400_000  # a slab's float64 working set then stays in a core's cache
-
-
-def available_cores() -> int:
-    """The cores this process may use (macOS and Windows know only how many there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def mean_squared_error(reference: np.ndarray, image: np.ndarray, axes: Sequence[int] | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.models.archive import CARD_MEMBER, check_archive, make_portable, read_member
 from mdcsrn_tf.models.sizes import size_multiple
@@ -145,7 +145,7 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
         if "No usable temporary directory" in str(error):
             raise  # it unpacks there: not the file's fault
-        raise UserError(f"{path} is damaged: Keras cannot read it ({_first_line(error)}); copy it again.") from error
+        raise UserError(f"{path} is damaged: Keras cannot read it ({first_line(error)}); copy it again.") from error
     _check_keeps_size(path, stock)
     return with_precision(stock, precision), card
 
@@ -162,7 +162,7 @@ def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
         try:
             found = tuple(model.compute_output_shape((1, *sides, channels)))
         except Exception as error:  # Keras raises whatever a layer raises
-            raise UserError(f"{path} takes no volume of {sides} ({_first_line(error)}).") from error
+            raise UserError(f"{path} takes no volume of {sides} ({first_line(error)}).") from error
         if found[:-1] != (1, *sides) or (rank == 3 and found[-1] != 1):
             raise UserError(
                 f"{path} makes {found[1:-1]} of a volume of {sides}: its convolutions are unpadded or strided; "
@@ -191,7 +191,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     try:
         return ModelCard.from_json(text)
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"The model card in {path} cannot be read ({_first_line(error)}).") from error
+        raise UserError(f"The model card in {path} cannot be read ({first_line(error)}).") from error
 
 
 def with_precision(model: keras.Model, precision: str) -> keras.Model:
@@ -257,7 +257,3 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
     copy = keras.models.clone_model(model, clone_function=rebuild)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -106,3 +106,12 @@ def _is_dicom(file: Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def stem_of(name: str | os.PathLike[str]) -> str:
+    """A file's name without the suffixes of volumes: `sub-01_T1w` of `a/sub-01_T1w.nii.gz`."""
+    name = Path(name).name
+    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
