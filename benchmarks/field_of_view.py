@@ -70,7 +70,7 @@ def examine(scan: tuple[np.ndarray, np.ndarray], model: str) -> dict[str, dict[s
     """Every view's gain over sinc, and its change against the same voxels of the whole scan, in dB in the head."""
     high_res, spacing = scan
     low_res = degrade(high_res, FACTORS, AXES, "sinc")
-    head = head_mask(high_res, spacing)
+    head = head_mask(high_res, tuple(spacing))
     settings = Settings(precision="bfloat16")
     engine = load_engine(model, settings)
     whole = run(engine, low_res, settings).data

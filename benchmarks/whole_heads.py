@@ -67,7 +67,7 @@ def main() -> None:
 def examine(high_res: np.ndarray, spacing: np.ndarray, models: list[str]) -> dict[str, object]:
     """The bound of one scan [LR, AP, IS] and every network's gains in dB, by region and exposure."""
     low_res = degrade(high_res, FACTORS, AXES, "sinc")
-    head = head_mask(high_res, spacing)
+    head = head_mask(high_res, tuple(spacing))
     depth = ndimage.distance_transform_edt(head, sampling=spacing)
     error = float(np.mean((low_res - high_res)[head] ** 2))
     bound = 10 * np.log10(error / (0.75 * noise_variance(high_res, head)))  # 3 of 4 samples are lost
