@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
+from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.streams import forgiving_streams
 
@@ -38,6 +39,9 @@ def _run(
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
         print(_help_text(name, description, values))
+        return 0
+    if "--version" in arguments:
+        print(f"{name} {__version__}")
         return 0
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
@@ -83,10 +87,12 @@ def _one_line(error: Exception) -> str:
 
 
 def _help_text(name: str, description: str, values: flags.FlagValues) -> str:
-    lines = [description.strip(), "", f"usage: {name} [flags]", ""]
-    for flag in sorted((values[key] for key in values), key=lambda flag: flag.name):
+    lines = [description.strip(), "", f"usage: {name} [flags]   ({name} --version prints the version)", ""]
+    # In the order in which they were defined, the everyday ones first; absl lists one with a short name twice.
+    for flag in (values[key] for key in values if key == values[key].name):
         default = "" if flag.default_as_str is None else f" (default: {flag.default_as_str.strip(chr(39))})"
-        lines.append(f"  --{flag.name}{default}")
+        short = f"-{flag.short_name}, " if flag.short_name else ""
+        lines.append(f"  {short}--{flag.name}{default}")
         lines += textwrap.wrap(" ".join((flag.help or "").split()), 92, initial_indent=" " * 6,
                                subsequent_indent=" " * 6)
     return "\n".join(lines)

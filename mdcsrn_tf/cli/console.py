@@ -52,8 +52,9 @@ class Console:
 
         def update(done: int, total: int) -> None:
             nonlocal last
-            if done < total and self._clock() - last >= _SECONDS:
-                last = self._clock()
+            now = self._clock()
+            if done < total and now - last >= _SECONDS:
+                last = now
                 self.say(f"{label}: {done} of {total} tiles")
 
         return update

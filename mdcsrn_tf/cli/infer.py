@@ -45,6 +45,8 @@ def _define_everyday(own: dict[str, Any]) -> None:
     text("axes", None, "The degraded axes, anatomical or indices, as LR,AP (default: found out).", **own)
     text("factor", None, "By how much each of them is to grow, as 2,2 (default: found out).", **own)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
+    text("volume", "all", "Of a 4-D file: the number of a volume, from 0, or all.", **own)
+    text("nan", "0", "What takes the place of NaN outside the head; refuse: scans with NaN are not read.", **own)
 
 
 def _define_network(own: dict[str, Any]) -> None:
@@ -135,9 +137,16 @@ def _asked(values: flags.FlagValues):
     wanted = ScanSettings(
         grid=values.grid, axes=values.axes, factor=values.factor, force=values.force, consistency=values.consistency,
         self_check=values.self_check, dtype=values.dtype, qc=values.qc or values.qc_seams, qc_seams=values.qc_seams,
-        series=values.series, keep_header_text=values.keep_header_text,
+        series=values.series, volume=values.volume, nan=_number(values.nan), keep_header_text=values.keep_header_text,
     )  # fmt: skip
     return Run(values.model, settings, wanted, values.overwrite, _load_tensorflow)
+
+
+def _number(nan: str) -> float | None:
+    try:
+        return None if nan == "refuse" else float(nan)
+    except ValueError:
+        raise UserError(f"--nan={nan} is neither a number nor refuse.") from None
 
 
 def _load_tensorflow() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +33,22 @@ class Console(Protocol):
 
     def scan(self, name: str, place: int, count: int) -> AbstractContextManager[Progress]:
         """The progress of one scan."""
+
+
+class Quiet:
+    """Nobody is told anything; what fails is raised."""
+
+    def say(self, line: str) -> None:
+        """Not said."""
+
+    def failed(self, error: Exception) -> str:
+        """The sentence alone."""
+        return str(error)
+
+    @contextmanager
+    def scan(self, name: str, place: int, count: int) -> Iterator[Progress]:
+        """No progress."""
+        yield lambda done, total: None
 
 
 @dataclass
@@ -72,13 +88,13 @@ class Run:
         return failed
 
     def _do(self, job: Job, picture_alone: bool, console: Console, on_progress: Progress) -> None:
-        sight = open_scan(job, self.wanted)
-        model = choose_model(sight, self.wanted, self.model)
+        scan = open_scan(job, self.wanted)
+        model = choose_model(scan.sight, self.wanted, self.model)
         if picture_alone:
-            draw_finished(job, sight, model, self.wanted)
+            draw_finished(job, scan, model, self.wanted)
             console.say(f"{job.source.name} -> {job.picture.name}")
         else:
-            process(job, sight, model, self.load, self.settings, self.wanted, console.say, on_progress)
+            process(job, scan, model, self.load, self.settings, self.wanted, console.say, on_progress)
 
     def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job]]:
         """The scans that have no result as it is asked for now, and the results that lack only their picture."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,14 @@ import numpy as np
 
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
-from mdcsrn_tf.inference.decision import Sight, decide, in_words, look
+from mdcsrn_tf.inference.decision import Decision, Sight, decide, in_words, look
 from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.outputs import Job, write_sidecar
-from mdcsrn_tf.inference.scan import Prepared, prepare, refuse_doubts, run_prepared
+from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.scans.axes import resolve_axes
-from mdcsrn_tf.scans.volumes import read_volume, write_volume
+from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
@@ -28,14 +29,23 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def open_scan(job: Job, wanted: ScanSettings) -> Sight:
+@dataclass(frozen=True)
+class Opened:
+    """A scan as it was read: its volumes (several of a 4-D file), and what the first of them shows."""
+
+    volumes: list[Volume]
+    sight: Sight
+
+
+def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     """Read a scan and look at it: what is wrong with it is found before any network is loaded."""
-    return look(read_volume(job.source, wanted.series))
+    volumes = read_volumes(job.source, wanted.series, which=wanted.volume, nan=wanted.nan)
+    return Opened(volumes, look(volumes[0]))
 
 
 def process(
     job: Job,
-    sight: Sight,
+    scan: Opened,
     model: Path,
     load: Callable[[Path], Engine],
     settings: Settings,
@@ -47,15 +57,15 @@ def process(
 
     What speaks against it is said before `load` is asked for the network.
     """
-    clock = _Clock()
+    clock, sight = _Clock(), scan.sight
     decision = decide(sight, wanted, read_any_card(model))
     refuse_doubts(sight.volume, decision, wanted)
     engine = load(model)
     line = in_words(sight, decision, model.stem, engine.card)
-    warnings = [*decision.doubts, *decision.warnings]
+    warnings = [*sight.volume.remarks, *decision.doubts, *decision.warnings]
     _say_decision(job, line, warnings, say)
-    prepared = prepare(sight.volume, decision, engine.card)
-    outcome = run_prepared(prepared, engine, settings, wanted, on_progress)
+    outcome, data = _super_resolve(scan, decision, engine, settings, wanted, on_progress)
+    prepared = outcome.prepared
     _say_tiles(outcome.result, clock, say)
     check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
 
@@ -69,9 +79,22 @@ def process(
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
 
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(job.target, outcome.data, sight.volume, affine=prepared.affine, dtype=wanted.dtype,
+    write_volume(job.target, data, sight.volume, affine=prepared.affine, dtype=wanted.dtype,
                  keep_text=wanted.keep_header_text, before_it_appears=describe)  # fmt: skip
     _say_written(outcome.result, job, clock, say)
+
+
+def _super_resolve(
+    scan: Opened, decision: Decision, engine: Engine, settings: Settings, wanted: ScanSettings,
+    on_progress: Progress | None,
+) -> tuple[Outcome, np.ndarray]:  # fmt: skip
+    """What came of the first volume, and the results of all: 3-D for one, 4-D for several."""
+    outcomes = [
+        run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
+        for volume in scan.volumes
+    ]
+    several = len(outcomes) > 1
+    return outcomes[0], np.stack([one.data for one in outcomes], axis=-1) if several else outcomes[0].data
 
 
 def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
@@ -91,13 +114,13 @@ def _say_tiles(result: Result, clock: _Clock, say: Say) -> None:
     _say_fallbacks(result, say)
 
 
-def draw_finished(job: Job, sight: Sight, model: Path, wanted: ScanSettings) -> None:
+def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> None:
     """The picture of a result that is there already: nothing is computed anew."""
     made, card = json.loads(job.sidecar.read_text(encoding="utf-8")), read_any_card(model)
-    prepared = prepare(sight.volume, decide(sight, wanted, card), card)
+    prepared = prepare(scan.sight.volume, decide(scan.sight, wanted, card), card)
     result = Result(np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"],
                     made["SeamFigure"])  # fmt: skip
-    draw(job, prepared, read_volume(job.target).data, result, wanted)
+    draw(job, prepared, read_volumes(job.target)[0].data, result, wanted)
 
 
 def draw(

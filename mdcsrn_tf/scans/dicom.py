@@ -16,13 +16,30 @@ _SPACING_TOLERANCE = 0.1
 _ORIENTATION_TOLERANCE = 1e-3
 
 
-def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype]:
-    """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and the type as stored."""
+def read_series(
+    folder: Path, series_uid: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.dtype, float, float]:
+    """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and type, slope and intercept as stored.
+
+    Slices that are each scaled in their own way have no common slope: their stored type is then given as float32.
+    """
     slices = sorted_along_normal(one_series(slices_by_series(folder), folder, series_uid), folder)
     _check_spacing(np.diff(positions_along_normal(slices)), folder)
     data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
-    stored = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation") or 0) else np.uint16)
-    return np.ascontiguousarray(data, np.float32), _affine(slices), stored
+    stored: np.dtype = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation") or 0) else np.uint16)
+    scalings = {scaling_of(dataset) for dataset in slices}
+    slope, intercept = next(iter(scalings)) if len(scalings) == 1 else (1.0, 0.0)
+    stored = stored if len(scalings) == 1 else np.dtype(np.float32)
+    return np.ascontiguousarray(data, np.float32), _affine(slices), stored, slope, intercept
+
+
+def series_uid_of(file: Path) -> str:
+    """The SeriesInstanceUID of a slice."""
+    try:
+        import pydicom
+    except ImportError as error:
+        raise UserError(f"{file}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.") from error
+    return str(pydicom.dcmread(file, stop_before_pixels=True).get("SeriesInstanceUID", ""))
 
 
 def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, list[Any]]:
@@ -56,9 +73,14 @@ def one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -
             raise UserError(f"{folder} holds no series {wanted}; there are {', '.join(sorted(series))}.")
         return series[wanted]
     if len(series) > 1:
-        named = ", ".join(f"{uid} ({len(slices)} slices)" for uid, slices in sorted(series.items()))
+        named = ", ".join(f"{uid} ({_described(slices)})" for uid, slices in sorted(series.items()))
         raise UserError(f"{folder} holds {len(series)} series; choose one by its UID: {named}.")
     return next(iter(series.values()))
+
+
+def _described(slices: Sequence[Any]) -> str:
+    words = str(slices[0].get("SeriesDescription") or "").strip()
+    return f"{len(slices)} slices{', ' + words if words else ''}"
 
 
 def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mdcsrn_tf.errors import UserError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+PAIR_SUFFIXES = (".hdr", ".img")  # NIfTI in two files
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
 
@@ -81,9 +82,9 @@ def _below(root: Path) -> list[Path]:
     for folder, folders, names in os.walk(root, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = [Path(folder, name) for name in names if not name.startswith(".")]
-        volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES)]
+        volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
         found += volumes
-        if not volumes and any(_is_dicom(file) for file in sorted(here)):
+        if not volumes and any(is_dicom(file) for file in sorted(here)):
             found.append(Path(folder))
     return found
 
@@ -98,7 +99,13 @@ def _unreadable(error: OSError) -> UserError:
     )
 
 
-def _is_dicom(file: Path) -> bool:
+def _is_pair(file: Path) -> bool:
+    """Whether it is the header of a NIfTI in two files: those count once."""
+    return file.name.endswith(".hdr") and file.with_suffix(".img").is_file()
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file is a DICOM one: its preamble says so."""
     if not file.is_file():  # to open a named pipe would wait for somebody to write into it
         return False
     try:

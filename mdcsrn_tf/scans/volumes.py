@@ -1,24 +1,24 @@
-"""Scans in and out: read NIfTI, MGZ and DICOM series, write NIfTI with its geometry kept; axes; normalisation."""
+"""Scans in: NIfTI (also as .hdr/.img), MGZ and DICOM series, checked before anything is done with them."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, VOLUME_SUFFIXES, find_volumes
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, is_dicom
+from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.inflate import read_scan_bytes
 from mdcsrn_tf.scans.normalisation import Normalisation
+from mdcsrn_tf.scans.volume import Volume, brief, new_header, quiet_libraries
+from mdcsrn_tf.scans.writing import write_volume
 
 __all__ = [
     "NIFTI_SUFFIXES",
@@ -29,117 +29,150 @@ __all__ = [
     "find_volumes",
     "from_ras",
     "read_volume",
+    "read_volumes",
     "resolve_axes",
     "to_ras",
+    "volume_of_image",
     "write_volume",
 ]
 
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
 
 
-@dataclass(frozen=True)
-class Volume:
-    """One 3-D scan in scanner units, with what is needed to write another on its grid."""
+def read_volume(
+    path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None
+) -> Volume:
+    """Read a `.nii`, `.nii.gz`, `.hdr`/`.img` or `.mgz` file or a DICOM series' folder; UserError for anything else.
 
-    data: np.ndarray  # float32, C-contiguous, [i, j, k] as stored
-    affine: np.ndarray  # float64 4x4, voxel index -> RAS+ millimetres
-    path: Path
-    header: nib.Nifti1Header = field(repr=False)  # a NIfTI-1 header also where the source was none
-    stored_dtype: np.dtype  # the type on disk
-    slope: float = 1.0  # value = slope * stored + intercept
-    intercept: float = 0.0
+    A slice of a DICOM series stands for its folder. With `nan`, NaN outside the head becomes that number and a remark.
+    """
+    volumes = _read(Path(path), series_uid, nan)
+    if len(volumes) > 1:
+        raise UserError(f"{path} holds {len(volumes)} volumes; give one 3-D volume, split from the others.")
+    return volumes[0]
 
 
-def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> Volume:
-    """Read a `.nii`, `.nii.gz` or `.mgz` file or the folder of a DICOM series; UserError for anything else."""
-    path = Path(path)
-    if path.is_dir():
-        return _checked(_attempt(path, lambda: _read_folder(path, series_uid)))
+def read_volumes(
+    path: str | os.PathLike[str], series_uid: str | None = None, *, which: str = "all", nan: float | None = None
+) -> list[Volume]:
+    """As `read_volume`, but of a 4-D file `all` volumes, or the one whose number (from 0) `which` is."""
+    volumes = _read(Path(path), series_uid, nan)
+    if which == "all":
+        return volumes
+    if not which.isdigit() or int(which) >= len(volumes):
+        raise UserError(f"{path} has no volume {which}; --volume takes all or a number up to {len(volumes) - 1}.")
+    return [volumes[int(which)]]
+
+
+def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
+    """The scan that a nibabel image in memory is, checked as one that is read from a file."""
+    path = Path(image.get_filename() or "the image")
+    shape = _three_or_four_dimensions(image.shape, path)
+    if len(shape) != 3:
+        raise UserError(f"{path} holds {shape[3]} volumes; give one at a time.")
+    data = np.ascontiguousarray(image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape))
+    affine = np.array(image.header.get_best_affine() if image.affine is None else image.affine, np.float64)
+    return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype()), nan)
+
+
+def _read(path: Path, series_uid: str | None, nan: float | None) -> list[Volume]:
+    folder, series_uid = _series_of(path, series_uid)
+    if folder:
+        return [_checked(_attempt(path, lambda: _read_folder(path, folder, series_uid)), nan)]
     if series_uid is not None:
         raise UserError(f"{path} is no DICOM folder, so no series can be chosen in it; drop the series UID.")
     if not path.is_file():
         what = "is no regular file" if path.exists() else "does not exist"
         raise UserError(f"{path} {what}; check the path.")
-    if not path.name.lower().endswith(VOLUME_SUFFIXES):
+    if not path.name.lower().endswith((*VOLUME_SUFFIXES, *PAIR_SUFFIXES)):
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
-    return _checked(_attempt(path, lambda: _read_image(path)))
+    volume = _attempt(path, lambda: _read_image(path))
+    if volume.data.ndim == 3:
+        return [_checked(volume, nan)]
+    frames = [np.ascontiguousarray(volume.data[..., place]) for place in range(volume.data.shape[3])]
+    return [_checked(replace(volume, data=frame), nan) for frame in frames]
 
 
-def write_volume(
-    path: str | os.PathLike[str],
-    data: np.ndarray,
-    like: Volume,
-    *,
-    affine: np.ndarray | None = None,
-    dtype: Literal["float32", "same"] = "float32",
-    keep_text: bool = False,
-    before_it_appears: Callable[[Path], None] | None = None,
-) -> None:
-    """Write `data` as NIfTI with `like`'s header; with another `affine`, both of its forms follow.
+def _series_of(path: Path, series_uid: str | None) -> tuple[Path | None, str | None]:
+    """The folder of a DICOM series and its UID, where `path` is a folder or one of a series' slices."""
+    if path.is_dir():
+        return path, series_uid
+    if not path.name.lower().endswith((*VOLUME_SUFFIXES, *PAIR_SUFFIXES)) and is_dicom(path):
+        from mdcsrn_tf.scans.dicom import series_uid_of
 
-    `same` stores the input's type and scaling, values clipped and rounded to it. Free text of the header and its
-    extensions, which may name the patient, go along only with `keep_text`. The file appears whole, by a rename, or not
-    at all; `before_it_appears` is called with it as it lies there, finished, under its hidden name.
-    """
-    path = Path(path)
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        raise UserError(f"{path} must end in .nii or .nii.gz: nothing else is written.")
-    header = like.header.copy()
-    if not keep_text:
-        _forget_text(header)
-    header.set_data_shape(data.shape)
-    if affine is not None and not np.array_equal(affine, like.affine):
-        _move_forms(header, like.affine, affine)
-    stored, slope, intercept = np.asarray(data, np.float32), 1.0, 0.0
-    if dtype == "same":
-        stored, slope, intercept = _to_stored(data, like), like.slope, like.intercept
-    header.set_data_dtype(stored.dtype)
-    image = nib.Nifti1Image(stored, None, header)
-    image.header.set_slope_inter(slope, intercept)
-    try:
-        with replace_when_done(path) as partial, _quiet_libraries():
-            nib.save(image, partial)
-            if before_it_appears:
-                before_it_appears(partial)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({_brief(error)}); check the folder and the space.") from error
+        return path.parent, series_uid or series_uid_of(path)
+    return None, series_uid
 
 
 def _attempt(path: Path, read: Callable[[], Volume]) -> Volume:
     """What `read` gives; UserError for whatever it raises: what parsers make of damaged bytes has no common type."""
     try:
-        with _quiet_libraries(), np.errstate(all="ignore"):
+        with quiet_libraries(), np.errstate(all="ignore"):
             return read()
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read ({_brief(error)}); export or download it again.") from error
+        raise UserError(f"{path} cannot be read ({brief(error)}); export or download it again.") from error
 
 
-def _read_folder(path: Path, series_uid: str | None) -> Volume:
+def _read_folder(path: Path, folder: Path, series_uid: str | None) -> Volume:
     from mdcsrn_tf.scans.dicom import read_series
 
-    data, affine, dtype = read_series(path, series_uid)
-    return Volume(data, affine, path, _new_header(affine), dtype)
+    data, affine, dtype, slope, intercept = read_series(folder, series_uid)
+    return Volume(data, affine, path, new_header(affine), dtype, slope, intercept, _remarks_of_shape(data.shape))
 
 
 def _read_image(path: Path) -> Volume:
-    raw = read_scan_bytes(path)
-    image = _image_type(path, raw).from_bytes(raw)
-    shape = _three_dimensions(image.shape, path)
-    _check_type_and_size(image, len(raw), path)
+    if path.name.lower().endswith(PAIR_SUFFIXES):
+        image, available = _read_pair(path)
+    else:
+        raw = read_scan_bytes(path)
+        image, available = _image_type(path, raw).from_bytes(raw), len(raw)
+    shape = _three_or_four_dimensions(image.shape, path)
+    _check_type_and_size(image, available, path)
     data = image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape)
-    header = _as_nifti1(image)
     slope, intercept = getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)
     return Volume(
         data=np.ascontiguousarray(data, np.float32),
         affine=np.array(image.affine, np.float64),
         path=path,
-        header=header,
+        header=_as_nifti(image),
         stored_dtype=image.get_data_dtype(),
         slope=float(slope),
         intercept=float(intercept),
+        remarks=(*_remarks_of_forms(image.header), *_remarks_of_shape(shape)),
     )
+
+
+def _read_pair(path: Path) -> tuple[Any, int]:
+    """A NIfTI in two files, by either of their names, and how many bytes there are."""
+    header, voxels = path.with_suffix(".hdr"), path.with_suffix(".img")
+    for part in (header, voxels):
+        if not part.is_file():
+            raise UserError(f"{path} lacks its other half, {part.name}; put both into one folder.")
+    with header.open("rb") as stream:
+        magic = stream.read(348)[344:347]
+    if magic != b"ni1":
+        raise UserError(f"{path} is Analyze 7.5, which does not say what is left and right; convert it to NIfTI.")
+    return nib.Nifti1Pair.from_filename(str(header)), voxels.stat().st_size
+
+
+def _remarks_of_forms(header: Any) -> tuple[str, ...]:
+    """What is doubtful about where a NIfTI says that it lies."""
+    if not isinstance(header, nib.Nifti1Header):
+        return ()
+    sform, scode = header.get_sform(coded=True)
+    qform, qcode = header.get_qform(coded=True)
+    if not scode and not qcode:
+        return ("its header does not say where it lies (no sform, no qform), so that left, right and the names of its "
+                "axes are a guess.",)  # fmt: skip
+    if scode and qcode and np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
+        return ("its sform and qform disagree on what is left and right; the sform is believed.",)
+    return ()
+
+
+def _remarks_of_shape(shape: Sequence[int]) -> tuple[str, ...]:
+    return ("it is a single slice.",) if 1 in shape[:3] else ()
 
 
 def _image_type(path: Path, raw: bytes) -> Any:
@@ -153,11 +186,11 @@ def _image_type(path: Path, raw: bytes) -> Any:
     raise UserError(f"{path} is no NIfTI file, whatever its name says; export or download it again.")
 
 
-def _three_dimensions(shape: Sequence[int], path: Path) -> tuple[int, ...]:
+def _three_or_four_dimensions(shape: Sequence[int], path: Path) -> tuple[int, ...]:
     if len(shape) > 3 and all(size == 1 for size in shape[3:]):
         shape = shape[:3]
-    if len(shape) != 3:
-        raise UserError(f"{path} has shape {_text(shape)}; give one 3-D volume, split from the others.")
+    if len(shape) not in (3, 4):
+        raise UserError(f"{path} has shape {_text(shape)}; give a 3-D volume, or a 4-D file of several.")
     if 0 in shape or any(size < 0 for size in shape):
         raise UserError(f"{path} has shape {_text(shape)}, so it holds no voxels; export it again.")
     return tuple(int(size) for size in shape)
@@ -172,7 +205,7 @@ def _check_type_and_size(image: Any, available: int, path: Path) -> None:
         raise UserError(f"{path} ends after {available} of {needed} bytes; export or download it again.")
 
 
-def _checked(volume: Volume) -> Volume:
+def _checked(volume: Volume, nan: float | None) -> Volume:
     path, data, affine = volume.path, volume.data, volume.affine
     if not np.isfinite(affine).all() or not 1e-30 < abs(np.linalg.det(affine[:3, :3])) < 1e30:
         raise UserError(f"{path} has an affine that maps to no space; repair its sform or qform.")
@@ -182,6 +215,9 @@ def _checked(volume: Volume) -> Volume:
             f"{path} has voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm over a matrix of "
             f"{_text(data.shape)}, which no scanner makes; repair its header."
         )
+    if nan is not None and np.isnan(data).any():
+        volume = _without_nan(volume, nan)
+        data = volume.data
     if not np.isfinite(data).all():
         raise UserError(f"{path} holds NaN or infinite voxels; replace them, by 0 for instance.")
     if data.min() == data.max():
@@ -189,71 +225,24 @@ def _checked(volume: Volume) -> Volume:
     return volume
 
 
-def _as_nifti1(image: Any) -> nib.Nifti1Header:
-    if type(image) is nib.Nifti1Image:
-        header = image.header.copy()
-    elif isinstance(image, nib.Nifti2Image):
-        header = nib.Nifti1Image.from_image(image).header.copy()
-        for form in ("sform", "qform"):
-            getattr(header, f"set_{form}")(*getattr(image.header, f"get_{form}")(coded=True), **_KEEP_SHEARS[form])
-    else:
-        header = _new_header(image.affine)
-    return header
+def _without_nan(volume: Volume, value: float) -> Volume:
+    """NaN in the air as `value`, with a remark; NaN inside the head is a hole that nobody should fill unseen."""
+    missing = np.isnan(volume.data)
+    data = np.where(missing, np.float32(value), volume.data)
+    inside = missing & head_mask(np.where(missing, 0, data), np.linalg.norm(volume.affine[:3, :3], axis=0))
+    if inside.any():
+        raise UserError(f"{volume.path} holds NaN in {int(inside.sum())} voxels of the head; replace them.")
+    remark = f"{int(missing.sum())} voxels outside the head are NaN; they are taken as {value:g}."
+    return replace(volume, data=data, remarks=(*volume.remarks, remark))
 
 
-_KEEP_SHEARS: dict[str, dict[str, bool]] = {"sform": {}, "qform": {"strip_shears": True}}
-
-
-def _new_header(affine: np.ndarray) -> nib.Nifti1Header:
-    header = nib.Nifti1Header()
-    header.set_sform(affine, code=1)
-    header.set_qform(affine, code=1, strip_shears=True)
-    header.set_xyzt_units("mm")
-    return header
-
-
-def _forget_text(header: nib.Nifti1Header) -> None:
-    """Clear what people and programs write into a header: names, dates, paths."""
-    for name in ("descrip", "aux_file", "db_name", "intent_name"):
-        if name in header:
-            header[name] = b""
-    header.extensions.clear()
-
-
-def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:
-    """Let each form of the header that is in use follow the change of grid."""
-    step = np.linalg.inv(old) @ new  # new index -> old index
-    sform, scode = header.get_sform(coded=True)
-    qform, qcode = header.get_qform(coded=True)
-    header.set_zooms(np.linalg.norm(new[:3, :3], axis=0))
-    if qcode:
-        header.set_qform(qform @ step, code=qcode, strip_shears=True)
-    if scode or not qcode:
-        # Without any form the old affine was read off the voxel sizes; the new grid has to say where it lies.
-        header.set_sform(sform @ step if scode else new, code=scode or 1)
-
-
-def _to_stored(data: np.ndarray, like: Volume) -> np.ndarray:
-    stored = (np.asarray(data, np.float64) - like.intercept) / like.slope
-    if like.stored_dtype.kind in "iu":
-        limits = np.iinfo(like.stored_dtype)
-        stored = np.rint(stored).clip(limits.min, limits.max)
-        if like.stored_dtype.itemsize == 8:
-            # float64 rounds the limit of a 64-bit integer up, out of its range.
-            stored = np.minimum(stored, np.nextafter(np.float64(limits.max), 0))
-    return stored.astype(like.stored_dtype)
-
-
-@contextmanager
-def _quiet_libraries():
-    """nibabel and pydicom say what they mend in a header; a command has one sentence for the reader, or none."""
-    with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def _as_nifti(image: Any) -> nib.Nifti1Header:
+    """The image's own header where that is NIfTI's (of a pair: as of a single file), else a new one."""
+    if isinstance(image, nib.Nifti2Image):
+        return image.header.copy()
+    if isinstance(image, nib.Nifti1Pair):
+        return nib.Nifti1Header.from_header(image.header)
+    return new_header(image.affine)
 
 
 def _text(shape: Sequence[int]) -> str:

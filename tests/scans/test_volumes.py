@@ -91,8 +91,8 @@ def test_random_headers_survive_the_round_trip(case, compressed):
         np.testing.assert_array_equal(volume.affine, nib.load(source).affine)
         normalisation = Normalisation.from_low_res(volume.data)
         back = normalisation.undo(normalisation.apply(volume.data))
-        write_volume(target, back, volume)
-        write_volume(same, back, volume, dtype="same")
+        write_volume(target, back, volume, keep_text=True)
+        write_volume(same, back, volume, dtype="same", keep_text=True)
         for written in (nib.load(target), nib.load(same)):
             np.testing.assert_allclose(written.get_fdata(), values, atol=tolerance)
             check_geometry_kept(nib.load(source), written)
@@ -131,7 +131,7 @@ def test_one_volume_in_four_dimensions_is_accepted_and_two_are_not(tmp_path):
     volume = read_volume(save(tmp_path / "one.nii", ramp((4, 5, 6, 1))))
     assert volume.data.shape == (4, 5, 6)
     assert volume.data.flags.c_contiguous and volume.data.dtype == np.float32
-    with pytest.raises(UserError, match=r"two\.nii has shape 4x5x6x2.*split"):
+    with pytest.raises(UserError, match=r"two\.nii holds 2 volumes.*split"):
         read_volume(save(tmp_path / "two.nii", ramp((4, 5, 6, 2))))
 
 
@@ -171,7 +171,7 @@ def test_another_grid_of_a_scan_without_forms(tmp_path):
     np.testing.assert_allclose(nib.load(tmp_path / "small.nii").affine, new, atol=1e-5)
 
 
-def test_mgz_and_nifti2_become_nifti1_with_their_geometry(tmp_path):
+def test_mgz_becomes_nifti1_and_nifti2_stays_it_with_their_geometry(tmp_path):
     affine = nib.affines.from_matvec(rotation((0.1, 0.4, -0.7)) @ np.diag([1, 1.5, 2]), [-3, 8, 1])
     nib.save(nib.MGHImage(ramp(), affine), tmp_path / "scan.mgz")
     nib.save(nib.Nifti2Image(ramp(), affine), tmp_path / "two.nii.gz")
@@ -181,7 +181,7 @@ def test_mgz_and_nifti2_become_nifti1_with_their_geometry(tmp_path):
         for dtype in ("float32", "same"):
             write_volume(tmp_path / "out.nii", volume.data, volume, dtype=dtype)
             written = nib.load(tmp_path / "out.nii")
-            assert type(written) is nib.Nifti1Image
+            assert type(written) is (nib.Nifti2Image if name == "two.nii.gz" else nib.Nifti1Image)
             np.testing.assert_array_equal(written.get_fdata(), ramp())
             np.testing.assert_allclose(written.affine, affine, atol=1e-5)
             assert written.get_data_dtype() == (np.float32 if dtype == "float32" else np.int16)

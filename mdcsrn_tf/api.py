@@ -1,0 +1,195 @@
+"""The library's public functions: a file, a nibabel image or an array in, the same kind out.
+
+Orientation, grid and interpolation are handled as in the commands. An array without an affine is taken as RAS+ with
+voxels of 1 mm (its first axis runs from left to right, the second from back to front, the third from foot to head),
+and a UserWarning says so.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import nibabel as nib
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.factors import parse_factors
+from mdcsrn_tf.scans.volume import Volume, new_header
+from mdcsrn_tf.scans.volumes import read_volume, volume_of_image, write_volume
+
+if TYPE_CHECKING:
+    import keras
+
+    from mdcsrn_tf.models.files import ModelCard
+
+Scan = TypeVar("Scan", str, os.PathLike, nib.spatialimages.SpatialImage, np.ndarray)
+Names = str | Sequence[str]
+Numbers = int | str | Sequence[int]
+
+
+def super_resolve(
+    scan: Scan,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    affine: np.ndarray | None = None,
+    axes: Names | None = None,
+    factor: Numbers | None = None,
+    grid: str = "auto",
+    force: bool = False,
+    **settings: Any,
+) -> Any:
+    """The super-resolved scan, as the kind that `scan` is: of a path the path of the result, which is `output`.
+
+    scan: a path, a nibabel image, or an array [i, j, k] in any units with `affine` (4x4, index to RAS+ millimetres).
+    model: a bundled network's name or a path; None: the first bundled one that was made for such scans.
+    axes, factor, grid, force: as the command's flags; None and "auto": found from header and k-space.
+    settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
+        ScanSettings (consistency).
+
+    The result has the input's geometry and units, in float32. A file gets the sidecar that the command writes.
+    """
+    wanted, how = _requests(settings, axes=_joined(axes), factor=_joined(factor), grid=grid, force=force)
+    if isinstance(scan, (str, os.PathLike)):
+        return _super_resolve_file(Path(scan), output, model, how, wanted)
+    if output is not None:
+        raise UserError("An output file is for a scan that is a file; save what super_resolve gives back yourself.")
+    volume = _volume(scan, affine)
+    from mdcsrn_tf.inference.choice import choose_model
+    from mdcsrn_tf.inference.decision import look
+    from mdcsrn_tf.inference.engines import load_engine
+    from mdcsrn_tf.inference.scan import super_resolve_scan
+
+    sight = look(volume)
+    engine = load_engine(choose_model(sight, wanted, _text(model)), how)
+    outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
+    return _as_given(scan, volume, outcome.data, outcome.prepared.affine)
+
+
+def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:
+    """The Keras model and the card of a bundled network (None: the default one) or of a `.keras` file."""
+    from mdcsrn_tf.models.files import load_model as load
+    from mdcsrn_tf.weights import find_model
+
+    return load(find_model(name))
+
+
+def list_models() -> list[str]:
+    """The names of the bundled networks, the default one first."""
+    from mdcsrn_tf.weights import list_models as names
+
+    return names()
+
+
+def degrade(
+    scan: Scan,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    axes: Names = "LR,AP",
+    factor: Numbers = 2,
+    interpolation: str | None = "linear",
+    affine: np.ndarray | None = None,
+) -> Any:
+    """The scan with the centre of its k-space alone, as the papers degrade, and as the kind that `scan` is.
+
+    interpolation: how it comes back to its grid (nearest, linear, cubic, sinc); None: it stays the small matrix. Of an
+    array the small matrix comes without an affine: its first sample lies where the array's does.
+    """
+    volume = _volume(scan, affine)
+    degraded = resolve_axes(_joined(axes) or "", volume.affine)
+    factors = parse_factors(_joined(factor) or "", ",".join(map(str, degraded)))
+    data, grid = kspace.acquire(volume.data, factors, degraded), volume.affine
+    if interpolation is None:
+        grid = kspace.small_affine(volume.affine, factors, degraded, volume.data.shape)
+    else:
+        data = kspace.interpolate(data, volume.data.shape, factors, degraded, interpolation)
+    if not isinstance(scan, (str, os.PathLike)):
+        return _as_given(scan, volume, data, grid)
+    if output is None:
+        raise UserError("A scan that is a file needs the name of the file to write.")
+    write_volume(output, data, volume, affine=grid)
+    return Path(output)
+
+
+def evaluate(
+    reference: Scan, result: Scan, *, axes: Names = "LR,AP", affine: np.ndarray | None = None
+) -> dict[str, float]:
+    """What mdcsrn-eval measures of `result` against the high-resolution `reference` on the same grid.
+
+    PSNR (dB), SSIM and NRMSE, slice by slice in the most degraded plane, which `axes` decide, as the papers do, and
+    whatever else eval's default metrics of fidelity are.
+    """
+    from mdcsrn_tf.evaluation.measure import measure
+    from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, Plan
+    from mdcsrn_tf.evaluation.scene import set_scene
+    from mdcsrn_tf.evaluation.subjects import check_same_grid
+
+    high, image = _volume(reference, affine), _volume(result, affine)
+    check_same_grid(high, image)
+    plan = Plan((), (*FIDELITY, *FIDELITY_3D), axes=_joined(axes) or "LR,AP")
+    return measure(image.data, set_scene(high, plan, has_reference=True), plan).values
+
+
+def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
+    from mdcsrn_tf.inference.folder import Quiet, Run
+    from mdcsrn_tf.inference.outputs import plan
+
+    if output is None:
+        raise UserError("A scan that is a file needs the name of the file to write.")
+    jobs = plan(source, Path(output))
+    Run(_text(model), how, wanted, overwrite=True).over(jobs, Quiet())
+    return jobs[0].target if len(jobs) == 1 else Path(output)
+
+
+def _requests(settings: dict[str, Any], **known: Any):
+    """`settings` parted into the two dataclasses' fields; TypeError for a name that neither has."""
+    from mdcsrn_tf.inference.settings import ScanSettings, Settings
+
+    of_run = {field.name for field in fields(Settings)}
+    of_scan = {field.name for field in fields(ScanSettings)}
+    unknown = sorted(set(settings) - of_run - of_scan)
+    if unknown:
+        raise TypeError(f"super_resolve() takes no {', '.join(unknown)}; see mdcsrn_tf.inference.settings.")
+    how = Settings(**{name: value for name, value in settings.items() if name in of_run})
+    return ScanSettings(**known, **{name: value for name, value in settings.items() if name in of_scan}), how
+
+
+def _volume(scan: Any, affine: np.ndarray | None) -> Volume:
+    if isinstance(scan, (str, os.PathLike)):
+        return read_volume(scan, nan=0.0)
+    if isinstance(scan, nib.spatialimages.SpatialImage):
+        return volume_of_image(scan, nan=0.0)
+    data = np.ascontiguousarray(scan, np.float32)
+    if affine is None:
+        warnings.warn("An array without an affine is taken as RAS+ with voxels of 1 mm.", UserWarning, stacklevel=3)
+        affine = np.eye(4)
+    return volume_of_image(nib.Nifti1Image(data, affine), nan=0.0)
+
+
+def _as_given(scan: Any, volume: Volume, data: np.ndarray, affine: np.ndarray) -> Any:
+    """The result as the kind that the scan was."""
+    if not isinstance(scan, nib.spatialimages.SpatialImage):
+        return data
+    kind = nib.Nifti2Image if isinstance(volume.header, nib.Nifti2Header) else nib.Nifti1Image
+    if np.array_equal(affine, volume.affine):
+        header = volume.header.copy()
+        header.set_data_dtype(np.float32)
+        return kind(data, header.get_best_affine(), header)
+    return kind(data, affine, replace(volume, header=new_header(affine)).header)
+
+
+def _joined(values: Any) -> str | None:
+    if values is None or isinstance(values, str):
+        return values
+    return ",".join(map(str, values)) if isinstance(values, (list, tuple)) else str(values)
+
+
+def _text(model: Any) -> str | None:
+    return None if model is None else os.fspath(model)

@@ -1,0 +1,47 @@
+"""What a scan is in memory: voxels in scanner units, where they lie, and how they were stored."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One 3-D scan in scanner units, with what is needed to write another on its grid."""
+
+    data: np.ndarray  # float32, C-contiguous, [i, j, k] as stored
+    affine: np.ndarray  # float64 4x4, voxel index -> RAS+ millimetres
+    path: Path
+    header: nib.Nifti1Header = field(repr=False)  # NIfTI-1's, or NIfTI-2's where the source was that
+    stored_dtype: np.dtype  # the type on disk
+    slope: float = 1.0  # value = slope * stored + intercept
+    intercept: float = 0.0
+    remarks: tuple[str, ...] = ()  # what a user should know about the file, a sentence each
+
+
+def new_header(affine: np.ndarray) -> nib.Nifti1Header:
+    """A NIfTI-1 header that says nothing but where the voxels lie."""
+    header = nib.Nifti1Header()
+    header.set_sform(affine, code=1)
+    header.set_qform(affine, code=1, strip_shears=True)
+    header.set_xyzt_units("mm")
+    return header
+
+
+@contextmanager
+def quiet_libraries():
+    """nibabel and pydicom say what they mend in a header; a command has one sentence for the reader, or none."""
+    with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def brief(error: BaseException) -> str:
+    """An error's message in one line of at most 120 letters."""
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,132 @@
+"""A scan's way to the network: versions of one scan end up the same, and consistency gives the measured matrix back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.decision import decide, in_words, look
+from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
+from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.volumes import read_volume
+
+CROP = Path(__file__).parents[1] / "golden" / "real_crop.nii.gz"
+SINC = ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2))
+LINEAR = dataclasses.replace(SINC, interpolation="linear")
+AXES, FACTORS = (0, 1), (2, 2)
+
+
+@pytest.fixture(scope="module")
+def crop():
+    return read_volume(CROP)
+
+
+def version(crop, method, rounded=False):
+    """The crop degraded along LR and AP and interpolated by `method`; "small": the matrix."""
+    small = kspace.acquire(crop.data, FACTORS, AXES)
+    if method == "small":
+        affine = kspace.small_affine(crop.affine, FACTORS, AXES)
+        data = small
+    else:
+        affine, data = crop.affine, kspace.interpolate(small, crop.data.shape, FACTORS, AXES, method)
+    data = np.rint(np.clip(data, 0, 255)) if rounded else data
+    return dataclasses.replace(crop, data=data.astype(np.float32), affine=affine)
+
+
+def prepared(volume, card=SINC, **wanted):
+    sight = look(volume)
+    decision = decide(sight, ScanSettings(**wanted), card)
+    refuse_doubts(volume, decision, ScanSettings(**wanted))
+    return prepare(volume, decision, card)
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic", "nearest", "small"])
+def test_every_version_of_a_scan_reaches_the_network_as_its_sinc_version(crop, method):
+    expected = prepared(version(crop, "sinc")).low_res
+    found = prepared(version(crop, method)).low_res
+    np.testing.assert_allclose(found, expected, atol=2e-3 * crop.data.max())
+    rounded = prepared(version(crop, method, rounded=True)).low_res
+    assert np.sqrt(np.mean((rounded - expected) ** 2)) < 0.5  # of 255: as rounding itself, 0.29, and no more than that
+
+
+@pytest.mark.parametrize("codes", [(-1, 1), (1, -1), (-1, -1)])
+def test_a_scan_that_was_turned_over_after_it_was_interpolated(crop, codes):
+    expected = prepared(version(crop, "sinc")).on_grid
+    low = version(crop, "linear")
+    turned = dataclasses.replace(low, data=np.ascontiguousarray(low.data[:: codes[0], :: codes[1]]))
+    found = prepared(turned).on_grid[:: codes[0], :: codes[1]]
+    np.testing.assert_allclose(found, expected, atol=2e-3 * crop.data.max())
+
+
+def test_a_linear_network_gets_linear_input_whatever_comes(crop):
+    expected = version(crop, "linear").data
+    for method in ("linear", "sinc", "cubic"):
+        np.testing.assert_allclose(prepared(version(crop, method), LINEAR).on_grid, expected, atol=2e-2)
+
+
+def test_what_is_seen_is_said_in_one_line(crop):
+    said = {}
+    for method in ("sinc", "cubic", "small"):
+        sight = look(version(crop, method))
+        said[method] = in_words(sight, decide(sight, ScanSettings(), SINC), "net", SINC)
+    assert said == {
+        "sinc": "64x64x48 at 1x1x1 mm, sinc-interpolated 2x along LR and AP: super-resolving those by net",
+        "cubic": "64x64x48 at 1x1x1 mm, cubically interpolated 2x along LR and AP: taken back to the measured samples, "
+        "brought to the grid by sinc and super-resolved by net",
+        "small": "32x32x48 at 2x2x1 mm, the scanner's matrix along LR and AP: brought to 2x as many voxels by sinc "
+        "interpolation and super-resolved by net",
+    }
+
+
+DOUBTS = [
+    ({}, "full", "the outer k-space along LR and AP is not empty"),
+    ({"axes": "LR,IS"}, "sinc", "k-space looks empty along AP, which --axes does not name"),
+    ({"factor": "3"}, "sinc", "along LR k-space shows 2x, and not 3x"),
+    ({"grid": "small", "axes": "IS", "factor": "4"}, "full", "the network was trained for AP,LR"),
+    ({"grid": "small", "factor": "4"}, "full", "the factor is 4x, and the network was trained for 2x"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "method", "sentence"), DOUBTS)
+def test_what_would_not_come_out_better_is_refused(crop, wanted, method, sentence):
+    volume = crop if method == "full" else version(crop, method)
+    with pytest.raises(UserError, match=sentence):
+        prepared(volume, **wanted)
+    assert prepared(volume, force=True, **wanted).on_grid.size
+
+
+@pytest.mark.parametrize(
+    ("tested", "sentence"),
+    [({"voxel_mm": [0.4, 0.8]}, "voxels are 1x1x1 mm"), ({"contrasts": ["T2w"]}, "name says T1w"),
+     ({"axes": [["AP", "IS"]]}, "trained for AP,IS"), ({"factors": [[3, 3]]}, "trained for 3x")],
+)  # fmt: skip
+def test_a_card_says_what_else_the_network_is_for(crop, tested, sentence):
+    volume = dataclasses.replace(version(crop, "sinc"), path=Path("sub-1_T1w.nii.gz"))
+    with pytest.raises(UserError, match=sentence):
+        prepared(volume, dataclasses.replace(SINC, tested=tested))
+    wider = {"voxel_mm": [0.5, 1.2], "contrasts": ["T1w"], "axes": [["LR", "AP"], ["AP", "IS"]], "factors": [[2, 2]]}
+    assert prepared(volume, dataclasses.replace(SINC, tested=wider)).on_grid.size
+
+
+@pytest.mark.parametrize("method", ["sinc", "linear", "cubic", "small"])
+@pytest.mark.parametrize("odd", [False, True])
+def test_consistency_returns_the_measured_matrix(crop, method, odd):
+    """To 1e-5 of its contrast, the Nyquist line too, whatever the image was made into."""
+    if odd:
+        crop = dataclasses.replace(crop, data=np.ascontiguousarray(crop.data[:62, :62]))  # 31 samples: no Nyquist line
+    measured = kspace.acquire(crop.data, FACTORS, AXES)
+    one = prepared(version(crop, method))
+    image = one.on_grid + np.random.default_rng(0).normal(0, 20, one.on_grid.shape).astype(np.float32)
+    found = kspace.truncate(consistent(image, one).astype(np.float64), FACTORS, AXES)
+    assert np.abs(found - measured).max() < 1e-5 * measured.std() * (1 if method == "small" else 10)
+
+
+def test_consistency_needs_to_know_the_samples(crop):
+    with pytest.raises(UserError, match="--grid=small"):
+        check_consistency(prepared(crop, force=True), SINC)

@@ -1,0 +1,114 @@
+"""Kinds of files beyond the everyday ones: pairs, NIfTI-2, 4-D, NaN in the air, doubtful headers, scaled DICOM."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_helpers import write_series
+from pydicom.uid import generate_uid
+
+from data_prep.phantom import make_phantom
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.find import find_volumes
+from mdcsrn_tf.scans.volumes import read_volume, read_volumes, write_volume
+
+AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -8], [0, 0, 2, 3], [0, 0, 0, 1]])
+DATA = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+
+
+def test_a_nifti_in_two_files_is_one_scan_by_either_name(tmp_path):
+    nib.save(nib.Nifti1Pair(DATA, AFFINE), tmp_path / "scan.img")
+    assert find_volumes(tmp_path) == [tmp_path / "scan.hdr"]
+    for name in ("scan.hdr", "scan.img"):
+        volume = read_volume(tmp_path / name)
+        np.testing.assert_array_equal(volume.data, DATA)
+        np.testing.assert_allclose(volume.affine, AFFINE)
+    write_volume(tmp_path / "out.nii", volume.data, volume)
+    written = nib.load(tmp_path / "out.nii")
+    assert type(written) is nib.Nifti1Image
+    np.testing.assert_array_equal(written.get_fdata(), DATA)
+    np.testing.assert_allclose(written.affine, AFFINE)
+    (tmp_path / "scan.img").unlink()
+    with pytest.raises(UserError, match=r"lacks its other half, scan\.img"):
+        read_volume(tmp_path / "scan.hdr")
+
+
+def test_analyze_does_not_say_what_is_left(tmp_path):
+    nib.save(nib.AnalyzeImage(DATA, np.eye(4)), tmp_path / "old.img")
+    with pytest.raises(UserError, match=r"Analyze 7\.5"):
+        read_volume(tmp_path / "old.hdr")
+
+
+def test_four_dimensions_are_volumes(tmp_path):
+    four = np.stack([DATA, DATA + 1000], axis=-1)
+    nib.save(nib.Nifti1Image(four, AFFINE), tmp_path / "four.nii.gz")
+    volumes = read_volumes(tmp_path / "four.nii.gz")
+    assert [float(volume.data.min()) for volume in volumes] == [0.0, 1000.0]
+    (second,) = read_volumes(tmp_path / "four.nii.gz", which="1")
+    np.testing.assert_array_equal(second.data, DATA + 1000)
+    with pytest.raises(UserError, match="no volume 2; --volume takes all or a number up to 1"):
+        read_volumes(tmp_path / "four.nii.gz", which="2")
+    finer = AFFINE @ np.diag([0.5, 1, 1, 1])
+    write_volume(tmp_path / "out.nii.gz", np.repeat(four, 2, axis=0), second, affine=finer)
+    written = nib.load(tmp_path / "out.nii.gz")
+    assert written.shape == (8, 5, 6, 2)
+    np.testing.assert_allclose(written.affine, finer, atol=1e-6)
+
+
+def test_nan_is_air_or_a_hole_in_the_head(tmp_path):
+    head = make_phantom((32, 32, 32), 1).astype(np.float32)
+    air, hole = head.copy(), head.copy()
+    air[:2] = np.nan
+    hole[16, 16, 16] = np.nan
+    for name, data in (("air", air), ("hole", hole)):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    volume = read_volume(tmp_path / "air.nii.gz", nan=0.0)
+    np.testing.assert_array_equal(volume.data, np.nan_to_num(air))
+    assert volume.remarks == (f"{2 * 32 * 32} voxels outside the head are NaN; they are taken as 0.",)
+    with pytest.raises(UserError, match="NaN in 1 voxels of the head"):
+        read_volume(tmp_path / "hole.nii.gz", nan=0.0)
+    with pytest.raises(UserError, match="holds NaN"):
+        read_volume(tmp_path / "air.nii.gz")
+
+
+def test_doubtful_headers_get_a_remark(tmp_path):
+    for name, sform, qform, words in (
+        ("none", None, None, "does not say where it lies"),
+        ("mirrored", AFFINE, AFFINE @ np.diag([-1, 1, 1, 1]), "disagree on what is left and right"),
+        ("fine", AFFINE, AFFINE, None),
+    ):
+        image = nib.Nifti1Image(DATA, AFFINE)
+        image.set_sform(sform, code=0 if sform is None else 1)
+        image.set_qform(qform, code=0 if qform is None else 1)
+        nib.save(image, tmp_path / f"{name}.nii")
+        remarks = read_volume(tmp_path / f"{name}.nii").remarks
+        assert (words is None and not remarks) or words in remarks[0], name
+    nib.save(nib.Nifti1Image(DATA[..., :1], AFFINE), tmp_path / "slice.nii")
+    assert read_volume(tmp_path / "slice.nii").remarks == ("it is a single slice.",)
+
+
+def test_scaled_dicom_keeps_its_scale(tmp_path):
+    """2,880 distinct values at a slope of 0.001 used to become 2."""
+    voxels = np.arange(12 * 12 * 20, dtype=np.int16).reshape(12, 12, 20)
+    series = write_series(tmp_path / "series", generate_uid(), voxels=voxels, slope=(0.001, -1))
+    volume = read_volume(series)
+    write_volume(tmp_path / "out.nii.gz", volume.data, volume, dtype="same")
+    written = nib.load(tmp_path / "out.nii.gz")
+    assert written.get_data_dtype() == np.int16
+    assert len(np.unique(np.asarray(written.dataobj))) == voxels.size
+    np.testing.assert_allclose(written.get_fdata(), voxels * 0.001 - 1, atol=6e-4)
+
+
+def test_a_slice_stands_for_its_series(tmp_path):
+    uids = generate_uid(), generate_uid()
+
+    def name_it(dataset, _):
+        dataset.SeriesDescription = "a series of its own"
+
+    for number, uid in enumerate(uids):
+        voxels = np.arange(6 * 7 * 5, dtype=np.int16).reshape(6, 7, 5) + 1000 * number
+        write_series(tmp_path / "both", uid, voxels=voxels, prefix=f"s{number}", modify=name_it)
+    with pytest.raises(UserError, match=r"holds 2 series.*5 slices, a series of its own"):
+        read_volume(tmp_path / "both")
+    first = sorted((tmp_path / "both").glob("s1*"))[0]
+    assert read_volume(first).data.min() == 1000
+    assert read_volume(first, uids[0]).data.min() == 0

@@ -1,0 +1,93 @@
+"""The public functions: files, images and arrays in, the same kind out, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from infer_helpers import ROOT, data_of, infer, write_tiny_model
+
+import mdcsrn_tf as m
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans import kspace
+
+CROP = Path(__file__).parent / "golden" / "real_crop.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.keras", tile=40, interpolation="sinc")
+
+
+def test_importing_is_quick_and_shows_the_public_names():
+    code = (
+        "import time, sys; start = time.process_time(); import mdcsrn_tf as m\n"
+        "assert time.process_time() - start < 0.3\n"
+        "assert {'super_resolve', 'load_model', 'list_models', 'degrade', 'evaluate'} <= set(dir(m))\n"
+        "m.list_models(), m.super_resolve, m.degrade\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    with pytest.raises(AttributeError, match="no attribute 'superresolve'"):
+        _ = m.superresolve
+
+
+def test_a_file_an_image_and_an_array_give_the_same_as_the_command(model, tmp_path):
+    """Stored with its first axis from right to left, which an array alone cannot say."""
+    image = nib.load(CROP)
+    image = nib.Nifti1Image(image.get_fdata(dtype=np.float32)[::-1], image.affine @ np.diag([-1, 1, 1, 1]))
+    low = m.degrade(image, interpolation="sinc")
+    assert isinstance(low, nib.Nifti1Image) and low.shape == image.shape
+    expected = kspace.degrade(image.get_fdata(dtype=np.float32), (2, 2), (0, 1), "sinc")
+    np.testing.assert_array_equal(low.get_fdata(dtype=np.float32), expected)
+
+    nib.save(low, tmp_path / "low.nii.gz")
+    assert infer("-i", tmp_path / "low.nii.gz", "-o", tmp_path / "a.nii.gz", f"--model={model}", "--quiet") == 0
+    wanted = data_of(tmp_path / "a.nii.gz")
+    written = m.super_resolve(tmp_path / "low.nii.gz", tmp_path / "b.nii.gz", model=model)
+    assert written == tmp_path / "b.nii.gz" and written.read_bytes() == (tmp_path / "a.nii.gz").read_bytes()
+    assert (tmp_path / "b.json").is_file()
+    of_image = m.super_resolve(low, model=model)
+    assert type(of_image) is nib.Nifti1Image
+    np.testing.assert_array_equal(of_image.get_fdata(dtype=np.float32), wanted)
+    np.testing.assert_array_equal(of_image.affine, low.affine)
+    of_array = m.super_resolve(low.get_fdata(dtype=np.float32), model=model, affine=low.affine)
+    np.testing.assert_array_equal(of_array, wanted)
+    with pytest.warns(UserWarning, match=r"taken as RAS\+"):
+        other = m.super_resolve(low.get_fdata(dtype=np.float32), model=model)
+    assert np.abs(other - wanted).max() > 0.1
+
+
+def test_a_small_matrix_grows_and_its_affine_with_it(model):
+    image = nib.load(CROP)
+    small = m.degrade(image, interpolation=None, axes=("LR", "AP"), factor=(2, 2))
+    assert small.shape == (32, 32, 48)
+    result = m.super_resolve(small, model=model)
+    assert result.shape == image.shape
+    np.testing.assert_allclose(result.affine, image.affine, atol=1e-6)
+
+
+def test_evaluate_measures_what_skimage_does():
+    from skimage.metrics import peak_signal_noise_ratio
+
+    high = nib.load(CROP)
+    low = m.degrade(high, interpolation="linear")
+    found = m.evaluate(high, low)
+    one, two = high.get_fdata(dtype=np.float32), low.get_fdata(dtype=np.float32)
+    assert found["psnr3d"] == pytest.approx(peak_signal_noise_ratio(one, two, data_range=one.max()), abs=1e-3)
+    assert {"psnr", "ssim", "nrmse"} <= set(found)
+    with pytest.raises(UserError, match="not on one grid"):
+        m.evaluate(high, m.degrade(high, interpolation=None))
+
+
+def test_mistakes_are_told(tmp_path):
+    with pytest.raises(UserError, match="needs the name of the file"):
+        m.super_resolve(CROP)
+    with pytest.raises(TypeError, match="takes no tiles"):
+        m.super_resolve(nib.load(CROP), tiles=3)
+    with pytest.raises(UserError, match="has shape 4x4; give a 3-D volume"):
+        m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
