@@ -34,8 +34,7 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.weights import find_model, list_models
 
 METRICS = (
-    "psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "psnr3d_head", "ssim3d_head",
-    "band_db", "band_corr", "piqe", "niqe",
+    "psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "band_db", "band_corr", "piqe", "niqe",
 )  # fmt: skip
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48

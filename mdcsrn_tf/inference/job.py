@@ -73,7 +73,8 @@ def process(
         # Before the scan appears: where it is, the rest is, and a run that goes on passes over it.
         if wanted.qc:
             remark = f"self-check {check.gain:+.2f} dB" if check else None
-            draw(job, prepared, outcome.data, outcome.result, wanted, remark)
+            caption = [line, *map("warning: {}".format, warnings)]
+            draw(job, prepared, outcome.data, outcome.result, wanted, remark, caption)
         asked = provenance.request(model, settings, wanted)
         content = provenance.describe(job, model, engine.card, asked, outcome, line, warnings, check)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
@@ -120,11 +121,18 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
     prepared = prepare(scan.sight.volume, decide(scan.sight, wanted, card), card)
     result = Result(np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"],
                     made["SeamFigure"])  # fmt: skip
-    draw(job, prepared, read_volumes(job.target)[0].data, result, wanted)
+    caption = [made["Seen"], *map("warning: {}".format, made["Warnings"])]
+    draw(job, prepared, read_volumes(job.target)[0].data, result, wanted, caption=caption)
 
 
 def draw(
-    job: Job, prepared: Prepared, data: np.ndarray, result: Result, wanted: ScanSettings, remark: str | None = None
+    job: Job,
+    prepared: Prepared,
+    data: np.ndarray,
+    result: Result,
+    wanted: ScanSettings,
+    remark: str | None = None,
+    caption: Sequence[str] = (),
 ) -> None:
     """The picture beside a result, both volumes turned to RAS+; `data` in the stored orientation."""
     from mdcsrn_tf.inference.qc import save_picture
@@ -136,12 +144,14 @@ def draw(
     if wanted.qc_seams and result.tile:
         seams = tiling.seams_of(inside, result.tile, result.margin)
         marked = frame.leave_positions(seams, inside)
-    sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)
-    if frame.anatomical:
-        sizes = sizes[list(resolve_axes("LR,AP,IS", prepared.affine))]
+    order = list(resolve_axes("LR,AP,IS", prepared.affine) if frame.anatomical else (0, 1, 2))
+    sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)[order]
+    shares = dict(zip(prepared.decision.axes, prepared.decision.factors, strict=True))
+    measured = [1 / shares.get(axis, 1) for axis in order]
     parts = [job.source.name, *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
              *([remark] if remark else [])]  # fmt: skip
-    save_picture(job.picture, low_res, frame.straighten(data), ", ".join(parts), sizes, marked)
+    save_picture(job.picture, low_res, frame.straighten(data), ", ".join(parts), sizes, marked, caption=caption,
+                 measured=measured)  # fmt: skip
 
 
 def _self_check(

@@ -75,19 +75,21 @@ def correlation(reference: np.ndarray, image: np.ndarray, mask: np.ndarray | Non
     return float(x @ y) / norm if norm > 0 else float("nan")
 
 
-def pattern_db(difference: np.ndarray, axis: int, period: float) -> float:
-    """How far the mean spectrum along `axis` stands out at the harmonics of 1 / `period` voxels, in dB: the highest.
+def pattern_db(difference: np.ndarray, axis: int, *periods: float) -> list[float]:
+    """How far the mean spectrum along `axis` stands out at the harmonics of each period: the highest in dB.
 
     `difference` is a result less its original. The mean is over all lines; each harmonic is compared with the median of
-    its neighbours, so that a spectrum which merely slopes gives about 0. `period` is the tiles' stride, or a stride of
+    its neighbours, so that a spectrum which merely slopes gives about 0. A period is the tiles' stride, or a stride of
     the network: 2 for a checkerboard.
     """
-    lines = np.moveaxis(np.asarray(difference, np.float64), axis, -1)
+    lines = np.moveaxis(np.asarray(difference), axis, -1)
     size = lines.shape[-1]
-    power = np.mean(np.abs(scipy.fft.rfft(lines, axis=-1)) ** 2, axis=tuple(range(lines.ndim - 1)))
-    places = {round(size * harmonic / period) for harmonic in range(1, int(period // 2) + 1)}
-    found = [_stands_out(power, place) for place in sorted(places) if 0 < place < len(power)]
-    return max(found, default=0.0)
+    power = np.mean(np.abs(scipy.fft.rfft(lines, axis=-1)) ** 2, axis=tuple(range(lines.ndim - 1)), dtype=np.float64)
+    highest = []
+    for period in periods:
+        places = {round(size * harmonic / period) for harmonic in range(1, int(period // 2) + 1)}
+        highest.append(max((_stands_out(power, k) for k in places if 0 < k < len(power)), default=0.0))
+    return highest
 
 
 def _box(volume: np.ndarray, axes: Sequence[int], limits: Sequence[float]) -> np.ndarray:

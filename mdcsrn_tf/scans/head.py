@@ -22,8 +22,9 @@ ROUNDS = 50
 def tissue_level(volume: np.ndarray) -> float:
     """The intensity of typical tissue: the median of all voxels brighter than half of that median.
 
-    `volume` is in any unit, its air near zero. How much air the picture holds has no influence, nor have bright vessels
-    or fat, unless they outnumber the tissue. A volume without a positive voxel has no tissue: 0.0.
+    `volume` is in any unit, its air near zero. How much air the picture holds has no influence; bright vessels and fat
+    have little, since the search begins among the voxels brighter than the mean, where most of a head's tissue is. A
+    volume without a positive voxel has no tissue: 0.0.
 
     >>> air, tissue = np.zeros(900), np.full(100, 80.0)
     >>> tissue_level(np.concatenate([air, tissue]))
@@ -61,19 +62,21 @@ def head_mask(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) ->
     return mask
 
 
-def bounding_box(mask: np.ndarray, border: int = 0) -> tuple[slice, ...]:
-    """The smallest box around the True voxels, grown by `border` voxels on every side as far as the array goes.
+def bounding_box(mask: np.ndarray, border: int | Sequence[int] = 0) -> tuple[slice, ...]:
+    """The smallest box around the True voxels, grown by `border` voxels (one number, or one an axis)
+    on both sides as far as the array goes.
 
     >>> mask = np.zeros((9, 9), bool); mask[3:5, 6] = True
     >>> bounding_box(mask, border=2)
     (slice(1, 7, None), slice(4, 9, None))
     """
+    borders = [border] * mask.ndim if isinstance(border, int) else border
     found = ndimage.find_objects(np.asarray(mask).astype(np.uint8))
     if not found:
         return tuple(slice(0, size) for size in mask.shape)
     return tuple(
-        slice(max(0, part.start - border), min(size, part.stop + border))
-        for part, size in zip(found[0], mask.shape, strict=True)
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, size, more in zip(found[0], mask.shape, borders, strict=True)
     )
 
 

@@ -111,6 +111,6 @@ def test_a_shifted_patterned_image_is_found_out():
     assert max(map(abs, right["shift_voxels"])) <= 0.02 and right["measured_error"] < 0.01
     stripes = high + np.where(np.arange(96) % 2, 2.0, -2.0)[:, None, None]
     wrong = network_checks.check(high, np.roll(stripes, 1, axis=1).astype(np.float32), mask)
-    assert wrong["shift_voxels"][1] == pytest.approx(-1, abs=0.05)
+    assert wrong["shift_voxels"][1] == pytest.approx(-1, abs=0.1)
     noisy = (stripes + random.normal(0, 1, high.shape)).astype(np.float32)
     assert network_checks.check(high, noisy, mask)["checkerboard_db"] > 10
