@@ -1,4 +1,4 @@
-# make setup | test | demo | lint | bench | train-smoke: each sets up what it needs.
+# make setup | test | demo | lint | bench | train-smoke | pairs-smoke: each sets up what it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,dicom,cluster,openvino,segmentation,registration,forest,reference
 READY := $(VENV)/.ready
 
-.PHONY: setup test browser demo lint bench bench-setup train-smoke clean
+.PHONY: setup test browser demo lint bench bench-setup train-smoke pairs-smoke clean
 
 setup: $(READY)
 
@@ -38,6 +38,11 @@ demo: $(READY)
 train-smoke: $(READY)
 	rm -rf runs/smoke
 	.ci/train_smoke $(BIN) runs/smoke
+
+# Two scans of each person, as DICOM files of phantoms, to a trained and applied slice network.
+pairs-smoke: $(READY)
+	rm -rf runs/pairs_smoke
+	.ci/pairs_smoke $(BIN) runs/pairs_smoke
 
 # PyTorch and MONAI, which the benchmarks compare with, are heavy: only here.
 bench-setup: $(READY)
