@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
+from data_prep.slice_flags import define_slice_flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
@@ -51,6 +52,7 @@ def _define_measures(values: flags.FlagValues) -> None:
                       flag_values=values)  # fmt: skip
     text("axes", "LR,AP", "The degraded axes, by name or index.", flag_values=values)
     flags.DEFINE_list("factor", ["2"], "The degradation along each of them.", flag_values=values)
+    define_slice_flags(values)
     text("plane", "auto", "Slices: auto (the most degraded plane), axial, coronal, sagittal, 0, 1, 2.",
          flag_values=values)  # fmt: skip
     flags.DEFINE_list("metrics", None, "Which metrics (default: the table's, else psnr,ssim,nrmse).",

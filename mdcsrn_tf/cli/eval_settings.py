@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
+from data_prep.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.methods import (
     BASELINES,
@@ -53,6 +54,7 @@ def plan_of(values: flags.FlagValues) -> Plan:
         conventions=parse_conventions(values),
         axes=values.axes,
         factor=_factor(values),
+        slices=read_slice_settings(values),
         plane=values.plane,
         niqe_model=values.niqe_model,
         ma_command=values.ma_command,

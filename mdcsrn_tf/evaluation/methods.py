@@ -17,6 +17,7 @@ from mdcsrn_tf.evaluation.scene import factors_of
 from mdcsrn_tf.papers import PRESETS, SLICE_PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import Volume
 
 # What the papers call them -> mdcsrn_tf.scans.kspace's method.
@@ -36,9 +37,12 @@ class KspaceMaker:
         from mdcsrn_tf.scans import kspace
 
         axes = resolve_axes(plan.axes, reference.affine)
+        factors, shape = factors_of(plan, axes), reference.data.shape
+        count = kspace.small_size(shape[axes[0]], factors[0])
+        slices = profile_for(plan.slices, shape, count, axes[0], reference.affine)
         if interpolation != SINC_DARK:
-            return kspace.degrade(reference.data, factors_of(plan, axes), axes, interpolation)
-        image = kspace.degrade(reference.data, factors_of(plan, axes), axes, "sinc")
+            return kspace.degrade(reference.data, factors, axes, interpolation, slices=slices)
+        image = kspace.degrade(reference.data, factors, axes, "sinc", slices=slices)
         spacing = np.linalg.norm(reference.affine[:3, :3], axis=0)
         return np.where(head_mask(image, spacing), image, np.float32(0))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.slice_profile import SliceSettings
 from mdcsrn_tf.scans.volumes import Volume
 
 FIDELITY = ("psnr", "ssim", "nrmse")
@@ -113,6 +114,7 @@ class Plan:
     conventions: Conventions = Conventions()
     axes: str = "LR,AP"
     factor: tuple[int, ...] = (2, 2)
+    slices: SliceSettings | None = None  # thick slices by that profile; None: k-space truncation
     plane: str = "auto"
     niqe_model: str | None = None
     ma_command: str | None = None

@@ -11,8 +11,11 @@ from scipy.integrate import quad
 from data_prep import degrade, make_shards
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.methods import KspaceMaker
+from mdcsrn_tf.evaluation.plan import Plan
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, slice_settings
+from mdcsrn_tf.scans.volumes import read_volume
 
 
 def test_a_box_of_four_voxels_by_hand():
@@ -120,6 +123,10 @@ def test_the_commands_make_thick_slices_and_record_them(tmp_path, capsys):
     assert manifest["settings"]["slices"] == {"profile": "gaussian", "thickness": "4.2mm", "gap": ""}
     assert manifest["shards"][0]["slice_thickness_mm"] == 4.2
     assert manifest["shards"][0]["slice_spacing_mm"] == 4.8
+    plan = Plan(methods=(), metrics=(), axes="IS", factor=(4,), slices=SliceSettings("gaussian", "4.2mm"))
+    measured = KspaceMaker().low_res(read_volume(tmp_path / "a.nii.gz"), plan, "linear")
+    at_slices = measured[:, ::4, :]  # where linear interpolation meets the thick slices
+    np.testing.assert_allclose(at_slices, expected, rtol=1e-5)
     capsys.readouterr()
     assert degrade.main([f"--input={tmp_path / 'a.nii.gz'}", f"--output={tmp_path / 'x.nii'}", "--axes=IS",
                          "--factor=4", "--slice_profile=box", "--slice_thickness=1mm"]) == 1
