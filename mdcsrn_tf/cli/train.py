@@ -14,7 +14,8 @@ from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, with_recipe
 from mdcsrn_tf.papers.forests import FORESTS
-from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
+from mdcsrn_tf.shards.dataset import read_manifest
+from mdcsrn_tf.training.settings import TrainSettings, in_steps, override, with_terms
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
 
@@ -132,6 +133,9 @@ def _run(values: flags.FlagValues) -> int:
     if values.dry_run:
         from mdcsrn_tf.training.dry_run import describe
 
+        if values.data:
+            patches = read_manifest(values.data).pairs("train")
+            settings = [in_steps(phase, patches) for phase in settings]
         print(describe(settings))
         return 0
     _need_folders(values)

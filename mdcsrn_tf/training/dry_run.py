@@ -78,7 +78,7 @@ def _schedule(settings: TrainSettings) -> list[str]:
     plan = settings.plan
     total = objective_of(plan).schedule(plan).total
     if not total:
-        return [f"  {plan.epochs} epochs: how many steps that is, the shards will say"]
+        return [f"  {plan.epochs} epochs of the training patches; with --data their steps are counted"]
     rates = [
         learning_rate_at(step, plan.learning_rate, total, plan.learning_rate_decay, plan.drops)
         for step in (0, total - 1)
@@ -94,9 +94,10 @@ def _costs(settings: TrainSettings, state: TrainState) -> list[str]:
     plan = settings.plan
     total = sum(count * seconds[name] for name, count in objective_of(plan).schedule(plan).shares().items())
     steps = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
+    in_all = f", {total / 3600:,.1f} h in all" if total else ""
     return [
         f"  about {memory:.1f} GiB of memory at the peak",
-        f"  about {steps} a step, {total / 3600:,.1f} h in all (one patch timed on this machine, times the batch)",
+        f"  about {steps} a step{in_all} (one patch timed on this machine, times the batch)",
     ]
 
 

@@ -113,3 +113,14 @@ def test_patches_that_the_network_cannot_halve_are_refused_by_its_name(shards, t
     asked = [f"--data={shards('7t/unet6', 16)}", f"--workdir={tmp_path}", "--preset=7t/unet6", "--set=patch_size=16"]
     assert train(asked) == 1
     assert "unet2d halves its images 6 times and takes sides that are multiples of 64" in capfd.readouterr().err
+
+
+def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, capsys):
+    preset = "7t/dcgan1"
+    flags = [f"--preset={preset}", "--batch_size=2", "--set=patch_size=16", "--dry_run"]
+    assert train(flags) == 0
+    assert "30 epochs of the training patches" in capsys.readouterr().out
+    assert train([*flags, f"--data={shards(preset, 16)}"]) == 0
+    # 30 epochs of 4 patches in batches of 2.
+    text = capsys.readouterr().out
+    assert "60 steps, each of the critic and the generator, in that order; Adam 5e-05 to 5e-05" in text
