@@ -125,7 +125,7 @@ def evaluate(
     output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
     if not niqe.is_file():
         pristine = list_file(arguments.data, arguments.niqe_scans, workdir, "niqe.txt")
-        run("eval.py", f"--fit_niqe={niqe}", f"--hr={pristine}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
+        run("eval.py", "fit-niqe", f"--output={niqe}", f"--hr={pristine}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
     segmenter = ["--segmenter=builtin"] if "dice" in metrics else []
     run("eval.py", f"--hr={scans}", f"--sr={folders}", f"--output={output}", f"--metrics={','.join(metrics)}",

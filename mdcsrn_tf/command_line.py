@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from absl import flags
 
@@ -17,6 +18,17 @@ from mdcsrn_tf.streams import forgiving_streams
 # can live in one process (tests, notebooks) and no library code can read a flag.
 DefineFlags = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues], int | None]
+Headings = Mapping[str, str]  # in --help: the first flag of a group, and the group's title
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command or sub-command, ready for `run_command`."""
+
+    description: str
+    define_flags: DefineFlags
+    main: Main
+    headings: Headings = field(default_factory=dict)
 
 
 def run_command(
@@ -25,20 +37,19 @@ def run_command(
     define_flags: DefineFlags,
     main: Main,
     argv: Sequence[str] | None = None,
+    headings: Headings | None = None,
 ) -> int:
     """Parse `argv` (default: the process's arguments), call `main`, and return the process's exit code."""
     with forgiving_streams():
-        return _run(name, description, define_flags, main, argv)
+        return _run(name, Command(description, define_flags, main, headings or {}), argv)
 
 
-def _run(
-    name: str, description: str, define_flags: DefineFlags, main: Main, argv: Sequence[str] | None
-) -> int:
+def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
     values = flags.FlagValues()
-    define_flags(values)
+    command.define_flags(values)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
-        print(_help_text(name, description, values))
+        print(_help_text(name, command, values))
         return 0
     if "--version" in arguments:
         print(f"{name} {__version__}")
@@ -46,7 +57,7 @@ def _run(
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
             warnings.simplefilter("ignore")
-        return _call(name, values, main, arguments)
+        return _call(name, values, command.main, arguments)
 
 
 def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str]) -> int:
@@ -86,10 +97,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _help_text(name: str, description: str, values: flags.FlagValues) -> str:
-    lines = [description.strip(), "", f"usage: {name} [flags]   ({name} --version prints the version)", ""]
+def _help_text(name: str, command: Command, values: flags.FlagValues) -> str:
+    lines = [command.description.strip(), "", f"usage: {name} [flags]   ({name} --version prints the version)", ""]
     # In the order in which they were defined, the everyday ones first; absl lists one with a short name twice.
     for flag in (values[key] for key in values if key == values[key].name):
+        if flag.name in command.headings:
+            lines += ["", f"{command.headings[flag.name]}:"]
         default = "" if flag.default_as_str is None else f" (default: {flag.default_as_str.strip(chr(39))})"
         short = f"-{flag.short_name}, " if flag.short_name else ""
         lines.append(f"  {short}--{flag.name}{default}")

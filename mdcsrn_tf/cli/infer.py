@@ -21,6 +21,17 @@ is found from the header and from k-space, and the network is chosen by it; --gr
 override."""
 
 
+HEADINGS = {
+    "input": "Everyday",
+    "grid": "What the scan is, where it is not to be found out",
+    "tile": "How the network is run over it",
+    "dtype": "What is written",
+    "batch_tiles": "Speed and place",
+    "plane": "Networks on slices",
+    "list_models": "Else",
+}
+
+
 def define_flags(values: flags.FlagValues) -> None:
     """What to read and write, by which network, and how; the everyday ones first."""
     own: dict[str, Any] = {"flag_values": values}
@@ -86,7 +97,7 @@ def _define_running(own: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    return run_command(NAME, DESCRIPTION, define_flags, _run, argv)
+    return run_command(NAME, DESCRIPTION, define_flags, _run, argv, HEADINGS)
 
 
 def _run(values: flags.FlagValues) -> int:

@@ -22,6 +22,9 @@ DESCRIPTION = """Train a network: a preset's phases, or one of them.
 Repeat the same command to continue an interrupted run from its last checkpoint."""
 
 
+HEADINGS = {"data": "Everyday", "steps": "What to change of the preset and its recipe", "precision": "How it is run"}
+
+
 def define_flags(values: flags.FlagValues) -> None:
     """What to train on, what to train, which fields of the preset to change, and how to run."""
     own: dict[str, Any] = {"flag_values": values}
@@ -120,7 +123,7 @@ def _need_folders(values: flags.FlagValues) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit code."""
-    return run_command("mdcsrn-train", DESCRIPTION, define_flags, _run, argv)
+    return run_command("mdcsrn-train", DESCRIPTION, define_flags, _run, argv, HEADINGS)
 
 
 def _run(values: flags.FlagValues) -> int:

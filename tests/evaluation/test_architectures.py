@@ -90,7 +90,7 @@ def test_published_tables_hold_the_papers_cells():
 
 def test_the_command_prints_the_table_and_writes_json(rows, tmp_path):
     path = tmp_path / "architectures.json"
-    command = [sys.executable, str(ROOT / "eval.py"), "--table=architectures", f"--json={path}"]
+    command = [sys.executable, str(ROOT / "eval.py"), "architectures", f"--json={path}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "| journal/b4u4k12 | 0.22 / 0.23 | 229,561 | yes (journal2) | 17 |" in done.stdout
     assert "| 7t/dcgan1 | 6,885 | 6,885 | yes, exactly | 5 | 6,704 |" in done.stdout
