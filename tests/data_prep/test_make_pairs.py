@@ -216,6 +216,20 @@ def test_volumes_on_one_grid_give_slices_of_every_plane(tmp_path):
             np.testing.assert_allclose(low[number, :, :, 0], np.moveaxis(lows, axis, 0)[k][where], atol=2)
 
 
+def test_a_moved_scan_is_registered_and_patches_keep_to_the_common_field(tmp_path):
+    head = make_phantom((30, 32, 28), 4, noise=0)
+    for name, data in (("low", np.roll(head, 3, axis=0)), ("high", head)):
+        (tmp_path / name).mkdir()
+        nib.save(nib.Nifti1Image(data, np.diag([1.5, 1.5, 1.5, 1.0])), tmp_path / name / "sub-01_T1w.nii.gz")
+    assert run(tmp_path, "--match=volume", "--register=rigid", "--plane=axial", "--patches_per_subject=8") == 0
+    _, entry, low, high = read(tmp_path)
+    assert entry["ncc_before"] < 0.8 < 0.97 < entry["ncc_after"]
+    assert entry["common_field"] == pytest.approx(27 / 30, abs=0.05)
+    assert np.corrcoef(low.ravel(), high.ravel())[0, 1] > 0.95
+    rows = [place[2] + 15 for place in entry["places"]]
+    assert max(rows) <= 27  # beyond it the low-resolution scan saw nothing
+
+
 def test_shards_of_slices_train_as_tensors_of_their_shapes(tmp_path):
     write_pair(tmp_path)
     assert run(tmp_path, "--stack=3") == 0
