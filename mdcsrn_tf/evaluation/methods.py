@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,8 +119,21 @@ def model_methods(names: Sequence[str]) -> list[Method]:
         network = build_generator(get_preset(card.preset).network)
         gan = card.notes.get("phase") == "gan" or "gan" in path.stem.lower()
         sizes = trainable_parameters(network), macs_per_voxel(network)
-        methods.append(Method(path.stem, "model", str(path.resolve()), card.preset, gan, *sizes))
+        remark = _features_remark(card.notes)
+        preset = None if remark else card.preset
+        methods.append(Method(path.stem + remark, "model", str(path.resolve()), preset, gan, *sizes))
     return methods
+
+
+def _features_remark(notes: Mapping[str, Any]) -> str:
+    """What is added to the name of a model whose loss read other VGG weights than the standard file's.
+
+    Such a model does not stand in a paper's row.
+    """
+    kinds = {found["weights"] for found in notes.get("features", ())}
+    if "random" in kinds:
+        return "-random-features"
+    return "-unknown-vgg" if kinds - {"standard"} else ""
 
 
 def folder_methods(text: str) -> dict[str, Path]:

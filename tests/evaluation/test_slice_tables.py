@@ -8,8 +8,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from mdcsrn_tf.cli.eval import main as evaluate
-from mdcsrn_tf.evaluation.methods import folder_method
+from mdcsrn_tf.evaluation.methods import folder_method, model_methods
 from mdcsrn_tf.metrics.zscores import zscore_scores
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import ModelCard, save_model
+from mdcsrn_tf.papers import get_preset
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +67,22 @@ def test_a_preset_that_trains_by_a_gan_alone_needs_no_suffix():
         True, False, False, True,
     ]  # fmt: skip
     assert folder_method("srgan2d/model1-gan").preset == "srgan2d/model1"
+
+
+@pytest.mark.parametrize(
+    ("weights", "name", "preset"),
+    [
+        (("standard",), "best_gan", "7t/dcgan1"),
+        (("standard", "unknown"), "best_gan-unknown-vgg", None),
+        (("random",), "best_gan-random-features", None),
+        ((), "best_gan", "7t/dcgan1"),
+    ],
+)
+def test_only_the_standard_feature_weights_stand_in_a_papers_row(weights, name, preset, tmp_path):
+    card = ModelCard(
+        "7t/dcgan1", "0", "linear", planes=("axial",),
+        notes={"phase": "gan", "features": [{"features": "vgg16", "weights": kind} for kind in weights]},
+    )  # fmt: skip
+    save_model(tmp_path / "best_gan.keras", build_generator(get_preset("7t/dcgan1").network), card)
+    (method,) = model_methods([str(tmp_path / "best_gan.keras")])
+    assert (method.name, method.preset, method.gan, method.parameters) == (name, preset, True, 6_885)
