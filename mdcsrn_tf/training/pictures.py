@@ -43,25 +43,62 @@ def draw_patches(path: Path, low_res: np.ndarray, super_res: np.ndarray, high_re
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """The rows of metrics.csv as curves, the phases one after the other."""
-    figure, axes = _figure(2, 3, 3.6)
-    offsets = _phase_offsets(rows)
-    for axis, (title, columns) in zip(axes.flat, PANELS, strict=True):
+    """The rows of metrics.csv as curves, the phases one after the other; only panels that have data.
+
+    Where a phase begins is marked by its name, where the statistics of batch normalisation were measured anew by a
+    line.
+    """
+    panels = [(title, columns) for title, columns in PANELS if any(_points(rows, column) for column in columns)]
+    across = min(3, len(panels)) or 1
+    figure, axes = _figure(-(-len(panels) // across) or 1, across, 3.6)
+    for axis, (title, columns) in zip(axes.flat, panels, strict=False):
         for column in columns:
             for kind, style in (("train", "-"), ("validation", "o--")):
-                points = [
-                    (offsets[row["phase"]] + int(row["step"]), float(row[column]))
-                    for row in rows
-                    if row["kind"] == kind and row.get(column)
-                ]
+                points = _points(rows, column, kind)
                 if points:
                     axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=f"{column} ({kind})")
+        _mark_events(axis, rows, remeasured=title.startswith("validation"))
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
-        if axis.lines:
-            axis.legend(fontsize=6)
-            axis.set_yscale("log" if title in LOGARITHMIC else "linear")
+        axis.tick_params(labelsize=7)
+        axis.set_yscale("log" if title in LOGARITHMIC else "linear")
+        axis.legend(fontsize=6)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.set_axis_off()
     _write(figure, path)
+
+
+def _points(rows: Sequence[dict[str, str]], column: str, kind: str | None = None) -> list[tuple[int, float]]:
+    """Step, counted over all phases, and value of the rows that have one; of one kind, or of any."""
+    offsets = _phase_offsets(rows)
+    return [
+        (offsets[row["phase"]] + int(row["step"]), float(row[column]))
+        for row in rows
+        if row.get(column) and kind in (None, row["kind"])
+    ]
+
+
+def _mark_events(axis: Any, rows: Sequence[dict[str, str]], remeasured: bool) -> None:
+    offsets = _phase_offsets(rows)
+    if len(offsets) > 1:
+        for phase, step in offsets.items():
+            axis.axvline(step, color="0.5", linewidth=0.8)
+            axis.text(step, 1.0, f" {phase}", transform=axis.get_xaxis_transform(), fontsize=7, va="top", color="0.3")
+    if remeasured:
+        for step in remeasured_at(rows):
+            axis.axvline(step, color="tab:green", linewidth=0.8, linestyle=":", label="statistics measured anew")
+
+
+def remeasured_at(rows: Sequence[dict[str, str]]) -> list[int]:
+    """Where a phase ends with a second validation of its last step: its statistics were measured anew between them."""
+    offsets, seen, found = _phase_offsets(rows), set(), []
+    for row in rows:
+        at = (row["phase"], row["step"])
+        if row["kind"] == "validation" and at in seen:
+            found.append(offsets[row["phase"]] + int(row["step"]))
+        elif row["kind"] == "validation":
+            seen.add(at)
+    return found
 
 
 def _middle(patch: np.ndarray) -> np.ndarray:
