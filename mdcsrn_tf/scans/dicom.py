@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from mdcsrn_tf.errors import UserError
 # Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
 _SPACING_TOLERANCE = 0.1
 _ORIENTATION_TOLERANCE = 1e-3
+_HEADER_BYTES = 1 << 24  # more than any header has before the pixels
 
 
 def read_series(
@@ -53,17 +55,31 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
         if not file.is_file() or file.name.startswith("."):
             continue
         try:
-            dataset = pydicom.dcmread(file, stop_before_pixels=headers_alone)
+            dataset = _read_dataset(file, headers_alone)
         except pydicom.errors.InvalidDicomError:
             continue  # a DICOMDIR's neighbours: readme files, thumbnails
-        except (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-            raise UserError(f"{file} cannot be read as DICOM ({error}); export the series again.") from error
+        except Exception as error:  # what a parser makes of damaged bytes has no common type
+            brief = " ".join(str(error).split())[:120] or type(error).__name__
+            raise UserError(f"{file} cannot be read as DICOM ({brief}); export the series again.") from error
         if ("Rows" if headers_alone else "PixelData") in dataset:
             dataset.filename = str(file)
             series[str(dataset.get("SeriesInstanceUID", ""))].append(dataset)
     if not series:
         raise UserError(f"{folder} holds no DICOM image; name the folder of one series.")
     return series
+
+
+def _read_dataset(file: Path, headers_alone: bool) -> Any:
+    """The file as a dataset, every element read: pydicom else finds out later what it cannot make of one."""
+    import pydicom
+
+    with file.open("rb") as stream:
+        # From memory a read stops at the file's end; from a file it asks for room for whatever length a tag claims.
+        raw = stream.read(_HEADER_BYTES if headers_alone else -1)
+    dataset = pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=headers_alone)
+    for element in dataset:
+        _ = element.value
+    return dataset
 
 
 def one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -> list[Any]:

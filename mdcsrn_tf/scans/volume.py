@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,9 +38,16 @@ def new_header(affine: np.ndarray) -> nib.Nifti1Header:
 @contextmanager
 def quiet_libraries():
     """nibabel and pydicom say what they mend in a header; a command has one sentence for the reader, or none."""
-    with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    loggers = [logger for logger in (nib.imageglobals.logger, logging.getLogger("pydicom")) if not logger.disabled]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
 
 
 def brief(error: BaseException) -> str:

@@ -108,7 +108,7 @@ def read_manifest(shard_dir: str | os.PathLike[str]) -> Manifest:
         if content["format"] not in FORMATS:
             raise ValueError(f"format {content['format']} is none of {', '.join(map(str, FORMATS))}")
         manifest = _parse(directory, content, hashlib.sha256(raw).hexdigest())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); make the shards again.") from error
     for shards in manifest.splits.values():
         for shard in shards:

@@ -7,7 +7,6 @@ JSON text (the step, the best metric, the settings), in one `.npz`, so one renam
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import remove, remove_abandoned, replace_when_done
+from mdcsrn_tf.npz import load_npz
 
 META = "meta.json"
 
@@ -65,14 +65,10 @@ class CheckpointFolder:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ValueError("it is compressed, as no checkpoint is")
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = load_npz(path)
         meta = json.loads(arrays.pop(META).tobytes())
         if not isinstance(meta, dict):
             raise ValueError("its settings are no table")
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise UserError(f"The checkpoint {path} is damaged ({error}); remove it to use the one before.") from error
     return Checkpoint(path, arrays, meta)
