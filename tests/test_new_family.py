@@ -73,7 +73,7 @@ def test_a_strangers_network_is_trained_resumed_exported_and_run_on_a_folder(tmp
     best, saved = tmp_path / "whole" / "best_gan.keras", tmp_path / "saved"
     assert export([f"--model={best}", f"--output={saved}"]) == 0
     for model, output in ((best, "by_keras"), (saved, "by_graph")):
-        assert infer(f"--input={tmp_path}/scans", f"--output={tmp_path / output}", f"--model={model}", "--force") == 0
+        assert infer(f"--input={tmp_path}/scans", f"--output={tmp_path / output}", f"--model={model}") == 0
     for scan in scans:
         found = [data_of(tmp_path / output / f"{scan.name[0]}_sr.nii.gz") for output in ("by_keras", "by_graph")]
         np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-2)
