@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from mdcsrn_tf.papers import SLICE_PRESETS, TABLES
-from mdcsrn_tf.papers.config import Pixelwise, Term
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.papers import SLICE_PRESETS, TABLES, get_preset, with_recipe
+from mdcsrn_tf.papers.config import BceGan, Pixelwise, Term
 from mdcsrn_tf.papers.networks2d import ReleasedDiscriminatorConfig
 from mdcsrn_tf.papers.srgan2d_tables import PRINTED_PAIRS
 from mdcsrn_tf.training.schedule import learning_rate_at
@@ -134,3 +135,22 @@ def test_the_printed_digits():
     assert mse == [5.39e7, 4.73e7, 3.90e5, 3.46e5]
     assert [round(value / 512, -2) for value in mse[:2]] == [105_300, 92_400], "what the remark says"
     assert sum(PRINTED_PAIRS["model1"]) == 8749 != PRINTED_PAIRS["all"]
+
+
+def test_the_quick_recipe_keeps_losses_and_discriminator_and_changes_rates_and_lengths():
+    for name, preset in SLICE_PRESETS.items():
+        quick = with_recipe(preset, "quick2d")
+        assert (quick.name, quick.network, quick.tiles) == (name, preset.network, preset.tiles)
+        assert quick.training.init == ("identity" if name.startswith("srgan2d/") else "paper")
+        for old, new in zip(preset.training.phases, quick.training.phases, strict=True):
+            assert (new.name, new.terms, new.objective.critic) == (old.name, old.terms, old.objective.critic)
+            assert (new.steps, new.epochs, new.learning_rate, new.drops) == (300, 0, 1e-3, ())
+            if isinstance(new.objective, BceGan):
+                assert new.objective.critic_learning_rate == 2e-4
+                assert new.objective.adversarial_weight == old.objective.adversarial_weight
+
+
+@pytest.mark.parametrize(("preset", "recipe"), [("7t/fcn1", "quick"), ("fsrcnn3d", "quick2d")])
+def test_a_recipe_for_another_rank_is_refused(preset, recipe):
+    with pytest.raises(UserError, match=f"The {recipe} recipe does not fit {preset}"):
+        with_recipe(get_preset(preset), recipe)
