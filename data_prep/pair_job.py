@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.scan_pairs import ScanPair, Series
+from data_prep.shard_job import check_range
 from data_prep.slice_pairs import MatchSettings, View, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
@@ -75,6 +76,8 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
     pair, settings = job.pair, job.settings
     found = paired(pair.low, pair.high, settings.match)
     of_low, of_high = of_pair(settings.normalisation, *found.views[0].values())
+    check_range(of_low, found.views[0].low)
+    check_range(of_high, found.views[0].high)
     places = _places(found.views, pair, settings)
     shard = Path(job.output, pair.split, f"{pair.name}.tfrecord")
     shard.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         slices = _profile(data, affine, axes, settings)
         low_res = kspace.degrade(data, settings.factor, axes, settings.interpolation, slices=slices)
         normalisation = Normalisation.from_low_res(low_res, settings.normalisation)
-        _check_range(normalisation, low_res, data)
+        check_range(normalisation, low_res, data)
         corners = _corners(low_res, scan, settings)
     except UserError as error:
         raise UserError(f"{path or scan.name}: {error}") from error
@@ -158,7 +158,7 @@ def _slices_entry(slices: SliceProfile | None, size: int, factor: int, voxel_mm:
     }
 
 
-def _check_range(normalisation: Normalisation, *images: np.ndarray) -> None:
+def check_range(normalisation: Normalisation, *images: np.ndarray) -> None:
     """Refuse z-scores that the shards' float16 cannot hold: a scan of nearly two values has such."""
     largest = max(float(np.abs(normalisation.apply(np.array([image.min(), image.max()]))).max()) for image in images)
     if not largest <= float(np.finfo(VOXEL_DTYPE).max):
