@@ -29,6 +29,7 @@ class Engine:
         self.card = card
         self.bn = bn
         self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
+        self.channels: int | None = None  # of all feature maps; None: not known
         self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
 
     def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
@@ -52,9 +53,10 @@ class KerasEngine(Engine):
     def __init__(self, path: Path, bn: str, precision: str):
         model, card = load_model(path)
         from mdcsrn_tf.inference.plain import network_of
-        from mdcsrn_tf.models.sizes import receptive_field_radius
+        from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius
 
         super().__init__(card, bn, receptive_field_radius(model))
+        self.channels = feature_channels(model)
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:

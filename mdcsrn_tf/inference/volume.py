@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.inference import room, tiling
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
 from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
@@ -72,11 +72,10 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings)
-    failed: list[int | tuple[int, ...]] = []
+    tile, batch, failed = _fitting(engine, tile, margin, settings.batch_tiles, volume)
     while True:
         try:
-            data = super_resolve(engine.applier(tile, settings.batch_tiles), volume, tile, margin,
-                                 settings.batch_tiles, on_progress)  # fmt: skip
+            data = super_resolve(engine.applier(tile, batch), volume, tile, margin, batch, on_progress)
             break
         except Exception as error:
             if not is_out_of_memory(error):
@@ -87,6 +86,29 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     seam = tiling.seam_figure(data, tile, margin)
     tiles = len(tiling.tiles_of(volume.shape, tile, margin))
     return Result(normalisation.undo(data), tile, margin, engine.bn, tiles, seam, tuple(failed))
+
+
+def _fitting(
+    engine: Engine, tile: Edges, margin: Edges, batch: int, volume: np.ndarray
+) -> tuple[Edges, int, list[Edges]]:
+    """Tile and batch that the memory at hand can be expected to hold, and the tiles that it cannot.
+
+    First fewer tiles at a time, then smaller ones. On a GPU shortages are noticed when they come.
+    """
+    skipped: list[Edges] = []
+    if engine.channels is None or not room.runs_on_processor():
+        return tile, batch, skipped
+    left = room.room_at_hand() - 3 * volume.nbytes  # the result, and the scan's copies on its way out
+    while not room.check_room(engine.channels, tiling.per_axis(tile), batch, left):
+        if batch > 1:
+            batch = max(1, batch // 2)
+            continue
+        skipped.append(tile)
+        try:
+            tile = smaller_tile(tile, margin)
+        except UserError as error:
+            raise room.refuse(engine.channels, tiling.per_axis(tile), left) from error
+    return tile, batch, skipped
 
 
 def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:

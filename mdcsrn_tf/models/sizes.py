@@ -38,6 +38,11 @@ def receptive_field_radius(model: keras.Model) -> int | None:
     return max(-reaches[-1].low, reaches[-1].high)
 
 
+def feature_channels(model: keras.Model) -> int:
+    """The channels of all feature maps that the network computes: an upper bound of what it keeps at a time."""
+    return sum(int(getattr(layer, "filters", 0)) for layer in model.layers)
+
+
 def size_multiple(model: keras.Model) -> int:
     """Every side of an image must be a multiple of this number."""
     return max([1, *(math.ceil(after.jump) for _, _, after in _walk(model))])
