@@ -40,8 +40,8 @@ def refuse(channels: int, tile: Sequence[int], room: float) -> UserError:
     needed, size = needed_bytes(channels, tile, 1) / 2**20, " x ".join(map(str, tile))
     return UserError(
         f"The memory does not suffice: tiles of {size} voxels need about {needed:.0f} MiB, "
-        f"{max(room, 0) / 2**20:.0f} MiB are left, and smaller ones leave no core inside the margin; free memory, raise "
-        "its limit, or take a smaller --margin."
+        f"{max(room, 0) / 2**20:.0f} MiB are left, and smaller ones leave no core inside the margin; free memory, "
+        "raise its limit, or take a smaller --margin."
     )
 
 

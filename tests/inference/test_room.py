@@ -75,7 +75,7 @@ def fake(tmp_path, lines, **files):
         ),
         (
             "5:cpu:/x\n4:memory:/docker/1\n",
-            {f"memory__docker__1__memory_dot_{name}_in_bytes": size for name, size in (("limit", "900"), ("usage", "1"))},
+            {f"memory__docker__1__memory_dot_{what}_in_bytes": n for what, n in (("limit", "900"), ("usage", "1"))},
             899,
         ),
     ],
