@@ -110,7 +110,7 @@ def _with_deviation(column: str, mean: float | None, deviation: float | None) ->
 def figure_text(column: str, value: float, sign: bool = False) -> str:
     """A figure with the decimals of its column."""
     if column == "parameters":
-        return f"{value / 1e6:{'+' if sign else ''}.4g}M"
+        return f"{value / 1e6:{'+' if sign else ''}.7g}M"  # to the digit: some papers print all of them
     if column == "mse":  # in a scan's own units: of any size
         return f"{value:{'+' if sign else ''}.3g}"
     decimals = _DECIMALS.get(column, _DEFAULT_DECIMALS)

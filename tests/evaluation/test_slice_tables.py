@@ -40,6 +40,7 @@ def test_penn3_stands_beside_ours_with_its_own_figures(folders, tmp_path):
     assert row["ours_as"] == "7t/unet7"
     assert row["cells"]["psnr_penn"]["published"] == 67.55
     assert row["cells"]["parameters"]["published"] == 1_829_025
+    assert "| 1.829025M → ? |" in (tmp_path / "out" / "penn3.md").read_text(), "to the digit"
     expected = []
     for number in range(2):
         pair = [nib.load(folders / name / f"sub-{number}.nii.gz").get_fdata() for name in ("hr", "sr")]
