@@ -51,7 +51,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.workdir or Path(folder)
         make_pairs(arguments, work)
-        pairs = {stem_of(path.name): test_pair(work, path.name) for path in sorted((work / "test" / "high").iterdir())}
+        tested = sorted(path.name for path in (work / "test" / "high").iterdir())
+        pairs = {stem_of(name): test_pair(work, name, arguments.slices) for name in tested}
         rows = {name: measured(apply, pairs) for name, apply in methods(arguments, work).items()}
     record.results = {"scans": sorted(pairs), "rows": rows}
     record.write(pages.RESULTS / "field_study.json", folders_kept=False)
@@ -70,6 +71,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--patches", type=int, default=600, help="of each scan")
     parser.add_argument("--pixels", type=int, default=40_000, help="that regression and forest learn from")
     parser.add_argument("--trees", type=int, default=200)
+    parser.add_argument("--slices", type=int, default=60, help="of each test scan that are measured")
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
@@ -88,13 +90,19 @@ def make_pairs(arguments: argparse.Namespace, work: Path) -> None:
         f"--split={split}", "--workers=1", "--overwrite")  # fmt: skip
 
 
-def test_pair(work: Path, name: str) -> dict[str, Any]:
-    """A test scan's low field on the high field's grid and the high field, as z-scores; where the head is."""
+def test_pair(work: Path, name: str, count: int) -> dict[str, Any]:
+    """A test scan's low field on the high field's grid and the high field, as z-scores; where the head is.
+
+    Of the axial slices through the head `count` are kept, evenly spread.
+    """
     low, high = (read_volume(work / "test" / kind / name) for kind in ("low", "high"))
     found = register(Placed(low.data, low.affine), Placed(high.data, high.affine), "none")
     of_low, of_high = of_pair(EACH_IMAGE, found.data[found.inside], high.data[found.inside])
     head = found.inside & (high.data > high.data.mean())
-    return {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head, "std": of_high.std}
+    through = np.flatnonzero(head.mean(axis=(0, 1)) > 0.1)
+    kept = through[np.linspace(0, len(through) - 1, min(count, len(through))).astype(int)]
+    images = {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head}
+    return {**{kind: image[:, :, kept] for kind, image in images.items()}, "std": of_high.std}
 
 
 def methods(arguments: argparse.Namespace, work: Path) -> dict[str, Callable[[dict[str, Any]], Image]]:
@@ -120,7 +128,8 @@ def methods(arguments: argparse.Namespace, work: Path) -> dict[str, Callable[[di
 def best_curve(pair: dict[str, Any]) -> Image:
     """The cubic of the input that fits the truth best in the head: what no honest method knows."""
     head = pair["head"]
-    return np.polyval(np.polyfit(pair["low"][head], pair["high"][head], 3), pair["low"])
+    low, high = (pair[kind][head].astype(np.float64) for kind in ("low", "high"))
+    return np.polyval(np.polyfit(low, high, 3), pair["low"])
 
 
 def pixels(shards: Path, count: int, integers: bool) -> tuple[Image, Image]:
@@ -192,7 +201,12 @@ def write_table(record: dict[str, Any]) -> None:
     """Put the record's table between the page's marks."""
     scans = record["results"]["scans"]
     head = "| | " + " | ".join(f"{scan}: PSNR, mid band, high band" for scan in scans) + " |"
-    lines = [BEGIN, head, "|---" * (len(scans) + 1) + "|"]
+    config = record["config"]
+    caption = (
+        f"{pages.circumstances(record)} Learned from {config['pixels']} pixels ({config['trees']} trees), networks in "
+        f"{config['steps']} steps of {config['batch']}; measured on {config['slices']} axial slices of each scan."
+    )
+    lines = [BEGIN, caption, "", head, "|---" * (len(scans) + 1) + "|"]
     for name, values in record["results"]["rows"].items():
         cells = [
             f"{value['psnr']:.2f}, {value['mid_energy']:.2f} / {value['mid_correlation']:.2f}, "
