@@ -80,7 +80,7 @@ def _make_dicom(folder: Path) -> list[Path]:
         meta = FileMetaDataset()
         meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
         meta.MediaStorageSOPInstanceUID = generate_uid()
-        scan = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+        scan = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
         scan.SOPClassUID, scan.SOPInstanceUID, scan.SeriesInstanceUID = MRImageStorage, generate_uid(), series
         scan.Rows, scan.Columns, scan.PixelSpacing = 12, 10, [1.0, 1.2]
         scan.ImageOrientationPatient, scan.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2.5 * k]
@@ -282,7 +282,8 @@ def trials(name: str, count: int, seed: int, folder: Path, ask: Callable[[Path],
     for path in files:
         first = max(ask(path)["peak"], ask(path)["peak"])
         limits[path] = 2 * first + _SLACK
-    rng, found, failures = np.random.default_rng([seed, sum(name.encode())]), Counter(), []
+    rng, failures = np.random.default_rng([seed, sum(name.encode())]), []
+    found: Counter = Counter()
     for number in range(count):
         path = files[number % len(files)]
         spoilt = spoil(honest[path], path.name, rng)

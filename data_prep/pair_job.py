@@ -68,7 +68,7 @@ def run_pair(job: PairJob) -> dict[str, Any]:
 
 
 def source_bytes(pair: ScanPair) -> int:
-    """Bytes of both scans: what tells cheaply that one was exchanged."""
+    """Bytes of both scans; where they differ from the manifest's, a scan was exchanged since the shard was made."""
     return sum(file.stat().st_size for series in (pair.low, pair.high) for file in _files(series))
 
 

@@ -81,7 +81,7 @@ def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | N
 
 
 def source_size(scan: Scan, root: str) -> int:
-    """Bytes of the source: what tells cheaply that it was exchanged."""
+    """Bytes of the source; where they differ from the manifest's, it was exchanged since the shard was made."""
     path = Path(root, scan.source)
     if scan.source.startswith("phantom:") or not path.exists():
         return 0

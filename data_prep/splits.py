@@ -20,6 +20,9 @@ def assign_splits(subjects: Iterable[str], split: str, seed: int) -> dict[str, s
 
     Subjects are ranked by a hash of seed and identifier, so that neither the order nor the place of the files
     matters. Subjects beyond the counts, or not in the TSV, are left out of the answer.
+
+    >>> assign_splits(["a", "b", "c"], "1,1,1,0", seed=0)
+    {'a': 'train', 'c': 'validation', 'b': 'evaluation'}
     """
     unique = sorted(set(subjects))
     if split.lower().endswith((".tsv", ".csv")):

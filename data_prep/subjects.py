@@ -74,6 +74,9 @@ def subject_of(relative: str) -> str:
     A BIDS, OASIS, IXI or ADNI identifier if there is one; else the first folder (as HCP's 100307/T1w/...); else
     the number that the file's name begins with (100307_3T_T1w_MPR1 and ..._MPR2 are one person's); else the
     name itself, without what mdcsrn-variants adds to it.
+
+    >>> subject_of("sub-01/anat/sub-01_T1w.nii.gz"), subject_of("100307/T1w/T1w.nii.gz")
+    ('sub-01', '100307')
     """
     match = _SUBJECT.search(relative)
     if match:

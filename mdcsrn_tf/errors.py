@@ -9,5 +9,9 @@ class UserError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a library says of an error, at most 200 characters, or else the error's type."""
+    """The first line of what a library says of an error, at most 200 characters, or else the error's type.
+
+    >>> first_line(ValueError())
+    'ValueError'
+    """
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -70,7 +70,7 @@ def process(
     check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
 
     def describe(written: Path) -> None:
-        # Before the scan appears: where it is, the rest is, and a run that goes on passes over it.
+        # Written before the result: a repeated run takes a result that exists for finished, with all its files.
         if wanted.qc:
             remark = f"self-check {check.gain:+.2f} dB" if check else None
             caption = [line, *map("warning: {}".format, warnings)]

@@ -6,7 +6,8 @@ takes tiles three voxels thick with a margin of 1 there.
 J section 4.1 cuts 70^3 cubes with a margin of 3 voxels and merges the 64^3 cores without averaging. Beyond
 its border a volume continues as its mirror image (the border voxel itself is not repeated), never as zeros.
 The last tile of a row is moved back so that it ends one margin beyond the volume, where the volume is long
-enough: its statistics then come from as much real anatomy as possible, and it keeps only what is not kept yet.
+enough: its statistics then come from as much real anatomy as possible. It keeps only voxels that no tile
+before it has kept.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ PerAxis = int | Sequence[int]
 
 
 def per_axis(number: PerAxis, axes: int = 3) -> tuple[int, ...]:
-    """The number of each axis."""
+    """The number of each axis.
+
+    >>> per_axis(70), per_axis((3, 64, 64))
+    ((70, 70, 70), (3, 64, 64))
+    """
     numbers = (number,) * axes if isinstance(number, int) else tuple(number)
     if len(numbers) != axes:
         raise UserError(f"{number} must be one number, or one for each of {axes} axes.")
@@ -31,7 +36,11 @@ def per_axis(number: PerAxis, axes: int = 3) -> tuple[int, ...]:
 
 
 def size_text(tile: PerAxis) -> str:
-    """`70^3` or `70 x 70 x 3`."""
+    """`70^3` or `70 x 70 x 3`.
+
+    >>> size_text(70), size_text((3, 64, 64))
+    ('70^3', '3 x 64 x 64')
+    """
     return f"{tile}^3" if isinstance(tile, int) else " x ".join(map(str, tile))
 
 
@@ -77,7 +86,11 @@ def check_tile(tile: PerAxis, margin: PerAxis) -> None:
 
 
 def spans_of(length: int, tile: int, margin: int) -> list[Span]:
-    """The tiles along an axis of `length` voxels; what they keep partitions it."""
+    """The tiles along an axis of `length` voxels; what they keep partitions it.
+
+    >>> [(span.start, span.keep_from, span.keep_to) for span in spans_of(130, 70, 3)]
+    [(-3, 0, 64), (61, 64, 128), (63, 128, 130)]
+    """
     check_tile(tile, margin)
     core = tile - 2 * margin
     spans = []
@@ -89,7 +102,11 @@ def spans_of(length: int, tile: int, margin: int) -> list[Span]:
 
 
 def tiles_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[Tile]:
-    """All tiles of a volume, the last axis fastest."""
+    """All tiles of a volume, the last axis fastest.
+
+    >>> len(tiles_of((320, 320, 256), 70, 3))
+    100
+    """
     if any(length < 1 for length in shape):
         raise UserError(f"A volume of shape {tuple(shape)} has no voxels to tile.")
     return [Tile(spans) for spans in product(*_along(shape, tile, margin))]
@@ -102,7 +119,11 @@ def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[Sp
 
 
 def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
-    """Positions inside and outside `0..length - 1`, brought inside by reflection, however far they are."""
+    """Positions inside and outside `0..length - 1`, brought inside by reflection, however far they are.
+
+    >>> mirrored(np.arange(-2, 6), 4)
+    array([2, 1, 0, 1, 2, 3, 2, 1])
+    """
     if length == 1:
         return np.zeros_like(positions)
     period = 2 * (length - 1)
@@ -132,7 +153,11 @@ def whole(volume: np.ndarray, margin: int) -> np.ndarray:
 
 
 def seam_positions(length: int, tile: int, margin: int) -> list[int]:
-    """The voxels along an axis at which another tile's core begins (the border lies before them)."""
+    """The voxels along an axis at which another tile's core begins (the border lies before them).
+
+    >>> seam_positions(320, 70, 3)
+    [64, 128, 192, 256]
+    """
     return [span.keep_from for span in spans_of(length, tile, margin)[1:]]
 
 
@@ -142,7 +167,11 @@ def seam_figure(volume: np.ndarray, tile: PerAxis, margin: PerAxis) -> float | N
 
 
 def seams_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[int]]:
-    """`seam_positions` along each axis of a volume."""
+    """`seam_positions` along each axis of a volume.
+
+    >>> seams_of((4, 10, 9), (3, 8, 9), (1, 2, 0))
+    [[1, 2, 3], [4, 8], []]
+    """
     return [[span.keep_from for span in spans[1:]] for spans in _along(shape, tile, margin)]
 
 

@@ -33,7 +33,11 @@ def mean_squared_error(reference: np.ndarray, image: np.ndarray, axes: Sequence[
 
 
 def psnr(reference: np.ndarray, image: np.ndarray, *, data_range: float) -> float:
-    """The peak signal-to-noise ratio in dB; infinite for identical images."""
+    """The peak signal-to-noise ratio in dB; infinite for identical images.
+
+    >>> psnr(np.zeros((4, 4)), np.full((4, 4), 0.1), data_range=1.0)
+    20.0
+    """
     _require_same_shape(reference, image)
     return float(psnr_of(mean_squared_error(reference, image), data_range))
 
@@ -43,6 +47,9 @@ def nrmse(reference: np.ndarray, image: np.ndarray, *, denominator: Denominator 
 
     Only the Euclidean form fits the papers' PSNR and NRMSE columns together. A reference that is zero (or
     flat, for "range") has none: the result is NaN.
+
+    >>> nrmse(np.full((4, 4), 2.0), np.full((4, 4), 1.0))
+    0.5
     """
     _require_same_shape(reference, image)
     error = np.sqrt(mean_squared_error(reference, image))

@@ -38,6 +38,9 @@ def overlap(
 
     Without `labels`, every label that occurs in either map counts, the background aside; a label that is in
     one map only scores 0, one that is in neither 1 (only possible when `labels` names it).
+
+    >>> overlap(np.array([1, 1, 2, 0]), np.array([1, 2, 2, 0])).mean_dice
+    0.6666666666666666
     """
     if reference.shape != segmentation.shape:
         raise ValueError(f"the shapes differ: {reference.shape} and {segmentation.shape}")

@@ -9,6 +9,9 @@ def slice_axis(degraded_axes: tuple[int, ...]) -> int:
     """The axis across the most degraded plane: the one that is not degraded (J: "cross-section (2x2)").
 
     With one degraded axis every plane that holds it is equally degraded; the last such axis is taken.
+
+    >>> slice_axis((0, 1)), slice_axis((2,))
+    (2, 1)
     """
     left = [axis for axis in range(3) if axis not in degraded_axes]
     if not left:
@@ -23,5 +26,9 @@ def foreground_share(volume: np.ndarray, axis: int, level: float) -> np.ndarray:
 
 
 def eight_bit(image: np.ndarray, top: float) -> np.ndarray:
-    """Intensities 0 to `top` as whole numbers 0 to 255, clipped (float64): what an image file would hold."""
+    """Intensities 0 to `top` as whole numbers 0 to 255, clipped (float64): what an image file would hold.
+
+    >>> eight_bit(np.array([-1.0, 0.5, 2.0]), top=1.0)
+    array([  0., 128., 255.])
+    """
     return np.round(np.clip(np.asarray(image, dtype=np.float64) / top, 0.0, 1.0) * 255)

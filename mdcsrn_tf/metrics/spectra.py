@@ -84,7 +84,8 @@ def pattern_db(difference: np.ndarray, axis: int, *periods: float) -> list[float
     """
     lines = np.moveaxis(np.asarray(difference), axis, -1)
     size = lines.shape[-1]
-    power = np.mean(np.abs(scipy.fft.rfft(lines, axis=-1)) ** 2, axis=tuple(range(lines.ndim - 1)), dtype=np.float64)
+    spectrum = np.abs(scipy.fft.rfft(lines, axis=-1)) ** 2
+    power = np.asarray(np.mean(spectrum, axis=tuple(range(lines.ndim - 1)), dtype=np.float64))
     highest = []
     for period in periods:
         places = {round(size * harmonic / period) for harmonic in range(1, int(period // 2) + 1)}

@@ -42,7 +42,11 @@ RECIPE_NAMES = (*RECIPES, QUICK2D)
 
 
 def published_parameters(preset: str) -> dict[str, str]:
-    """The million parameters printed for a preset, by table: two tables may contradict each other."""
+    """The million parameters printed for a preset, by table: two tables may contradict each other.
+
+    >>> published_parameters("journal/b4u4k12")
+    {'journal1': '0.22', 'journal2': '0.23'}
+    """
     return {
         table.name: row.million_parameters
         for table in TABLES.values()
@@ -67,7 +71,11 @@ def published_ops(preset: str) -> float | None:
 
 
 def get_preset(name: str) -> Preset:
-    """The preset of that name; a typo gets the nearest names."""
+    """The preset of that name; a typo gets the nearest names.
+
+    >>> get_preset("journal/b4u4k12").network.growth
+    12
+    """
     return _look_up(name, PRESETS | SLICE_PRESETS, "preset")
 
 

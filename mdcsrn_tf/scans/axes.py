@@ -11,7 +11,11 @@ _AXIS_NAMES = {"LR": 0, "RL": 0, "AP": 1, "PA": 1, "IS": 2, "SI": 2}
 
 
 def resolve_axes(axes: str, affine: np.ndarray) -> tuple[int, ...]:
-    """Array axes of `"LR,AP"` (anatomical names, either way round) or `"0,1"` (indices) in a scan's array."""
+    """Array axes of `"LR,AP"` (anatomical names, either way round) or `"0,1"` (indices) in a scan's array.
+
+    >>> resolve_axes("LR,AP", np.eye(4)), resolve_axes("IS", np.eye(4))
+    ((0, 1), (2,))
+    """
     names = [name.strip().upper() for name in axes.split(",") if name.strip()]
     world = io_orientation(affine)[:, 0]
     resolved = []
@@ -29,12 +33,21 @@ def resolve_axes(axes: str, affine: np.ndarray) -> tuple[int, ...]:
 
 
 def axes_are_anatomical(axes: str) -> bool:
-    """Whether `axes` names anatomical directions (and arrays should be turned to RAS+), not array indices."""
+    """Whether `axes` names anatomical directions (and arrays should be turned to RAS+), not array indices.
+
+    >>> axes_are_anatomical("LR,AP"), axes_are_anatomical("0,1")
+    (True, False)
+    """
     return not any(name.strip().isdigit() for name in axes.split(","))
 
 
 def to_ras(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`data` with its axes flipped and swapped, never resampled, to run R, A, S as nearly as they can."""
+    """`data` with its axes flipped and swapped, never resampled, to run R, A, S as nearly as they can.
+
+    >>> turned, _ = to_ras(np.arange(3).reshape(3, 1, 1), np.diag([-1.0, 1.0, 1.0, 1.0]))
+    >>> turned.ravel()
+    array([2, 1, 0])
+    """
     orientation = io_orientation(affine)
     turned = np.ascontiguousarray(apply_orientation(data, orientation))
     return turned, affine @ inv_ornt_aff(orientation, data.shape)

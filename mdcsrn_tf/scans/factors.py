@@ -6,7 +6,11 @@ from mdcsrn_tf.errors import UserError
 
 
 def parse_factors(factor: str, axes: str) -> tuple[int, ...]:
-    """`"2,2"` as numbers, one for each of `axes`; a single one holds for all."""
+    """`"2,2"` as numbers, one for each of `axes`; a single one holds for all.
+
+    >>> parse_factors("2", "LR,AP")
+    (2, 2)
+    """
     count = len(axes.split(","))
     try:
         factors = tuple(int(part) for part in factor.split(","))

@@ -116,7 +116,11 @@ def is_dicom(file: Path) -> bool:
 
 
 def stem_of(name: str | os.PathLike[str]) -> str:
-    """A file's name without the suffixes of volumes: `sub-01_T1w` of `a/sub-01_T1w.nii.gz`."""
+    """A file's name without the suffixes of volumes: `sub-01_T1w` of `a/sub-01_T1w.nii.gz`.
+
+    >>> stem_of("a/sub-01_T1w.nii.gz")
+    'sub-01_T1w'
+    """
     name = Path(name).name
     for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
         if name.lower().endswith(suffix):

@@ -34,7 +34,11 @@ def small_size(size: int, factor: int) -> int:
 
 
 def small_shape(shape: Sequence[int], factors: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
-    """The shape of the truncated matrix."""
+    """The shape of the truncated matrix.
+
+    >>> small_shape((320, 320, 256), (2, 2), (0, 1))
+    (160, 160, 256)
+    """
     sizes = list(shape)
     for axis, factor in zip(axes, factors, strict=True):
         sizes[axis] = small_size(sizes[axis], factor)
@@ -122,6 +126,9 @@ def acquire(
     Truncation rings, below zero at the edges of the head. A scanner stores magnitudes, so a volume without
     negative voxels (a magnitude image itself) gives one; any other volume stays signed. With a slice profile
     the one axis is not truncated but sampled by thick slices, at the same places.
+
+    >>> acquire(np.ones((8, 8, 4)), (2, 2), (0, 1)).shape
+    (4, 4, 4)
     """
     if slices is None:
         small = truncate(volume, factors, axes, workers=workers)
@@ -145,7 +152,11 @@ def degrade(
     slices: SliceProfile | None = None,
     workers: int = 1,
 ) -> np.ndarray:
-    """The low-resolution image on the volume's own grid: `acquire`, then `interpolate`."""
+    """The low-resolution image on the volume's own grid: `acquire`, then `interpolate`.
+
+    >>> degrade(np.ones((8, 8, 4)), (2, 2), (0, 1)).shape
+    (8, 8, 4)
+    """
     small = acquire(volume, factors, axes, noise_snr=noise_snr, rng=rng, slices=slices, workers=workers)
     return interpolate(small, volume.shape, factors, axes, method, workers=workers)
 

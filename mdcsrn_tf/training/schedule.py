@@ -131,6 +131,9 @@ def learning_rate_at(
     """The rate of step `step` (from 0): constant (both papers), or half a cosine from `base` to 0 (`quick`).
 
     Each of `drops` is (share of the phase, factor): from that step on the rate is multiplied by the factor.
+
+    >>> [learning_rate_at(step, 1.0, 4, "constant", ((0.5, 0.1),)) for step in range(4)]
+    [1.0, 1.0, 0.1, 0.1]
     """
     # A share of a third of 3 steps is step 1, whatever the rounding says.
     base *= next((factor for share, factor in reversed(drops) if share * total <= step + 1e-6), 1.0)

@@ -119,7 +119,11 @@ _OLD_NAMES = {"l1_steps": "l1.steps", "gan.length": "gan.steps"}
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that differ between a checkpoint and this run, one text each."""
+    """The settings that differ between a checkpoint and this run, one text each.
+
+    >>> difference({"phase.steps": 6, "seed": 0}, {"phase.steps": 8, "seed": 0})
+    ['phase.steps: 6 -> 8']
+    """
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names]
 
