@@ -68,7 +68,8 @@ def measure_command() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "scan.nii.gz"), Path(folder, "low.nii.gz")
         write_hcp_sized_scan(source)
-        return cost([sys.executable, "-m", "data_prep.degrade", f"--input={source}", f"--output={target}"])
+        command = [sys.executable, "-m", "data_prep.degrade", f"--input={source}", f"--output={target}", "--overwrite"]
+        return cost(command)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 from mdcsrn_tf.workers import available_cores
 
+Pair = tuple[Path, Path]  # a scan and where it goes
+
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of mdcsrn-degrade."""
@@ -39,7 +41,8 @@ def define_flags(values: flags.FlagValues) -> None:
                        flag_values=values)
     flags.DEFINE_integer("seed", 0, "Decides the noise.", lower_bound=0, flag_values=values)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", flag_values=values)
-    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+    flags.DEFINE_bool("overwrite", False, "Replace scans that are there already.", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "No progress bar and no word of what was written.", flag_values=values)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +87,10 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
     parse_factors(values.factor, values.axes)
     read_slice_settings(values)
-    pairs = plan_outputs(Path(values.input), Path(values.output))
+    planned = plan_outputs(Path(values.input), Path(values.output))
+    pairs = [pair for pair in planned if values.overwrite or not pair[1].exists()]
+    if len(planned) == 1 and not pairs:
+        raise UserError(f"{planned[0][1]} is there already; --overwrite replaces it.")
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):
         try:
@@ -92,9 +98,20 @@ def _run(values: flags.FlagValues) -> int:
         except UserError as error:
             failed += 1
             print(f"mdcsrn-degrade: error: {error}", file=sys.stderr)
-    if len(pairs) > 1:
-        print(f"mdcsrn-degrade: {len(pairs) - failed} of {len(pairs)} scans written", file=sys.stderr)
+    if not values.quiet and (len(planned) > 1 or not failed):
+        print(f"mdcsrn-degrade: {_written(planned, pairs, failed, values)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values: flags.FlagValues) -> str:
+    """What came of the run, in a sentence."""
+    how = "the small matrix" if values.grid == "small" else f"{values.interpolation} interpolation"
+    what = f"{values.factor} times coarser along {values.axes}, {how}"
+    if len(planned) == 1:
+        return f"{planned[0][0].name} -> {planned[0][1]}: {what}"
+    there = len(planned) - len(pairs)
+    passed_over = f"; {there} were there already, --overwrite replaces them" if there else ""
+    return f"{len(pairs) - failed} of {len(planned)} scans written: {what}{passed_over}"
 
 
 def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:

@@ -7,6 +7,7 @@ is not to be trusted with the scan either. NumPy and SciPy, and the engine that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.scan import Prepared, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.resampling import measured_samples
+from mdcsrn_tf.scans.slice_profile import SliceProfile
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
@@ -45,7 +48,7 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
         )
     truth, affine = _measured(prepared)
     decision = replace(prepared.decision, grid="small")
-    small = kspace.acquire(truth, decision.factors, decision.axes)
+    small = kspace.acquire(truth, decision.factors, decision.axes, slices=_slices(engine.card, decision.factors))
     on_grid = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, engine.card.interpolation)
     sinc = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, "sinc")
     again = replace(
@@ -69,6 +72,11 @@ def _measured(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
             data = measured_samples(data, axis, finding.sampling, method)
             affine[:3, axis] *= finding.sampling.step
     return np.ascontiguousarray(data, np.float32), affine
+
+
+def _slices(card: ModelCard, factors: Sequence[int]) -> SliceProfile | None:
+    """For a network of thick slices, slices that touch, of the shape that it was trained on."""
+    return SliceProfile(card.slices["profile"], float(factors[0])) if card.slices else None  # type: ignore[arg-type]
 
 
 def _psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:

@@ -74,6 +74,11 @@ def test_a_folder_keeps_its_tree_and_a_bad_scan_does_not_stop_it(scan, tmp_path,
     assert len(errors) == 2 and "bad.nii" in errors[0] and "2 of 3 scans written" in errors[1]
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert written == ["a.nii.gz", "sub-1/ses-1/b.nii.gz"]
+    stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").rglob("*.gz"))]
+    capsys.readouterr()
+    assert run(tmp_path / "in", tmp_path / "out") == 1  # the bad one again; nothing is replaced unasked
+    assert "2 were there already, --overwrite replaces them" in capsys.readouterr().err
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").rglob("*.gz"))] == stamps
 
 
 def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
