@@ -49,6 +49,7 @@ setup(
         "console_scripts": [
             "mdcsrn-train = mdcsrn_tf.cli.train:main",
             "mdcsrn-infer = mdcsrn_tf.cli.infer:main",
+            "mdcsrn-bids = mdcsrn_tf.cli.bids:main",
             "mdcsrn-eval = mdcsrn_tf.cli.eval:main",
             "mdcsrn-export = mdcsrn_tf.cli.export:main",
             "mdcsrn-degrade = data_prep.degrade:main",

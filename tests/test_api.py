@@ -91,3 +91,12 @@ def test_mistakes_are_told(tmp_path):
         m.super_resolve(nib.load(CROP), tiles=3)
     with pytest.raises(UserError, match="has shape 4x4; give a 3-D volume"):
         m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
+
+
+def test_the_script_for_python_runs(model, tmp_path, capsys):
+    from demo import from_python
+
+    measured = from_python.main([f"--scan={CROP}", f"--model={model}", f"--output={tmp_path}"])
+    assert measured["sinc"]["psnr"] > measured["network"]["psnr"]  # an untrained network
+    assert {path.name for path in tmp_path.iterdir()} == {"from_python.nii.gz", "low.nii.gz", "sr.nii.gz", "sr.json"}
+    assert "PSNR" in capsys.readouterr().out

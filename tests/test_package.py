@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     "mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards",
-    "mdcsrn-variants", "mdcsrn-pairs",
+    "mdcsrn-variants", "mdcsrn-pairs", "mdcsrn-bids",
 )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def _define_everyday(own: dict[str, Any]) -> None:
     text("axes", None, "The degraded axes, anatomical or indices, as LR,AP (default: found out).", **own)
     text("factor", None, "By how much each of them is to grow, as 2,2 (default: found out).", **own)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
+    text("participant_label", None, "Of a BIDS dataset: the subjects, as 01,02 (default: all).", **own)
     text("volume", "all", "Of a 4-D file: the number of a volume, from 0, or all.", **own)
     text("nan", "0", "What takes the place of NaN outside the head; refuse: scans with NaN are not read.", **own)
 
@@ -97,10 +98,11 @@ def _define_running(own: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    return run_command(NAME, DESCRIPTION, define_flags, _run, argv, HEADINGS)
+    return run_command(NAME, DESCRIPTION, define_flags, run, argv, HEADINGS)
 
 
-def _run(values: flags.FlagValues) -> int:
+def run(values: flags.FlagValues) -> int:
+    """What the flags ask for; the exit code."""
     if values.list_models:
         from mdcsrn_tf.weights import describe, list_models
 
@@ -112,7 +114,7 @@ def _run(values: flags.FlagValues) -> int:
     from mdcsrn_tf.inference.outputs import plan
 
     output = Path(values.output)
-    jobs = plan(Path(values.input), output)
+    jobs = _of_subjects(plan(Path(values.input), output), values.participant_label)
     _check_folder(jobs[0].target.parent)
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
@@ -125,6 +127,17 @@ def _run(values: flags.FlagValues) -> int:
         names = "".join(f"\n  {job.source}: {reason}" for job, reason in failed)
         print(f"{NAME}: error: {len(failed)} of {len(jobs)} scans failed:{names}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _of_subjects(jobs, labels: str | None):
+    """The jobs of those subjects of a BIDS dataset."""
+    if not labels:
+        return jobs
+    wanted = {f"sub-{label.strip().removeprefix('sub-')}" for label in labels.split(",")}
+    missing = sorted(wanted - {part for job in jobs for part in job.source.parts})
+    if missing:
+        raise UserError(f"--participant_label names {', '.join(missing)}, which the dataset has not.")
+    return [job for job in jobs if wanted & set(job.source.parts)]
 
 
 def _asked(values: flags.FlagValues):

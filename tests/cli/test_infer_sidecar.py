@@ -183,6 +183,24 @@ def test_a_log_without_a_terminal_gets_a_line_a_minute(capsys):
     assert lines == ["infer: a.nii.gz (1 of 3): 2 of 5 tiles", "infer: a.nii.gz (1 of 3): 4 of 5 tiles"]
 
 
+def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
+    from mdcsrn_tf.cli import bids
+
+    low = data_of(scan)
+    for subject in ("01", "02", "03"):
+        write_scan(tmp_path / f"raw/sub-{subject}/anat/sub-{subject}_T1w.nii.gz", low)
+    (tmp_path / "raw" / "dataset_description.json").write_text("{}")
+    places = [str(tmp_path / "raw"), str(tmp_path / "out"), "participant"]
+    flags = [f"--model={model}", "--quiet"]
+    assert bids.main([*places, "--participant-label", "01", "03", *flags]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.nii.gz"))
+    assert names == ["sub-01_desc-sr_T1w.nii.gz", "sub-03_desc-sr_T1w.nii.gz"]
+    assert bids.main([*places, "--participant_label=07", *flags]) == 1
+    assert "names sub-07, which the dataset has not" in capsys.readouterr().err
+    assert bids.main([*places[:2], "group", *flags]) == 1
+    assert "BIDS_FOLDER OUTPUT_FOLDER participant" in capsys.readouterr().err
+
+
 def test_a_version_and_short_names(capsys):
     from mdcsrn_tf import __version__
 

@@ -1,0 +1,53 @@
+"""`mdcsrn-bids`: mdcsrn-infer by the arguments of a BIDS App."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from mdcsrn_tf.cli import infer
+from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.errors import UserError
+
+NAME = "mdcsrn-bids"
+DESCRIPTION = """mdcsrn-bids BIDS_FOLDER OUTPUT_FOLDER participant [--participant-label 01 02 ...] [--flags]
+
+Super-resolve the anatomical scans of a BIDS dataset, or of some of its subjects, as BIDS derivatives."""
+_LABELS = ("--participant-label", "--participant_label")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    places, labels, others = _parted(arguments)
+
+    def run(values: flags.FlagValues) -> int | None:
+        if len(places) != 3 or places[2] != "participant":
+            raise UserError(f"{NAME} takes BIDS_FOLDER OUTPUT_FOLDER participant, and was given {' '.join(places)!r}.")
+        given = {"input": places[0], "output": places[1], "participant_label": ",".join(labels) or None}
+        for name, value in given.items():
+            values[name].value = value
+        return infer.run(values)
+
+    return run_command(NAME, DESCRIPTION, infer.define_flags, run, others, infer.HEADINGS)
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The three places, the subjects' labels (all words behind their flag), and everything else."""
+    places: list[str] = []
+    labels: list[str] = []
+    others: list[str] = []
+    into = places
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in _LABELS:
+            into = labels
+            labels += [value] if equals else []
+        elif argument.startswith("-"):
+            into = places
+            others.append(argument)
+        else:
+            into.append(argument)
+    return places, labels, others
