@@ -37,7 +37,7 @@ def markdown(table: Table) -> str:
 def cell_text(column: str, cell: Cell) -> str:
     """`paper 36.39 ± 0.82; ours 35.10 ± 1.20; -1.29`, as far as there is anything."""
     ours = _with_deviation(column, cell.ours, cell.ours_deviation)
-    theirs = _with_deviation(column, cell.published, cell.published_deviation)
+    theirs = cell.printed or _with_deviation(column, cell.published, cell.published_deviation)
     if theirs and ours:
         difference = "" if cell.difference is None else f" ({figure_text(column, cell.difference, sign=True)})"
         return f"{theirs} → {ours}{difference}"

@@ -31,6 +31,7 @@ class Cell:
     published_deviation: float | None = None
     ours: float | None = None
     ours_deviation: float | None = None
+    printed: str | None = None  # the paper's own digits, where they say more than the number
 
     @property
     def difference(self) -> float | None:
@@ -165,7 +166,8 @@ def _cell(column: str, theirs: PublishedRow, ours: Row | None) -> Cell:
     own = _our_cells(ours, (column,))[column] if ours else Cell()
     if column == "parameters":
         printed = theirs.parameters or (float(theirs.million_parameters) * 1e6 if theirs.million_parameters else None)
-        return Cell(printed, None, own.ours)
+        text = f"{theirs.million_parameters}M" if theirs.million_parameters and not theirs.parameters else None
+        return Cell(printed, None, own.ours, printed=text)
     if column == "seconds":
         return Cell(theirs.seconds, None, own.ours, own.ours_deviation)
     mean, deviation = theirs.metrics.get(column, (None, None))

@@ -41,6 +41,8 @@ def build_srdensenet3d(
         levels.append(dense_block(levels[-1], f"block{index}"))
     x = layers.Concatenate(name="levels")(levels)
     x = norm(conv(x, 4 * config.growth, 1, "reconstruct_bottleneck"), "reconstruct_norm")
-    x = conv(x, 4 * config.growth, 3, "same_scale_conv")
+    # Activated, as every layer of the original but the last is: without, the three convolutions would be one.
+    x = conv(Elu(name="reconstruct_elu")(x), 4 * config.growth, 3, "same_scale_conv")
+    x = Elu(name="same_scale_elu")(x)
     outputs = conv(x, 1, 3, "reconstruct", dtype="float32")
     return keras.Model(inputs, outputs, name=name)

@@ -37,6 +37,7 @@ def build_srresnet3d(
         x = residual_block(x, f"block{index}")
     x = norm(conv(x, "trunk_conv"), "trunk_norm")
     x = layers.Add(name="long_skip")([stem, x])
-    x = prelu(conv(x, "same_scale_conv"), "same_scale_prelu")
+    # Normalised as the other convolutions between stem and output are: so it comes to the published 2.005M.
+    x = prelu(norm(conv(x, "same_scale_conv"), "same_scale_norm"), "same_scale_prelu")
     outputs = conv(x, "reconstruct", size=5, filters=1, dtype="float32")
     return keras.Model(inputs, outputs, name=name)

@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.formats import csv_text, markdown
+from mdcsrn_tf.evaluation.formats import cell_text, csv_text, markdown
 from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan
 from mdcsrn_tf.evaluation.results import collect
 from mdcsrn_tf.evaluation.scene import plane_axis
 from mdcsrn_tf.evaluation.statistics import compare, compare_all, summarise
 from mdcsrn_tf.evaluation.subjects import fine_detail, subject_name
-from mdcsrn_tf.evaluation.tables import beside_paper, find_ours, our_table
+from mdcsrn_tf.evaluation.tables import Cell, beside_paper, find_ours, our_table
 from mdcsrn_tf.metrics.slices import eight_bit, foreground_share, slice_axis
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.papers import TABLES
@@ -177,3 +177,8 @@ def test_conventions_are_parsed_and_checked():
     assert [Conventions.parse(f"data_range={r}").range_of(volume) for r in ("max", "span", "4")] == [10.0, 8.0, 4.0]
     with pytest.raises(UserError, match="data_range is max"):
         Conventions.parse("data_range=auto").range_of(volume)
+
+
+def test_published_counts_keep_the_papers_digits():
+    assert cell_text("parameters", Cell(200_000.0, None, 199_616.0, printed="0.200M")).startswith("0.200M → 0.1996M")
+    assert cell_text("parameters", Cell(100_000.0, printed="0.10M")) == "0.10M → ?"
