@@ -5,8 +5,9 @@ there are zeros), and the target is what the high-resolution image adds to it. s
 stored are their plain arrays in one `.npz`, and NumPy walks them, so a model can be neither a program nor bound to one
 release of scikit-learn.
 
-The code that the paper cites casts the shifted images to integers, right for its 8-bit pictures; of z-scores next
-to nothing is left then. `integers=True` does the same, to measure what it costs; nothing else uses it.
+The code that the paper cites casts the shifted images to integers before it subtracts the pixel, right for its 8-bit
+pictures; of z-scores the neighbours are mostly lost then, and the pixel's own value is left in their place.
+`integers=True` does the same, to measure it (docs/field_study.md); nothing else uses it.
 """
 
 from __future__ import annotations
