@@ -21,6 +21,7 @@ _OURS = re.compile(r"\.partial-(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{16}$")
 _SECONDS_UNTIL_ABANDONED = 24 * 3600.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from linux/fcntl.h and linux/fs.h
 _ATTEMPTS = 100
+_SWEPT: set[Path] = set()
 
 
 @contextmanager
@@ -96,6 +97,9 @@ def _folder_of_our_own(parent: Path) -> Iterator[Path]:
     Its name holds the machine, the process and chance, since process numbers alone repeat in containers; mkdir
     refuses a name that is there, so that nobody can plant a link under it.
     """
+    if parent not in _SWEPT:
+        _SWEPT.add(parent)  # the first time that this process writes there
+        remove_abandoned(parent)
     for _ in range(_ATTEMPTS):
         folder = parent / f".partial-{this_host()}-{os.getpid()}-{secrets.token_hex(8)}"
         folder.mkdir()
@@ -136,7 +140,7 @@ def _remove_if_abandoned(partial: Path) -> None:
         if match is None or time.time() - partial.stat().st_mtime > _SECONDS_UNTIL_ABANDONED:
             remove(partial)
         return
-    descriptor = os.open(partial, os.O_RDONLY)
+    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if not _is_locked(descriptor, int(match["pid"])):
             remove(partial)  # while its lock is held here: nobody can begin to write there

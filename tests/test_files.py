@@ -85,6 +85,13 @@ def test_what_a_killed_run_left_is_removed_and_a_living_one_keeps_its_own(tmp_pa
     assert not list(tmp_path.glob(".partial-*"))
 
 
+def test_the_first_file_that_is_written_somewhere_sweeps_there(tmp_path):
+    (tmp_path / ".partial-123-old.nii").write_text("half")
+    with replace_when_done(tmp_path / "new.nii") as partial:
+        partial.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.nii"]
+
+
 def test_another_machines_is_removed_after_a_day(tmp_path):
     for name, age in (("young", 3600), ("old", 2 * 24 * 3600)):
         folder = tmp_path / f".partial-{name}.cluster-77-{'a' * 16}"
