@@ -23,7 +23,7 @@ from benchmarks import pages
 from mdcsrn_tf.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
-METRICS = "psnr,ssim,nrmse,psnr3d,ssim3d,nrmse3d,piqe,niqe"
+METRICS = "psnr,ssim,nrmse,psnr_head,ssim_head,nrmse_head,psnr3d,ssim3d,nrmse3d,piqe,niqe"
 
 
 def main() -> None:

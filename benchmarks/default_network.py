@@ -22,10 +22,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from skimage.registration import phase_cross_correlation
 
 from benchmarks import pages
 from benchmarks.data_helpers import DEGRADATION, ROOT, run, scans_beginning
+from benchmarks.network_checks import shift
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.run_record import RunRecord
@@ -82,15 +82,6 @@ def check(high: np.ndarray, super_res: np.ndarray) -> dict[str, Any]:
     images = {"sinc": degrade(high, FACTORS, AXES, "sinc"), "network": super_res}
     measures = {"shift_voxels": shift, "spectrum_distance_db": spectrum_distance, "wrong_share": wrong_share}
     return {name: {of: measure(high, image) for of, image in images.items()} for name, measure in measures.items()}
-
-
-def shift(reference: np.ndarray, image: np.ndarray) -> list[float]:
-    """By how many voxels along each axis `image` lies beside `reference`, by the peak of their cross-correlation.
-
-    Not normalised: a low-resolution image has no phase worth the name in the outer k-space.
-    """
-    found, _, _ = phase_cross_correlation(reference, image, upsample_factor=200, normalization=None)
-    return [float(value) for value in found]
 
 
 def spectrum_distance(reference: np.ndarray, image: np.ndarray) -> float:

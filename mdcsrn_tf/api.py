@@ -123,17 +123,17 @@ def evaluate(
 ) -> dict[str, float]:
     """What mdcsrn-eval measures of `result` against the high-resolution `reference` on the same grid.
 
-    PSNR (dB), SSIM and NRMSE, slice by slice in the most degraded plane, which `axes` decide, as the papers do, and
-    whatever else eval's default metrics of fidelity are.
+    PSNR (dB), SSIM and NRMSE, slice by slice in the most degraded plane, which `axes` decide, and in 3D (`psnr3d`), of
+    all voxels as the papers do and inside the reference's head (`psnr_head`, `psnr3d_head`), where air cannot flatter.
     """
     from mdcsrn_tf.evaluation.measure import measure
-    from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, Plan
+    from mdcsrn_tf.evaluation.plan import FIDELITY, FIDELITY_3D, HEAD, HEAD_3D, Plan
     from mdcsrn_tf.evaluation.scene import set_scene
     from mdcsrn_tf.evaluation.subjects import check_same_grid
 
     high, image = _volume(reference, affine), _volume(result, affine)
     check_same_grid(high, image)
-    plan = Plan((), (*FIDELITY, *FIDELITY_3D), axes=_joined(axes) or "LR,AP")
+    plan = Plan((), (*FIDELITY, *HEAD, *FIDELITY_3D, *HEAD_3D), axes=_joined(axes) or "LR,AP")
     return measure(image.data, set_scene(high, plan, has_reference=True), plan).values
 
 
