@@ -183,6 +183,8 @@ def pictures(record: dict[str, Any]) -> list[str]:
 def seconds(record: dict[str, Any]) -> list[str]:
     """What each row's command took."""
     found, scans = record["results"]["infer_seconds"], len(record["results"]["subjects"])
+    if not found:
+        return []
     each = ", ".join(f"`{name}` {value / scans:.0f}" for name, value in found.items())
     return [f"Seconds a scan, start and files included: {each}.", ""]
 
