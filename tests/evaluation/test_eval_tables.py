@@ -180,5 +180,5 @@ def test_conventions_are_parsed_and_checked():
 
 
 def test_published_counts_keep_the_papers_digits():
-    assert cell_text("parameters", Cell(200_000.0, None, 199_616.0, printed="0.200M")).startswith("0.200M → 0.1996M")
+    assert cell_text("parameters", Cell(200_000.0, None, 199_616.0, printed="0.200M")).startswith("0.200M → 0.1996")
     assert cell_text("parameters", Cell(100_000.0, printed="0.10M")) == "0.10M → ?"
