@@ -40,7 +40,8 @@ def section(record: dict[str, Any]) -> str:
         if scans:
             lines += [f"### {SPLITS[split]}", "", *means(record, scans), "", *gains(record, scans), ""]
             lines += [KINSHIP, ""] if split == "test" else []
-    lines += [*intervals(record), *checks(record), *bands(record), *pictures(record), *seconds(record)]
+    for part in (intervals, price_of_gans, checks, bands, pictures, seconds):
+        lines += part(record)
     return "\n".join([*lines, *beside_the_papers(record), ""])
 
 
@@ -131,6 +132,38 @@ def intervals(record: dict[str, Any]) -> list[str]:
     head = ["", "scans", "n", "metric", "mean difference", "95 % interval", "Wilcoxon p"]
     text = "Scan by scan: the mean over scans, its bootstrap interval, and Wilcoxon's signed rank test (two-sided)."
     return ["### Paired differences over scans", "", text, "", *table(head, rows), ""]
+
+
+def price_of_gans(record: dict[str, Any]) -> list[str]:
+    """What each GAN gains in sharpness and loses in fidelity beside the default network, scan by scan."""
+    default, *others = record["data"]["models"]
+    lines: list[str] = []
+    for name in (name for name in others if "gan" in name.lower()):
+        rows = [_price(record, default, name, scan) for scan in record["results"]["subjects"]]
+        nearer = [sum(row[k].endswith("yes") for row in rows) for k in (5, 6)]
+        text = (
+            f"`{name}` beside `{default}`: what it costs inside the head (PSNR, dB), power in the removed band (dB, "
+            "0 is the original's), and the distance of PIQE and NIQE from the original's own, of the default and "
+            f"of the GAN: nearer on {nearer[0]} and {nearer[1]} of {len(rows)} scans. Measured k-space: see Checks."
+        )
+        head = ["", "PSNR less default", "less bicubic", "band: default", "band: GAN", "PIQE: nearer?", "NIQE: nearer?"]
+        lines += [f"### The price of {name}", "", text, "", *table(head, rows), ""]
+    return lines
+
+
+def _price(record: dict[str, Any], default: str, gan: str, scan: str) -> list[str]:
+    values = record["results"]["values"]
+    psnr = {name: float(values[name]["psnr_head"][scan]) for name in (default, gan, "bicubic")}
+    row = [scan, *(number(psnr[gan] - psnr[name], "psnr", sign=True) for name in (default, "bicubic"))]
+    row += [number(values[name].get("band_db", {}).get(scan), "band_db") for name in (default, gan)]
+    for metric in ("piqe", "niqe"):
+        found = [values[name].get(metric, {}).get(scan) for name in (default, gan, "original")]
+        if None in found:
+            row.append("")
+            continue
+        one, two = (abs(float(value) - float(found[2])) for value in found[:2])
+        row.append(f"{number(one, metric)}, {number(two, metric)}: {'yes' if two < one else 'no'}")
+    return row
 
 
 def checks(record: dict[str, Any]) -> list[str]:

@@ -21,6 +21,9 @@ def record():
         values[name] = {"psnr": psnr, "ssim": ssim, "nrmse": ssim, "band_db": {SCANS[0]: -3.0}}
         values[name] |= {"psnr_head": psnr, "ssim_head": ssim, "nrmse_head": ssim}
     values["original"] = {"piqe": dict.fromkeys(SCANS, 30.0)}
+    values["bicubic"] = {"psnr_head": dict.fromkeys(SCANS, 29.0)}
+    values["net"] |= {"piqe": dict.fromkeys(SCANS, 45.0)}
+    values["net-gan"] |= {"piqe": dict.fromkeys(SCANS[:5], 33.0) | dict.fromkeys(SCANS[5:], 60.0)}
     splits = {"test": SCANS[:6], "development": SCANS[6:]}
     check = {"shift_voxels": [0.0, -0.02, 0.0], "measured_error": 0.004, "checkerboard_db": 1.0, "tiles_db": 0.5}
     own = {"net": {"self_check_db": 0.7}}
@@ -74,6 +77,14 @@ def test_checks_bands_and_pictures_are_shown():
     assert ["net", "-1.0", "0.800", "-9.0", "0.100"] in rows(text, "### Bands")
     assert "(images/compare_sub-1_T1w.png)" in text and "`net` 10." in text
     assert any(row[:3] == ["net", "journal/b4u4k12", "4,800 x 2"] for row in rows(text, "### Beside the papers"))
+
+
+def test_the_price_of_a_gan_is_told_scan_by_scan():
+    text = networks_page.section(record())
+    assert "nearer on 5 and 0 of 7 scans" in text
+    prices = {row[0]: row[1:] for row in rows(text, "### The price of net-gan")}
+    assert prices["sub-1_T1w"] == ["-1.00", "+1.50", "-3.0", "-3.0", "15.0, 3.0: yes", ""]
+    assert prices["sub-7_T1w"][4] == "15.0, 30.0: no"
 
 
 def test_the_readme_shows_the_head_first():
