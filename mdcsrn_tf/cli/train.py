@@ -16,6 +16,7 @@ from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, w
 from mdcsrn_tf.papers.forests import FORESTS
 from mdcsrn_tf.shards.dataset import read_manifest
 from mdcsrn_tf.training.settings import TrainSettings, in_steps, override, with_terms
+from mdcsrn_tf.training.stop_request import end_when_stuck
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
 
@@ -132,6 +133,8 @@ def _run(values: flags.FlagValues) -> int:
     settings = settings_from(values)
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
+    if values.strategy == "multiworker" and not values.dry_run:
+        end_when_stuck()
     load_tensorflow_quietly()
     if values.dry_run:
         from mdcsrn_tf.training.dry_run import describe

@@ -134,6 +134,7 @@ class Phase:
 
     def _must_stop(self, stop: StopRequest) -> bool:
         """Whether to end here; processes that step together ask each other, at the steps that are logged."""
+        stop.fetch()
         if not spans_processes(self.strategy):
             return stop.signal is not None
         if self.state.progress.step % self.settings.upkeep.log_every:

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from types import FrameType, TracebackType
+
+# While TensorFlow waits for other workers it takes SIGTERM itself and lets no Python run, in whatever thread. So the
+# signal is held back, and this looks from outside whether it has been left lying.
+_WATCHDOG = """
+import os, signal, sys, time
+pid, patience, since = int(sys.argv[1]), float(sys.argv[2]), None
+while os.getppid() == pid:
+    with open(f"/proc/{pid}/status") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    pending = (int(fields["ShdPnd"], 16) | int(fields["SigPnd"], 16)) >> (signal.SIGTERM - 1) & 1
+    since = (since or time.monotonic()) if pending else None
+    if since and time.monotonic() - since > patience:
+        print("mdcsrn-train: SIGTERM came while waiting for other workers; the last checkpoint is whole.", flush=True)
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+"""
+
+
+def end_when_stuck(patience: float = 30.0) -> None:
+    """Hold SIGTERM back for `StopRequest` to fetch, and let a process that does not fetch it for so long be killed.
+
+    For one of several workers, before TensorFlow is loaded: its threads inherit what is held back.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCHDOG, str(os.getpid()), str(patience)])
 
 
 class StopRequest:
@@ -24,6 +52,11 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._give_back()
+
+    def fetch(self) -> None:
+        """Note a SIGTERM that was held back, if there is one."""
+        if signal.SIGTERM in signal.sigpending() and signal.sigtimedwait({signal.SIGTERM}, 0):
+            self.signal = signal.SIGTERM
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number

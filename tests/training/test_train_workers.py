@@ -130,3 +130,37 @@ def wait_for(path, process):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < ends, f"no {path}"
         time.sleep(0.05)
+
+
+WAITING = """
+import sys
+from mdcsrn_tf.training.stop_request import end_when_stuck
+end_when_stuck(patience=1.0)
+import tensorflow as tf
+print("waiting", flush=True)
+tf.distribute.MultiWorkerMirroredStrategy()
+"""
+
+
+def test_a_worker_that_waits_for_its_peers_heeds_sigterm():
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=environment(addresses(), 0) | {"PYTHONPATH": str(HERE.parent)},
+    )  # fmt: skip
+    assert process.stdout.readline() == "waiting\n"
+    time.sleep(3)
+    process.terminate()
+    assert process.wait(60) == -9  # without the helper it waits for ever
+    assert "SIGTERM came while waiting for other workers" in process.stdout.read()
+
+
+def test_a_signal_that_was_held_back_is_fetched():
+    code = (
+        "import os, signal; from mdcsrn_tf.training.stop_request import StopRequest, end_when_stuck\n"
+        "end_when_stuck()\n"
+        "with StopRequest() as stop:\n"
+        "    stop.fetch(); assert stop.signal is None\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); stop.fetch(); assert stop.signal == signal.SIGTERM\n"
+        "    stop.signal = None; stop.fetch(); assert stop.signal is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent, timeout=60)
