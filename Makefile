@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,dicom,cluster,openvino,segmentation,registration,forest,reference
 READY := $(VENV)/.ready
 
-.PHONY: setup test browser demo lint bench bench-setup train-smoke pairs-smoke clean
+.PHONY: setup test browser demo lint bench bench-setup hostile train-smoke pairs-smoke clean
 
 setup: $(READY)
 
@@ -56,6 +56,11 @@ bench: bench-setup
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 	set -e; for name in $(if $(DATA),$(DATA_BENCHMARKS)); do $(BIN)/python benchmarks/$$name.py --data=$(DATA); done
 	$(BIN)/python benchmarks/results_doc.py
+
+# 100 times kill -9 and 2,000 malformed files: an hour on 2 cores.
+hostile: $(READY)
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/malformed.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
