@@ -73,7 +73,7 @@ def kinds(inputs: Path) -> dict[str, Kind]:
         Kind("l1", lambda output: train(output, "--phase=l1", "--steps=6")),
         Kind("gan", lambda output: train(output, "--phase=gan", "--steps=3", *_GAN), with_first_phase),
         Kind("infer", lambda output: ["infer.py", f"--input={scans}", f"--output={output}", "--quiet", "--qc",
-                                      f"--model={inputs / 'best_l1.keras'}", "--tile=32"]),
+                                      f"--model={inputs / 'best_l1.keras'}", "--tile=32", "--force"]),
         Kind("eval", lambda output: ["eval.py", f"--hr={scans}", f"--output={output}", "--baselines=nn,linear",
                                      "--quiet", "--nofigures", "--workers=2"]),
     ]  # fmt: skip

@@ -108,6 +108,7 @@ class Phase:
                 f"{self.workdir} holds a run with other settings ({'; '.join(changes)}): use the old ones, "
                 "another --workdir, or --allow_change to go on with the new ones."
             )
+        self.found = dict(checkpoint.meta.get("found", {}))  # the last validation's, for the last model's card
         self.state.restore(checkpoint.arrays, progress, str(checkpoint.path))
         self.state.progress.complete = self.state.progress.complete and self.state.progress.step >= self.total
 
@@ -215,8 +216,10 @@ class Phase:
         progress.seconds += time.monotonic() - self._clock
         self._clock = self._saved = time.monotonic()
         if self.writes:
-            meta = {"settings": self.settings.comparable(), "progress": dataclasses.asdict(progress)}
-            self.checkpoints.save(progress.step, self.state.arrays(), meta)
+            settings, done = self.settings.comparable(), dataclasses.asdict(progress)
+            self.checkpoints.save(
+                progress.step, self.state.arrays(), {"settings": settings, "progress": done, "found": self.found}
+            )
 
     def _rate(self, step: int, base: float | None = None) -> float:
         plan = self.plan
