@@ -48,7 +48,7 @@ def write_report(
         "left_out": _left_out(results.left_out),
         "tables": Html("".join(table_section(table) for table in tables)),
         "paired": paired_section(results.paired),
-        "figures": Html("".join(_figure(figure) for figure in figures)),
+        "figures": Html("".join(_figure(figure) for figure in figures) or "<p>None were drawn.</p>"),
         "conventions": _conventions(results, record),
         "heads": heads(results, output),
     }
