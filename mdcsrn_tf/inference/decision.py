@@ -129,7 +129,8 @@ def _treatment(decision: Decision, card: ModelCard) -> str:
 def _grid(sight: Sight, wanted: ScanSettings, axes: Sequence[int]) -> str:
     if wanted.grid != "auto":
         return wanted.grid
-    interpolated = any(sight.findings[axis].method for axis in (axes or range(3)))
+    found = [sight.findings[axis] for axis in (axes or range(3))]
+    interpolated = any(finding.proves_interpolation or finding.method == "unknown" for finding in found)
     coarse = [sight.coarseness[axis] > 1 for axis in (axes or range(3))]
     return "small" if not interpolated and (all(coarse) if axes else any(coarse)) else "same"
 
@@ -138,7 +139,7 @@ def _shown_axes(sight: Sight, grid: str, card: ModelCard) -> tuple[int, ...]:
     usual = resolve_axes(",".join(card.axes) or "LR,AP", sight.volume.affine)
     if grid == "small":
         return tuple(axis for axis in range(3) if sight.coarseness[axis] > 1) or usual
-    proven = {axis for axis in range(3) if sight.findings[axis].method not in (None, "unknown")}
+    proven = {axis for axis in range(3) if sight.findings[axis].proves_interpolation}
     likely = {axis for axis in range(3) if sight.findings[axis].method == "unknown"}
     if set(usual) <= proven | likely:
         proven |= set(usual)
@@ -178,7 +179,7 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
                          "resolution there (of the small matrix say --grid=small, --axes and --factor)")  # fmt: skip
     others = [
         sight.names[axis] for axis in range(3)
-        if axis not in decision.axes and sight.findings[axis].method not in (None, "unknown")
+        if axis not in decision.axes and sight.findings[axis].proves_interpolation
     ]  # fmt: skip
     if others:
         sentences.append(f"k-space looks empty along {_and(others)}, which --axes does not name")

@@ -50,6 +50,15 @@ class AxisFinding:
         """The factor to the nearest whole number; 181 voxels of 90 samples are twice as many."""
         return max(1, round(self.factor))
 
+    @property
+    def proves_interpolation(self) -> bool:
+        """Whether the axis was made of half its voxels or fewer.
+
+        Partial Fourier and phase resolution leave outer k-space empty as well, by a third and less: that is no grid
+        that somebody interpolated to.
+        """
+        return self.method not in (None, "unknown") and self.whole_factor >= 2
+
 
 def examine_axis(volume: np.ndarray, axis: int, factor: int | None = None) -> AxisFinding:
     """How `axis` of a volume [i, j, k] was brought to its grid, by `factor` or (None) by any of `FACTORS`."""
