@@ -13,7 +13,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
-from mdcsrn_tf.models.files import ModelCard, load_model, read_card
+from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card
 from mdcsrn_tf.weights import find_model
 from mdcsrn_tf.workers import available_cores
 
@@ -29,7 +29,7 @@ class Engine:
         self.card = card
         self.bn = bn
         self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
-        self.channels: int | None = None  # of all feature maps; None: not known
+        self.feature_channels: int | None = None  # of all feature maps together; None: not known
         self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
 
     def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
@@ -56,7 +56,7 @@ class KerasEngine(Engine):
         from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius
 
         super().__init__(card, bn, receptive_field_radius(model))
-        self.channels = feature_channels(model)
+        self.feature_channels = feature_channels(model)
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
@@ -105,7 +105,7 @@ class ForestEngine(Engine):
         from mdcsrn_tf.models.forest import RADIUS, load_forest
 
         forest, card = load_forest(path)
-        super().__init__(ModelCard.from_json(card), bn, RADIUS)
+        super().__init__(card_of(path, card), bn, RADIUS)
         self.apply = forest.apply
 
 
@@ -198,7 +198,7 @@ def read_any_card(path: Path) -> ModelCard:
     if is_forest(path) and path.is_file():
         from mdcsrn_tf.models.forest import forest_card_text
 
-        return ModelCard.from_json(forest_card_text(path))
+        return card_of(path, forest_card_text(path))
     return read_metadata(path)[0] if path.is_dir() else read_card(path)
 
 
@@ -207,7 +207,7 @@ def read_metadata(path: Path) -> tuple[ModelCard, dict[str, Any]]:
     from mdcsrn_tf.inference.export import load_metadata
 
     metadata = load_metadata(path)
-    return ModelCard.from_json(metadata["card"]), metadata
+    return card_of(path, metadata["card"]), metadata
 
 
 def _load_saved_model(path: Path) -> Any:

@@ -96,10 +96,10 @@ def _fitting(
     First fewer tiles at a time, then smaller ones. On a GPU shortages are noticed when they come.
     """
     skipped: list[Edges] = []
-    if engine.channels is None or not room.runs_on_processor():
+    if engine.feature_channels is None or not room.runs_on_processor():
         return tile, batch, skipped
     left = room.room_at_hand() - 3 * volume.nbytes  # the result, and the scan's copies on its way out
-    while not room.check_room(engine.channels, tiling.per_axis(tile), batch, left):
+    while not room.check_room(engine.feature_channels, tiling.per_axis(tile), batch, left):
         if batch > 1:
             batch = max(1, batch // 2)
             continue
@@ -107,7 +107,7 @@ def _fitting(
         try:
             tile = smaller_tile(tile, margin)
         except UserError as error:
-            raise room.refuse(engine.channels, tiling.per_axis(tile), left) from error
+            raise room.refuse(engine.feature_channels, tiling.per_axis(tile), left) from error
     return tile, batch, skipped
 
 

@@ -188,9 +188,14 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
         raise UserError(f"{path} is not a .keras model file, or it is damaged.") from error
     except KeyError as error:
         raise UserError(f"{path} has no model card: it was not written by mdcsrn-train.") from error
+    return card_of(path, text)
+
+
+def card_of(path: str | os.PathLike[str], text: str) -> ModelCard:
+    """The card in the JSON text that the model at `path` carries."""
     try:
         return ModelCard.from_json(text)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"The model card in {path} cannot be read ({first_line(error)}).") from error
 
 

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from mdcsrn_tf import __version__
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
@@ -91,6 +91,8 @@ def _train_in(
         print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
         start_again()
     except (OSError, tf.errors.OpError) as error:
+        if isinstance(error, tf.errors.PermissionDeniedError):
+            raise UserError(f"Something in {workdir} cannot be written ({first_line(error)}); check its rights.") from error
         if not _is_disk_full(error):
             raise
         raise UserError(

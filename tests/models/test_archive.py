@@ -13,6 +13,7 @@ from keras import layers
 
 from mdcsrn_tf import weights
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.models import archive, build_generator
 from mdcsrn_tf.models.archive import CARD_MEMBER
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
@@ -140,6 +141,16 @@ def test_a_card_that_inference_could_not_go_by_is_refused(saved, field, value):
     exchange(saved, CARD_MEMBER, json.dumps({**json.loads(CARD.to_json()), field: value}).encode())
     with pytest.raises(UserError, match=rf"model card in .*net\.keras cannot be read \(its {field} "):
         read_card(saved)
+
+
+def test_an_exported_folders_card_is_checked_alike(tmp_path):
+    card = {**json.loads(CARD.to_json()), "tile": "24"}
+    (tmp_path / "saved_model.pb").touch()
+    (tmp_path / "assets.extra").mkdir()
+    metadata = {"card": json.dumps(card), "receptive_field_radius": 17}
+    (tmp_path / "assets.extra" / "mdcsrn.json").write_text(json.dumps(metadata))
+    with pytest.raises(UserError, match=rf"model card in {tmp_path} cannot be read \(its tile is '24'"):
+        read_any_card(tmp_path)
 
 
 def test_the_cards_of_all_presets_pass():
