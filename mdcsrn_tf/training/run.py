@@ -92,7 +92,7 @@ def _train_in(
         start_again()
     except (OSError, tf.errors.OpError) as error:
         if isinstance(error, tf.errors.PermissionDeniedError):
-            raise UserError(f"Something in {workdir} cannot be written ({first_line(error)}); check its rights.") from error
+            raise UserError(f"{workdir} cannot be written to ({first_line(error)}); check its rights.") from error
         if not _is_disk_full(error):
             raise
         raise UserError(
