@@ -45,7 +45,7 @@ def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
         stride=stride if averaged else 0,
         merge="mean" if averaged else "core",
         batch=settings.batch_tiles,
-        channels=engine.channels or 1,
+        channels=engine.channels,
         multiple=engine.multiple,
     )
     found.check()
