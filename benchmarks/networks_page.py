@@ -11,6 +11,11 @@ from mdcsrn_tf.papers import TABLES, get_recipe
 HEAD = ("psnr_head", "ssim_head", "nrmse_head", "psnr3d_head", "ssim3d_head")
 PAPERS = ("psnr", "ssim", "nrmse")
 OTHERS = ("band_db", "band_corr", "piqe", "niqe", "dice")
+GROUPS = {
+    "Inside the head": HEAD,
+    "All voxels, as the papers": PAPERS,
+    "Detail, and scores without a reference": OTHERS,
+}
 SPLITS = {
     "test": "Test scans: never trained on, tuned or chosen by",
     "development": "Development scans: never trained on, but looked at while choosing",
@@ -88,11 +93,12 @@ def cell(record: dict[str, Any], method: str, metric: str, scans: list[str]) -> 
 def means(record: dict[str, Any], scans: list[str]) -> list[str]:
     """Every method's mean in every metric: inside the head, then the papers', then the others."""
     lines: list[str] = []
-    for title, group in (("Inside the head", HEAD), ("All voxels, as the papers", PAPERS), ("Without pixels", OTHERS)):
+    for title, group in GROUPS.items():
         columns = [metric for metric in group if metric in record["config"]["metrics"]]
         names = list(record["results"]["values"]) if group is OTHERS else methods(record, columns[0])
         rows = [[name, *(cell(record, name, metric, scans) for metric in columns)] for name in names]
-        lines += [f"{title}, mean over {len(scans)} scans:", "", *table(["", *(TITLES[m] for m in columns)], rows), ""]
+        heading = f"{title}, mean over {len(scans)} scan{'s' * (len(scans) > 1)}:"
+        lines += [heading, "", *table(["", *(TITLES[metric] for metric in columns)], rows), ""]
     return lines[:-1]
 
 
@@ -102,7 +108,8 @@ def gains(record: dict[str, Any], scans: list[str]) -> list[str]:
     rows = [[scan, *(gain(record, name, [scan]) for name in names)] for scan in scans]
     for contrast in sorted({scan.rpartition("_")[2] for scan in scans}):
         chosen = [scan for scan in scans if scan.endswith(f"_{contrast}")]
-        rows.append([f"**all {len(chosen)} {contrast}**", *(gain(record, name, chosen) for name in names)])
+        if len(chosen) > 1:
+            rows.append([f"**all {len(chosen)} {contrast}**", *(gain(record, name, chosen) for name in names)])
     rows.append([f"**all {len(scans)}**", *(gain(record, name, scans) for name in names)])
     text = "Gain over zero-filled sinc inside the head, PSNR (dB) / SSIM:"
     return [text, "", *table(["", *names], rows)]
