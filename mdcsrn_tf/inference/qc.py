@@ -86,7 +86,7 @@ def save_picture(
     heights = [max(pair.extent(1 if axis == 2 else 2), _KSPACE) for axis in range(3)]
     width = _left_of_kspace() + 2 * (_KSPACE + _GAP)
     lines = [part for line in caption for part in textwrap.wrap(readable(line), int(_CHARACTERS * width))]
-    page = _new_page(width, sum(heights) + 4 * _HEADING + _LINE * len(lines) + _GAP)
+    page = _new_page(width, sum(heights) + 4 * _HEADING + _LINE * len(lines) + 2 * _GAP)
     page.text(_GAP, _GAP, title, fontsize=11)
     page.text(_GAP, page.height - _LINE * len(lines) - _GAP, "\n".join(lines), fontsize=8.5, linespacing=1.3)
     top = 2 * _HEADING
