@@ -17,6 +17,8 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
     for bundled in list_models():
         path = find_model(bundled)
         card = read_card(path)
+        if card.planes:
+            continue  # learned from two scans of each person: nothing in a scan says that it is meant
         if not misfits(sight, decide(sight, wanted, card), card):
             return path
     return find_model(None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
 from mdcsrn_tf.inference.decision import Decision, Sight, decide, in_words, look
@@ -59,7 +60,7 @@ def process(
     """
     clock, sight = _Clock(), scan.sight
     decision = decide(sight, wanted, read_any_card(model))
-    refuse_doubts(sight.volume, decision, wanted)
+    _refuse(sight, decision, model, wanted)
     engine = load(model)
     line = in_words(sight, decision, model.stem, engine.card)
     warnings = [*sight.volume.remarks, *decision.doubts, *decision.warnings]
@@ -96,6 +97,14 @@ def _super_resolve(
     ]
     several = len(outcomes) > 1
     return outcomes[0], np.stack([one.data for one in outcomes], axis=-1) if several else outcomes[0].data
+
+
+def _refuse(sight: Sight, decision: Decision, model: Path, wanted: ScanSettings) -> None:
+    """UserError for what should not, or cannot, be done."""
+    refuse_doubts(sight.volume, decision, wanted)
+    if wanted.self_check and not decision.axes:
+        raise UserError(f"--self_check degrades the scan once more, which means nothing to {model.stem}, a network on "
+                        "slices; leave it out.")  # fmt: skip
 
 
 def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:

@@ -16,6 +16,7 @@ from mdcsrn_tf.scans.volumes import read_volume
 
 CROP = Path(__file__).parents[1] / "golden" / "real_crop.nii.gz"
 CARDS = {
+    "slices": ModelCard("tiny", "0", "linear", planes=("axial",)),
     "plane": ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2)),
     "gan": ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2)),
     "through": ModelCard("tiny", "0", "sinc", axes=("IS",), factor=(3,), tested={"factors": [[2], [3], [4]]}),
@@ -24,7 +25,7 @@ CARDS = {
 
 @pytest.fixture(autouse=True)
 def bundled(monkeypatch):
-    """Three networks, the first the default; only their cards are read."""
+    """Networks of which only the cards are read; "plane" is the default."""
     monkeypatch.setattr(choice, "list_models", lambda: list(CARDS))
     monkeypatch.setattr(choice, "find_model", lambda name: Path(name or "plane"))
     monkeypatch.setattr(choice, "read_card", lambda path: CARDS[path.name])
