@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import nibabel as nib
 import numpy as np
 
+from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import resolve_axes
@@ -68,6 +69,7 @@ def super_resolve(
     from mdcsrn_tf.inference.scan import super_resolve_scan
 
     sight = look(volume)
+    load_tensorflow_quietly()
     engine = load_engine(choose_model(sight, wanted, _text(model)), how)
     outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
     return _as_given(scan, volume, outcome.data, outcome.prepared.affine)
@@ -144,7 +146,7 @@ def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
     if output is None:
         raise UserError("A scan that is a file needs the name of the file to write.")
     jobs = plan(source, Path(output))
-    Run(_text(model), how, wanted, overwrite=True).over(jobs, Quiet())
+    Run(_text(model), how, wanted, True, load_tensorflow_quietly).over(jobs, Quiet())
     return jobs[0].target if len(jobs) == 1 else Path(output)
 
 
