@@ -11,9 +11,8 @@ from mdcsrn_tf.models.files import load_model, read_card
 from mdcsrn_tf.papers import SLICE_PRESETS
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 
-# One of each generator, discriminator and kind of loss; 64 pixels are the U-net's least.
+# One of each kind of P's generators, discriminators and losses (S's come below); 64 pixels are the U-net's least.
 SIDES = {
-    "srgan2d/model2": 16,
     "7t/fcn2": 16,
     "7t/dcsrn2d-p": 16,
     "7t/dcgan1": 16,
@@ -72,9 +71,8 @@ def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(
         for name, array in again.items():
             np.testing.assert_array_equal(array, trained.arrays[name], err_msg=name)
     card = read_card(tmp_path / f"last_{phase}.keras")
-    whole = preset.startswith("srgan2d/")
     assert (card.preset, card.planes, card.bn) == (preset, ("axial",), "moving")
-    assert (card.tile, card.margin, card.stride) == ((0, 0, 0) if whole else (64, 4, 20))
+    assert (card.tile, card.margin, card.stride) == (64, 4, 20)
     reads = {term.loss for term in SLICE_PRESETS[preset].training.phase(phase).terms} & {"vgg16", "vgg19"}
     assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(reads)
 
@@ -83,6 +81,7 @@ def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_p
     asked = command(shards, "srgan2d/stack3", tmp_path, "--features=random", "--recipe=quick2d")
     assert train([*asked, "--set=bn_reestimation_batches=1"]) == 0
     model, card = load_model(tmp_path / "best_gan.keras")
+    assert (card.tile, card.margin, card.stride, card.planes) == (0, 0, 0, ("axial",)), "whole slices"
     assert card.notes["recipe"] == "quick2d" and card.notes["started_from"]["phase"] == "l1"
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert "critic_loss" in rows[0] and any(row.startswith("gan,2,train") for row in rows)
