@@ -36,6 +36,8 @@ def markdown(table: Table) -> str:
 
 def cell_text(column: str, cell: Cell) -> str:
     """`paper 36.39 ± 0.82; ours 35.10 ± 1.20; -1.29`, as far as there is anything."""
+    if cell.published is None and cell.printed:
+        return cell.printed
     ours = _with_deviation(column, cell.ours, cell.ours_deviation)
     theirs = cell.printed or _with_deviation(column, cell.published, cell.published_deviation)
     if theirs and ours:

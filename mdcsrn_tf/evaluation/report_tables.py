@@ -88,7 +88,8 @@ def _cell(column: str, cell: Cell, best: bool) -> str:
             lines.append(f"<small>± {text(figure_text(column, cell.ours_deviation))}</small>")
     if cell.published is not None:
         spread = "" if cell.published_deviation is None else f" ± {figure_text(column, cell.published_deviation)}"
-        lines.append(f"<small>paper {text(figure_text(column, cell.published) + spread)}</small>")
+        theirs = cell.printed or figure_text(column, cell.published) + spread
+        lines.append(f"<small>paper {text(theirs)}</small>")
     if cell.difference is not None:
         lines.append(f"<small>({text(figure_text(column, cell.difference, sign=True))})</small>")
     return "".join(lines)

@@ -107,7 +107,10 @@ def as_published(published: PublishedTable) -> Table:
     for row in published.rows:
         cells = {column: _cell(column, row, None) for column in columns}
         # In the place of ours: beside nothing there is nothing to compare.
-        alone = {name: Cell(None, None, cell.published, cell.published_deviation) for name, cell in cells.items()}
+        alone = {
+            name: Cell(ours=cell.published, ours_deviation=cell.published_deviation, printed=cell.printed)
+            for name, cell in cells.items()
+        }
         rows.append(TableRow(None, row.method, alone))
     title = f"{published.title} ({published.subjects})"
     return Table(published.name, title, columns, tuple(rows), _time_remark(published))

@@ -42,7 +42,7 @@ def test_an_identity_network_scores_as_its_interpolation(networks, tmp_path):
     assert ours["ours_as"] == "first"  # the GAN is a row of its own
     assert round(ours["cells"]["parameters"]["ours"] / 1e6, 2) == 0.10
     assert ours["cells"]["macs"]["ours"] > 50_000
-    assert "0.1M → 0.1027M" in out
+    assert "0.10M → 0.102737M" in out
 
 
 @pytest.mark.parametrize("grid", ["same", "small"])
