@@ -35,6 +35,8 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.training.checkpoints import load_checkpoint
 
 RESULTS = Path(__file__).parent / "results" / "kills.json"
+# In how many parts a sum is taken, and so its last bit, shall not hang on the cores that are free at the moment.
+_ENVIRONMENT = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _TIMES = ("seconds", "device")  # of a checkpoint's progress and an evaluation's rows
 # A real preset on patches of 12^3, a critic to match, 6 steps of either network's first turn.
 _SMALL = (
@@ -100,7 +102,9 @@ def prepare(inputs: Path, names: set[str]) -> None:
 
 def run(*words: str) -> None:
     """A command of ours to its end; its words where it fails."""
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=_ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
@@ -139,8 +143,8 @@ def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str,
     """Kill a run at `moment` (seconds), repeat it, and say what differs from `expected`."""
     kind.begin(output)
     process = subprocess.Popen(
-        [sys.executable, *kind.command(output)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        [sys.executable, *kind.command(output)], cwd=ROOT, env=_ENVIRONMENT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         process.wait(moment)
