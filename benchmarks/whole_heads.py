@@ -37,7 +37,7 @@ from mdcsrn_tf.scans.volumes import read_volume, to_ras
 RESULTS = Path(__file__).parent / "results" / "whole_heads.json"
 AXES, FACTORS = (0, 1), (2, 2)
 SURFACE_MM, DEEP_MM = 8.0, 15.0
-EXPOSURES = (0.5, 0.7, 1.0, 1.4, 2.0)
+EXPOSURES = (0.7, 1.0, 1.4)
 CORNER = 0.42  # cycles a voxel along each of the three axes: beyond lies noise
 MIDDLE, HALF, CONTEXT = 0.58, 10, 20  # of the height; slices judged and given, on either side
 RAYLEIGH = 2 - np.pi / 2  # variance of a magnitude where there is no signal, over the noise's

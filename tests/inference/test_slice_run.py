@@ -81,7 +81,7 @@ def test_what_is_for_volumes_is_refused_and_the_other_way_round(tmp_path):
     with pytest.raises(UserError, match="works slice by slice: take --engine=tensorflow"):
         super_resolve_volume(path, SCAN, precision="bfloat16")
     with pytest.raises(UserError, match="--plane, --stride and --merge are for slice networks"):
-        super_resolve_volume("mdcsrn-b4u4k12-sinc", SCAN, plane="axial")
+        super_resolve_volume("mdcsrn-b4u4k12", SCAN, plane="axial")
 
 
 @pytest.mark.parametrize("bn", ["batch", "moving"])
