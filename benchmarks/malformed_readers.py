@@ -162,5 +162,5 @@ READERS = {
     "checkpoints": Reader(_make_checkpoint, _read_checkpoint),
     "cards": Reader(_make_model, _read_card),
     "models": Reader(_make_model, _read_model, ("keras",)),
-    "niqe": Reader(_make_niqe, _read_niqe),
+    "niqe": Reader(_make_niqe, _read_niqe, ("scipy.io", "mdcsrn_tf.metrics.niqe_files")),
 }

