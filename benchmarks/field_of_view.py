@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks import pages
 from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.settings import Settings
@@ -118,6 +119,31 @@ def around_the_middle(head: np.ndarray, edge: int) -> Box:
 def decibels(before: float, after: float) -> float:
     """How far the squared error `after` lies below `before`."""
     return float(10 * np.log10(before / after))
+
+
+def section(record: dict) -> str:
+    """This benchmark's part of docs/results.md."""
+    results = dict(record["results"])
+    summary = results.pop("summary")
+    scans = list(results)
+    views = list(dict.fromkeys(name for found in results.values() for name in found))
+    rows = [
+        [view, *(cell for scan in scans for cell in (f"{results[scan][view]['gain_db']:+.2f}",
+                                                     f"{results[scan][view]['change_db']:+.2f}"))]
+        for view in views
+    ]  # fmt: skip
+    head = ["", *(title for scan in scans for title in (f"{scan}: gain", "change"))]
+    lines = [
+        "## The field of view",
+        "",
+        f"{pages.circumstances(record)} {record['config']['model']} on cubes of a scan and on the scan with air around "
+        "it: gain over sinc inside the head in dB, and the change against the same voxels of the whole scan's result. "
+        f"Largest loss {summary['largest_loss_db']:.2f} dB, least gain {summary['least_gain_db']:+.2f} dB.",
+        "",
+        *pages.table(head, rows),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ MARKERS = ("<!-- results: made by benchmarks/results_doc.py -->", "<!-- end of r
 SECTIONS = {
     "networks.json": "networks_page",
     "default_network.json": "default_network",
+    "whole_heads.json": "whole_heads",
+    "field_of_view.json": "field_of_view",
     "infer_quality.json": "infer_quality",
     "baselines.json": "baselines",
     "train_step_l1.json": "train_step",
@@ -40,6 +42,8 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 |---|---|
 | networks | `python benchmarks/networks.py --data=SCANS --test=... --development=...` |
 | the default network | `python benchmarks/default_network.py --data=SCANS` |
+| where in a head a network gains | `python benchmarks/whole_heads.py --data=SCANS --models=OLD.keras,mdcsrn-b4u4k12` |
+| the field of view | `python benchmarks/field_of_view.py --data=SCANS` |
 | its precisions | `python benchmarks/infer_quality.py --data=SCANS` |
 | interpolation | `python benchmarks/baselines.py --data=SCANS` |
 | learning on phantoms | `python benchmarks/gan_learning.py` |

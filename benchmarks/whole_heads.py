@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from scipy import ndimage
 
+from benchmarks import pages
 from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.settings import Settings
@@ -126,6 +127,28 @@ def gains(
         for name, mask in regions.items()
         if mask.any()
     }
+
+
+def section(record: dict) -> str:
+    """This benchmark's part of docs/results.md."""
+    head = ["scan", "a perfect method", "network", *(f"exposure {exposure}" for exposure in EXPOSURES)]
+    rows = []
+    for scan, found in record["results"].items():
+        bound = found.pop("gain_of_a_perfect_method")
+        for model, by_exposure in found.items():
+            cells = [" / ".join(f"{gain:+.2f}" for gain in by_exposure[str(e)].values()) for e in EXPOSURES]
+            rows.append([scan, f"{bound:+.1f}", model, *cells])
+    lines = [
+        "## Where in a head a network gains",
+        "",
+        f"{pages.circumstances(record)} Gain over sinc in dB on 20 axial slices: whole head / within 8 mm of its "
+        "surface / deeper than 15 mm, the normalised input as it is and brighter or darker about darkness. What a "
+        "perfect method would gain follows from the noise in the corners of k-space.",
+        "",
+        *pages.table(head, rows),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
