@@ -149,7 +149,7 @@ def _tissue_level(values):
     """`head.tissue_level` in the graph; 0 where no voxel is positive."""
     import tensorflow as tf
 
-    thinned = values[:: tf.maximum(1, tf.size(values) // head.SAMPLES)]
+    thinned = tf.reshape(values[:: _thinning_step(tf.size(values))], [-1])  # else the graph does not know its rank
     positive = tf.sort(tf.boolean_mask(thinned, thinned > 0))
     count = tf.size(positive)
     start = tf.reduce_mean(tf.boolean_mask(positive, positive >= tf.reduce_mean(positive)))
@@ -169,6 +169,18 @@ def _tissue_level(values):
         )[1]
 
     return tf.cond(count > 0, iterate, lambda: tf.constant(0.0, tf.float64))
+
+
+def _thinning_step(size):
+    """`head.thinning_step` in the graph, an int32 scalar: raised until it has no divisor in common with `size`."""
+    import tensorflow as tf
+
+    def divides_both(step):
+        # Euclid's algorithm
+        largest, _ = tf.while_loop(lambda a, b: b > 0, lambda a, b: (b, a % b), (size, step))
+        return largest > 1
+
+    return tf.while_loop(divides_both, lambda step: (step + 1,), (tf.maximum(1, size // head.SAMPLES),))[0]
 
 
 def _above_mean(values):

@@ -6,6 +6,7 @@ is left of the head (of a stripped scan the brain); it does not look for the bra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,10 +81,24 @@ def bounding_box(mask: np.ndarray, border: int | Sequence[int] = 0) -> tuple[sli
     )
 
 
+def thinning_step(size: int) -> int:
+    """From one voxel that counts to the next, so that of `size` about SAMPLES do.
+
+    It has no divisor in common with `size`: a step as long as an axis would see a single slice.
+
+    >>> thinning_step(1_999_999), thinning_step(1024 * 1024 * 16)
+    (1, 17)
+    """
+    step = max(1, size // SAMPLES)
+    while math.gcd(step, size) > 1:
+        step += 1
+    return step
+
+
 def _thinned(volume: np.ndarray) -> np.ndarray:
     """About a million voxels, evenly spread: a median needs no more."""
     flat = np.asarray(volume).ravel()
-    return flat[:: max(1, flat.size // SAMPLES)]
+    return flat[:: thinning_step(flat.size)]
 
 
 def _large_parts(mask: np.ndarray) -> np.ndarray:

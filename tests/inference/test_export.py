@@ -16,8 +16,9 @@ from infer_helpers import TINY_RADIUS, hr_volume, write_tiny_model
 from mdcsrn_tf.cli.export import main
 from mdcsrn_tf.inference.export import statistics
 from mdcsrn_tf.inference.volume import super_resolve_volume
+from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.normalisation import RULES, Normalisation
+from mdcsrn_tf.scans.normalisation import RULES, TISSUE_LEVEL, Normalisation
 
 
 @pytest.fixture(scope="module", params=["batch", "moving"])
@@ -53,6 +54,20 @@ def test_the_graph_normalises_as_numpy_does(rule, offset):
     mean, deviation = statistics(tf.constant(volume), rule)
     expected = Normalisation.from_low_res(volume, rule)
     assert (float(mean), float(deviation)) == pytest.approx((expected.mean, expected.std), rel=1e-5)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_the_graph_thins_large_volumes_as_numpy_does(monkeypatch, in_graph):
+    monkeypatch.setattr(head, "SAMPLES", 256)
+    # 16 x 16 x 6 voxels are 6 times the samples: every sixth voxel would be of the first slice alone.
+    volume = np.linspace(1, 2, 16 * 16 * 6, dtype=np.float32).reshape(16, 16, 6) * np.arange(1, 7, dtype=np.float32)
+    of_graph = tf.function(
+        lambda given: statistics(given, TISSUE_LEVEL), input_signature=[tf.TensorSpec([None] * 3)], autograph=False
+    )
+    mean, deviation = of_graph(tf.constant(volume)) if in_graph else statistics(tf.constant(volume), TISSUE_LEVEL)
+    expected = Normalisation.from_low_res(volume, TISSUE_LEVEL)
+    assert (float(mean), float(deviation)) == pytest.approx((expected.mean, expected.std), rel=1e-5)
+    assert expected.mean == pytest.approx(np.median(volume[volume >= expected.mean / 2]), rel=0.05)
 
 
 def test_serving_default_takes_a_batch_of_normalised_tiles(exported):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mdcsrn_tf.scans.head import bounding_box, head_mask, tissue_level
+from mdcsrn_tf.scans import head
+from mdcsrn_tf.scans.head import bounding_box, head_mask, thinning_step, tissue_level
 
 CROP = np.load(Path(__file__).parents[1] / "golden" / "eval_scans.npz")["sub07_crop"].astype(np.float32)
 SHAPE = (60, 64, 56)
@@ -92,3 +93,11 @@ def test_the_box_is_the_smallest_and_stays_in_the_array():
     assert bounding_box(mask) == (slice(4, 7), slice(0, 3), slice(13, 14))
     assert bounding_box(mask, 2) == (slice(2, 9), slice(0, 5), slice(11, 14))
     assert bounding_box(np.zeros((4, 5), bool), 1) == (slice(0, 4), slice(0, 5))
+
+
+def test_thinning_sees_every_slice_of_a_wide_volume_of_few(monkeypatch):
+    monkeypatch.setattr(head, "SAMPLES", 256)
+    volume = np.zeros((16, 16, 6), np.float32)
+    volume[:, :, 1:] = 100.0  # the first slice, all that every sixth voxel would see, is empty
+    assert tissue_level(volume) == 100.0
+    assert [thinning_step(size) for size in (255, 511, 512, 6 * 256, 7 * 256)] == [1, 1, 3, 7, 9]
