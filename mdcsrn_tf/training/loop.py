@@ -51,6 +51,7 @@ class Phase:
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     allow_change: bool = False
     features: Mapping[str, Features] = field(default_factory=dict)
+    history: Mapping[str, Any] = field(default_factory=dict)  # what the phase started from, for who goes on with it
 
     def __post_init__(self) -> None:
         self.name, self.plan = self.settings.phase, self.settings.plan
@@ -217,9 +218,8 @@ class Phase:
         self._clock = self._saved = time.monotonic()
         if self.writes:
             settings, done = self.settings.comparable(), dataclasses.asdict(progress)
-            self.checkpoints.save(
-                progress.step, self.state.arrays(), {"settings": settings, "progress": done, "found": self.found}
-            )
+            meta = {"settings": settings, "progress": done, "found": self.found, "history": dict(self.history)}
+            self.checkpoints.save(progress.step, self.state.arrays(), meta)
 
     def _rate(self, step: int, base: float | None = None) -> float:
         plan = self.plan

@@ -24,6 +24,8 @@ from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
+from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.data_check import check_data
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     is_chief,
@@ -57,7 +59,7 @@ def train(
     settings = [with_checksum(phase) for phase in settings]
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
     for phase in settings:
-        _check_data(phase, manifest)
+        check_data(phase, manifest)
     strategy = _set_up(settings[0])
     # One process of a run writes, and holds the folder as long as it lives.
     with only_run_in(workdir) if is_chief(strategy) else nullcontext():
@@ -145,8 +147,7 @@ def _run_phase(
         )
         features = features_of(settings)
     start = Path(init_from) if init_from else _phase_before(settings, workdir)
-    # A model's card tells its whole history: the notes of the model it started from, and that one's.
-    history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
+    history = _history(settings, workdir, start, named=bool(init_from))
     if is_chief(strategy):
         remove_abandoned(workdir)
 
@@ -158,13 +159,30 @@ def _run_phase(
         save_model(workdir / f"{kept}_{settings.phase}.keras", state.generator, card)
 
     data = _batches(settings, manifest)
-    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change, features)
+    phase = Phase(settings, state, data, workdir, partial(save, "best"), strategy, allow_change, features, history)
     if not phase.checkpoints.paths():
         _initialise(state, settings, manifest, start, named=bool(init_from))
     results = phase.run()
     if results["complete"] and is_chief(strategy):
         save("last", state, phase.found)
     return results
+
+
+def _history(settings: TrainSettings, workdir: Path, start: Path | None, *, named: bool) -> dict[str, Any]:
+    """For the cards: the notes of the model that the phase started from, which hold those of the one before it.
+
+    A phase that goes on started where its checkpoint says; UserError where --init_from names another model.
+    """
+    history = {"started_from": read_card(start).notes} if start is not None and start.is_file() else {}
+    checkpoint = CheckpointFolder(workdir / "checkpoints" / settings.phase, 1).latest()
+    if checkpoint is None or "history" not in checkpoint.meta:
+        return history
+    if named and history and history != checkpoint.meta["history"]:
+        raise UserError(
+            f"{workdir} holds a {settings.phase} phase that did not start from {start}: leave out --init_from to go "
+            "on with it, or take another --workdir."
+        )
+    return checkpoint.meta["history"]
 
 
 def _batches(settings: TrainSettings, manifest: Any) -> TrainData:
@@ -231,36 +249,6 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
     strategy = make_strategy(settings.strategy)
     replica_batch(strategy, settings.preset.training.batch_size)
     return strategy
-
-
-def _check_data(settings: TrainSettings, manifest: Any) -> None:
-    recipe = settings.preset.training
-    sample = recipe.sample
-    if manifest.rank != sample.rank:
-        holds, command = ("volumes", "mdcsrn-pairs") if manifest.rank == 3 else ("slices", "mdcsrn-shards")
-        name = settings.preset.name
-        raise UserError(f"The shards hold {holds}, on which {name} cannot train: make others by {command}.")
-    if manifest.channels != (sample.low_channels, sample.high_channels):
-        raise UserError(
-            f"The shards hold {manifest.channels[0]} slices in and {manifest.channels[1]} out, but "
-            f"{settings.preset.name} maps {sample.low_channels} to {sample.high_channels}: make new shards by "
-            f"mdcsrn-pairs --stack={sample.low_channels} --targets={sample.high_channels}."
-        )
-    if manifest.patch_size != recipe.patch_size:
-        raise UserError(
-            f"The shards hold patches of {manifest.patch_size}^{sample.rank}, but the {recipe.name} recipe trains on "
-            f"{recipe.patch_size}^{sample.rank}: make new shards, or say --set=patch_size={manifest.patch_size}."
-        )
-    if manifest.interpolation != recipe.interpolation:
-        raise UserError(
-            f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
-            f"for {recipe.interpolation}: make new shards, or say --set=interpolation={manifest.interpolation}."
-        )
-    if manifest.normalisation != recipe.normalisation:
-        raise UserError(
-            f"The shards were made with --normalisation={manifest.normalisation}, but the {recipe.name} recipe asks "
-            f"for {recipe.normalisation}: make new shards, or say --set=normalisation={manifest.normalisation}."
-        )
 
 
 def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:

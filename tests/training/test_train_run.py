@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.cli.train import main as train
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.files import load_model, read_card
+from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
+from mdcsrn_tf.training import run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.data_check import check_exchange
 
 SCRIPT = Path(__file__).parents[2] / "train.py"
 # A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
@@ -214,3 +220,34 @@ def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
     assert "from step 2: CGCGCCG" in text
     assert "GiB of memory" in text
     assert " h in all" in text
+
+
+@pytest.mark.parametrize(("axes", "factor", "allowed"), [
+    ("LR,AP", (2, 2), True),
+    ("pa,RL", (3, 3), True),
+    ("0,1", (2, 2), True),
+    ("LR,AP", (2, 3), False),
+    ("IS", (2,), False),
+    ("AP,IS", (2, 2), False),
+    ("1,2", (2, 2), False),
+    ("LR,AP,IS", (2, 2, 2), False),
+])  # fmt: skip
+def test_axes_are_exchanged_only_where_both_were_degraded_alike(axes, factor, allowed):
+    manifest = SimpleNamespace(axes=tuple(axes.split(",")), factor=factor)
+    with nullcontext() if allowed else pytest.raises(UserError, match="--set=exchange=never"):
+        check_exchange(ROBUST, manifest)
+    check_exchange(QUICK, manifest)
+
+
+def test_a_run_that_goes_on_started_where_its_checkpoint_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "read_card", lambda path: SimpleNamespace(notes={"of": path.name}))
+    settings, one, other = SimpleNamespace(phase="l1"), tmp_path / "one.keras", tmp_path / "other.keras"
+    one.touch()
+    other.touch()
+    started = {"started_from": {"of": "one.keras"}}
+    assert run._history(settings, tmp_path, one, named=True) == started
+    CheckpointFolder(tmp_path / "checkpoints/l1", 1).save(1, {}, {"history": started})
+    assert run._history(settings, tmp_path, one, named=True) == started
+    assert run._history(settings, tmp_path, None, named=False) == started
+    with pytest.raises(UserError, match=r"did not start from .*other\.keras"):
+        run._history(settings, tmp_path, other, named=True)

@@ -1,0 +1,54 @@
+"""Whether shards are what a recipe asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.papers.config import TrainingRecipe
+from mdcsrn_tf.training.settings import TrainSettings
+
+
+def check_data(settings: TrainSettings, manifest: Any) -> None:
+    """UserError, with the remedy, where the phase cannot train on the manifest's shards."""
+    recipe = settings.preset.training
+    sample = recipe.sample
+    if manifest.rank != sample.rank:
+        holds, command = ("volumes", "mdcsrn-pairs") if manifest.rank == 3 else ("slices", "mdcsrn-shards")
+        name = settings.preset.name
+        raise UserError(f"The shards hold {holds}, on which {name} cannot train: make others by {command}.")
+    if manifest.channels != (sample.low_channels, sample.high_channels):
+        raise UserError(
+            f"The shards hold {manifest.channels[0]} slices in and {manifest.channels[1]} out, but "
+            f"{settings.preset.name} maps {sample.low_channels} to {sample.high_channels}: make new shards by "
+            f"mdcsrn-pairs --stack={sample.low_channels} --targets={sample.high_channels}."
+        )
+    if manifest.patch_size != recipe.patch_size:
+        raise UserError(
+            f"The shards hold patches of {manifest.patch_size}^{sample.rank}, but the {recipe.name} recipe trains on "
+            f"{recipe.patch_size}^{sample.rank}: make new shards, or say --set=patch_size={manifest.patch_size}."
+        )
+    if manifest.interpolation != recipe.interpolation:
+        raise UserError(
+            f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
+            f"for {recipe.interpolation}: make new shards, or say --set=interpolation={manifest.interpolation}."
+        )
+    if manifest.normalisation != recipe.normalisation:
+        raise UserError(
+            f"The shards were made with --normalisation={manifest.normalisation}, but the {recipe.name} recipe asks "
+            f"for {recipe.normalisation}: make new shards, or say --set=normalisation={manifest.normalisation}."
+        )
+    check_exchange(recipe, manifest)
+
+
+def check_exchange(recipe: TrainingRecipe, manifest: Any) -> None:
+    """Axes are exchanged only where both were degraded, and alike: else the pairs would be of another degradation."""
+    directions = {"RL": "LR", "PA": "AP"}
+    axes = {directions.get(name.strip().upper(), name.strip().upper()) for name in manifest.axes}
+    alike = axes in ({"LR", "AP"}, {"0", "1"}) and len(set(manifest.factor)) == 1
+    if recipe.exchange == "half" and not alike:
+        raise UserError(
+            f"The {recipe.name} recipe exchanges LR and AP, but the shards were degraded along "
+            f"{','.join(manifest.axes)} by {'x'.join(map(str, manifest.factor)) or 'no factor'}: say "
+            "--set=exchange=never, or make shards of both axes by one factor."
+        )
