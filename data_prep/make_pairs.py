@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from data_prep.pair_job import PairJob, PairSettings, run_pair, source_bytes
+from data_prep.pair_job import PairJob, PairSettings, run_pair, source_checksum
 from data_prep.registration import CONTROL_MM, KINDS, simpleitk
 from data_prep.scan_pairs import ScanPair, Series, find_series, name_pairs, pair_series
 from data_prep.shard_folder import ShardFolder
@@ -130,7 +130,7 @@ def _fill(folder: ShardFolder, settings: PairSettings, pairs: tuple[ScanPair, ..
 
 def _unchanged(done: dict[str, dict[str, Any]], pairs: tuple[ScanPair, ...]) -> dict[str, dict[str, Any]]:
     for pair in pairs:
-        if pair.name in done and done[pair.name]["source_bytes"] != source_bytes(pair):
+        if pair.name in done and done[pair.name]["source_sha256"] != source_checksum(pair):
             raise UserError(
                 f"{pair.low.path} or {pair.high.path} is not what the shard {pair.name} was made of; put it back, or "
                 "remove the output folder and start anew."

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.scan_pairs import ScanPair, Series
+from data_prep.scan_pairs import ScanPair
 from data_prep.shard_job import check_range
 from data_prep.slice_pairs import MatchSettings, View, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.normalisation import of_pair
 from mdcsrn_tf.shards.records import encode_channels, write_shard
 
@@ -67,9 +68,12 @@ def run_pair(job: PairJob) -> dict[str, Any]:
         return {"scan": job.pair.name, "error": str(error)}
 
 
-def source_bytes(pair: ScanPair) -> int:
-    """Bytes of both scans; where they differ from the manifest's, a scan was exchanged since the shard was made."""
-    return sum(file.stat().st_size for series in (pair.low, pair.high) for file in _files(series))
+def source_checksum(pair: ScanPair) -> str:
+    """Of the voxels and headers of both scans, whatever their files are called.
+
+    Where it differs from the manifest's, a scan was exchanged since the shard was made.
+    """
+    return hashlib.sha256("".join(sorted(map(sha256_of, _files(pair)))).encode()).hexdigest()
 
 
 def _make_shard(job: PairJob) -> dict[str, Any]:
@@ -91,8 +95,8 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
         "scan": pair.name,
         "subject": pair.subject,
         "split": pair.split,
-        "source_bytes": source_bytes(pair),
-        "source_sha256": _checksum(pair),
+        "source_bytes": sum(file.stat().st_size for file in _files(pair)),
+        "source_sha256": source_checksum(pair),
         "low_scale": asdict(of_low),
         "high_scale": asdict(of_high),
         **found.facts,
@@ -151,14 +155,19 @@ def _corner(
             return p, row, column
         if score > best_score:
             best, best_score = (p, row, column), score
+    if best_score < 0:
+        raise UserError(
+            f"no patch of {edge} pixels was found inside the field that both scans share; choose a smaller --patch, "
+            "or check that both show the same part of the head."
+        )
     return best
 
 
 def _score(view: View, bright: np.ndarray, p: int, window: tuple[slice, ...]) -> float:
-    """The part of the patch that is foreground, less one where it reaches out of the common field."""
+    """The part of the patch that is foreground; below zero where it reaches out of the common field."""
     inside = all(view.inside[k][window].all() for k in view.highs[p])
     middle = view.lows[p][len(view.lows[p]) // 2]
-    return float(bright[middle][window].mean()) - (not inside)
+    return float(bright[middle][window].mean()) - 2 * (not inside)
 
 
 def _patches(views: tuple[View, ...], places: np.ndarray, edge: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -171,13 +180,5 @@ def _patches(views: tuple[View, ...], places: np.ndarray, edge: int) -> Iterator
         yield np.stack(low, axis=-1), np.stack(high, axis=-1)
 
 
-def _checksum(pair: ScanPair) -> str:
-    """Of the voxels and headers of both scans, whatever their files are called."""
-    sums = sorted(sha256_of(file) for series in (pair.low, pair.high) for file in _files(series))
-    return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _files(series: Series) -> list[Path]:
-    if series.path.is_dir():
-        return sorted(file for file in series.path.iterdir() if file.is_file())
-    return [series.path]
+def _files(pair: ScanPair) -> list[Path]:
+    return [file for series in (pair.low, pair.high) for file in files_of(series.path)]

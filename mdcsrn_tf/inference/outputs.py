@@ -45,6 +45,8 @@ class Job:
 
 def plan(source: Path, output: Path) -> list[Job]:
     """The jobs of a run, in order; UserError where two would collide or an input would be overwritten."""
+    if source.name in ("", ".."):  # "." and "..": results are called after the folder's own name
+        source = source.resolve()
     sources = _without_our_own(find_volumes(source), source)
     single = len(sources) == 1 and (source.is_file() or sources == [source])
     if output.name.lower().endswith(NIFTI_SUFFIXES) and not output.is_dir():
@@ -95,7 +97,7 @@ def write_dataset_description(output: Path) -> None:
 
 
 def _job(path: Path, root: Path, output: Path) -> Job:
-    inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    inside = path.relative_to(root) if path != root and path.is_relative_to(root) else Path(path.name)
     match = _BIDS_NAME.fullmatch(stem_of(path))
     if not match:
         return Job(path, output / inside.with_name(fitting_name(stem_of(path), "_sr.nii.gz")))

@@ -17,6 +17,7 @@ from mdcsrn_tf.inference.self_check import SelfCheck
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.run_record import plain, versions
+from mdcsrn_tf.scans.find import files_of
 
 # Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
@@ -91,12 +92,11 @@ def identity_of(model: Path) -> str:
 
 
 def source_hash(source: Path) -> str | None:
-    """The SHA-256 of a scan's file; of a DICOM folder, of its files' names and sizes."""
-    if source.is_file():
-        return sha256_of(source)
-    if not source.is_dir():
+    """The SHA-256 of a scan's file; of one in several files, of theirs together; None where there is none."""
+    if not source.exists():
         return None
-    return _hash("".join(f"{path.name}:{path.stat().st_size};" for path in sorted(source.iterdir())))
+    sums = [sha256_of(file) for file in files_of(source)]
+    return sums[0] if len(sums) == 1 else _hash("".join(sums))
 
 
 def _source(job: Job) -> str:

@@ -28,7 +28,7 @@ def read_series(
     slices = sorted_along_normal(one_series(slices_by_series(folder), folder, series_uid), folder)
     _check_spacing(np.diff(positions_along_normal(slices)), folder)
     data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
-    stored: np.dtype = np.dtype(np.int16 if int(slices[0].get("PixelRepresentation") or 0) else np.uint16)
+    stored = _stored_type(slices[0])
     scalings = {scaling_of(dataset) for dataset in slices}
     slope, intercept = next(iter(scalings)) if len(scalings) == 1 else (1.0, 0.0)
     stored = stored if len(scalings) == 1 else np.dtype(np.float32)
@@ -137,6 +137,8 @@ def _check_spacing(steps: np.ndarray, folder: Path) -> None:
 
 def pixels_of(dataset: Any) -> np.ndarray:
     """float32 [column, row], with slope and intercept applied."""
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        raise UserError(f"{dataset.filename} is a negative (MONOCHROME1): dark is bright; export it as MONOCHROME2.")
     try:
         stored = dataset.pixel_array
     except Exception as error:  # pydicom's decoders raise what their libraries raise
@@ -146,6 +148,12 @@ def pixels_of(dataset: Any) -> np.ndarray:
         raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
     slope, intercept = scaling_of(dataset)
     return stored.T.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _stored_type(dataset: Any) -> np.dtype:
+    """The integers that the pixels are on disk."""
+    signed, octets = int(dataset.get("PixelRepresentation") or 0), int(dataset.get("BitsAllocated") or 16) // 8
+    return np.dtype(f"{'i' if signed else 'u'}{octets}")
 
 
 def scaling_of(dataset: Any) -> tuple[float, float]:

@@ -84,7 +84,7 @@ def _below(root: Path) -> list[Path]:
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
         found += volumes
-        if not volumes and any(is_dicom(file) for file in sorted(here)):
+        if any(is_dicom(file) for file in sorted(set(here) - set(volumes))):
             found.append(Path(folder))
     return found
 
@@ -113,6 +113,17 @@ def is_dicom(file: Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def files_of(scan: Path) -> list[Path]:
+    """The files that a scan consists of: both of a pair, all of a DICOM folder (or of a slice's), else itself."""
+    if scan.is_dir():
+        return [file for file in sorted(scan.iterdir()) if not file.name.startswith(".") and is_dicom(file)]
+    if scan.name.lower().endswith(PAIR_SUFFIXES):
+        return [part for part in (scan.with_suffix(".hdr"), scan.with_suffix(".img")) if part.is_file()]
+    if not scan.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(scan):
+        return files_of(scan.parent)
+    return [scan]
 
 
 def stem_of(name: str | os.PathLike[str]) -> str:

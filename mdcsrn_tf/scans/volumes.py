@@ -109,7 +109,7 @@ def _attempt(path: Path, read: Callable[[], Volume]) -> Volume:
     try:
         with quiet_libraries(), np.errstate(all="ignore"):
             return read()
-    except UserError:
+    except (UserError, MemoryError):  # a lack of memory is no fault of the file
         raise
     except Exception as error:
         raise UserError(f"{path} cannot be read ({brief(error)}); export or download it again.") from error

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +12,9 @@ import tensorflow as tf
 
 from data_prep import make_pairs
 from data_prep.dicom_phantom import SeriesTags, write_person, write_series
+from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 
@@ -236,3 +239,24 @@ def test_shards_of_slices_train_as_tensors_of_their_shapes(tmp_path):
     batch = next(iter(validation_batches(read_manifest(tmp_path / "out"), "train", batch_size=2)))
     assert [tensor.shape.as_list() for tensor in batch] == [[2, 16, 16, 3], [2, 16, 16, 1]]
     assert batch[0].dtype == tf.float32
+
+
+def test_two_fields_without_room_for_a_patch_are_refused():
+    plane = np.ones((1, 32, 32), np.float32)
+    inside = np.zeros((1, 32, 32), bool)
+    inside[:, :8] = True  # what both scans show is narrower than a patch
+    view = SimpleNamespace(low=plane, high=plane, lows=[(0,)], highs=[(0,)], inside=inside)
+    with pytest.raises(UserError, match="no patch of 16 pixels was found inside the field"):
+        _corner(np.random.default_rng(0), view, plane > 0, None, PairSettings(patch=16))
+
+
+def test_an_exchanged_half_of_a_scan_is_noticed(tmp_path):
+    (low, low_voxels), (high, high_voxels) = (
+        (tmp_path / f"{name}.hdr", tmp_path / f"{name}.img") for name in ("low", "high")
+    )
+    for file in (low, low_voxels, high, high_voxels):
+        file.write_bytes(file.name.encode())
+    pair = SimpleNamespace(low=SimpleNamespace(path=low), high=SimpleNamespace(path=high))
+    before = source_checksum(pair)
+    low_voxels.write_bytes(b"wol.img")  # as many bytes
+    assert source_checksum(pair) != before

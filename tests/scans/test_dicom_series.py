@@ -1,5 +1,7 @@
 """DICOM folders: geometry against SimpleITK, the choice of a series, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -8,6 +10,8 @@ from pydicom.uid import generate_uid
 
 from data_prep import degrade
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.outputs import plan
+from mdcsrn_tf.inference.provenance import source_hash
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume, write_volume
 
 
@@ -40,7 +44,7 @@ def test_a_series_is_chosen_by_its_uid(tmp_path, capsys):
         read_volume(folder, "1.2.3")
     assert find_volumes(tmp_path) == [folder]
     assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}", f"--series={first}"]) == 0
-    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}"]) == 1
+    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'p.nii'}"]) == 1
     assert "choose one by its UID" in capsys.readouterr().err
 
 
@@ -68,6 +72,10 @@ def several_frames(ds, k):
     ds.PixelData = ds.PixelData * 2
 
 
+def negative(ds, k):
+    ds.PhotometricInterpretation = "MONOCHROME1"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -77,6 +85,7 @@ def several_frames(ds, k):
         ({"modify": same_position}, "two slices at one position"),
         ({"modify": without_position}, "lacks ImagePositionPatient"),
         ({"modify": several_frames}, "several frames"),
+        ({"modify": negative}, "MONOCHROME1"),
         ({"skip": range(6)}, "single slice"),
     ],
 )
@@ -119,3 +128,49 @@ def test_an_empty_field_is_a_sentence_or_means_nothing_and_costs_no_other_scan(t
         assert "bad" in sentence
     else:
         assert key in ("NumberOfFrames", "PixelRepresentation")
+
+
+def test_the_stored_type_is_that_of_the_pixels(tmp_path):
+    def in_octets(ds, k):
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+        ds.PixelData = bytes(range(ds.Rows * ds.Columns))
+
+    assert read_volume(write_series(tmp_path / "int16", generate_uid())).stored_dtype == np.int16
+    assert read_volume(write_series(tmp_path / "uint8", generate_uid(), modify=in_octets)).stored_dtype == np.uint8
+
+
+def test_a_series_beside_a_volume_file_is_a_scan_too(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    (folder / "a.nii").touch()
+    assert find_volumes(tmp_path) == [folder, folder / "a.nii"]
+    targets = [job.target.relative_to(tmp_path).as_posix() for job in plan(folder, tmp_path / "out")]
+    assert targets == ["out/series_sr.nii.gz", "out/a_sr.nii.gz"]
+
+
+@pytest.mark.parametrize("where", ["series", "series/deeper"])
+def test_a_result_is_called_after_the_folder_that_a_dot_stands_for(tmp_path, monkeypatch, where):
+    write_series(tmp_path / "series", generate_uid())
+    (tmp_path / where).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / where)
+    (job,) = plan(Path("." if where == "series" else ".."), tmp_path / "out")
+    assert job.target == tmp_path / "out/series_sr.nii.gz"
+
+
+def test_a_changed_pixel_changes_the_hash_of_a_series(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    slices, before = sorted(folder.iterdir()), source_hash(folder)
+    (folder / "notes.txt").write_text("no part of the scan")
+    assert source_hash(folder) == source_hash(slices[0]) == before
+    slices[3].write_bytes(slices[3].read_bytes()[:-2] + b"xy")
+    assert source_hash(folder) != before
+
+
+def test_a_changed_voxel_changes_the_hash_of_a_scan_in_two_files(tmp_path):
+    header, voxels = tmp_path / "a.hdr", tmp_path / "a.img"
+    header.write_bytes(b"header")
+    voxels.write_bytes(b"voxels")
+    before = source_hash(header)
+    assert source_hash(voxels) == before
+    voxels.write_bytes(b"others")
+    assert source_hash(header) != before
+    assert source_hash(tmp_path / "none.hdr") is None

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans import inflate
+from mdcsrn_tf.scans import inflate, volumes
 from mdcsrn_tf.scans.volumes import (
     Normalisation,
     axes_are_anatomical,
@@ -355,3 +355,14 @@ def test_a_named_pipe_is_no_scan_and_nobody_waits_for_it(tmp_path):
     (found,) = find_volumes(tmp_path)
     with pytest.raises(UserError, match="is no regular file"):
         read_volume(found)
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.nii", ramp())
+
+    def without_memory(path):
+        raise MemoryError
+
+    monkeypatch.setattr(volumes, "_read_image", without_memory)
+    with pytest.raises(MemoryError):
+        read_volume(path)
