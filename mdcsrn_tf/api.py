@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Scan = TypeVar("Scan", str, os.PathLike, nib.spatialimages.SpatialImage, np.ndarray)
 Names = str | Sequence[str]
 Numbers = int | str | Sequence[int]
+_FOR_FILES = ("dtype", "keep_header_text", "volume", "series", "self_check", "qc", "qc_seams")  # of ScanSettings
 
 
 def super_resolve(
@@ -53,7 +54,7 @@ def super_resolve(
     model: a bundled network's name or a path; None: the first bundled one that was made for such scans.
     axes, factor, grid, force: as the command's flags; None and "auto": found from header and k-space.
     settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
-        ScanSettings (consistency).
+        ScanSettings (consistency, nan; of a file also dtype, volume, series, self_check, qc, ...).
 
     The result has the input's geometry and units, in float32. A file gets the sidecar that the command writes.
     """
@@ -62,7 +63,8 @@ def super_resolve(
         return _super_resolve_file(Path(scan), output, model, how, wanted)
     if output is not None:
         raise UserError("An output file is for a scan that is a file; save what super_resolve gives back yourself.")
-    volume = _volume(scan, affine)
+    _refuse_what_is_for_files(wanted)
+    volume = _volume(scan, affine, wanted.nan)
     from mdcsrn_tf.inference.choice import choose_model
     from mdcsrn_tf.inference.decision import look
     from mdcsrn_tf.inference.engines import load_engine
@@ -146,7 +148,10 @@ def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
     if output is None:
         raise UserError("A scan that is a file needs the name of the file to write.")
     jobs = plan(source, Path(output))
-    Run(_text(model), how, wanted, True, load_tensorflow_quietly).over(jobs, Quiet())
+    failed = Run(_text(model), how, wanted, True, load_tensorflow_quietly).over(jobs, Quiet())
+    if failed:
+        reasons = "; ".join(f"{job.source.name} ({why})" for job, why in failed)
+        raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")
     return jobs[0].target if len(jobs) == 1 else Path(output)
 
 
@@ -163,16 +168,24 @@ def _requests(settings: dict[str, Any], **known: Any):
     return ScanSettings(**known, **{name: value for name, value in settings.items() if name in of_scan}), how
 
 
-def _volume(scan: Any, affine: np.ndarray | None) -> Volume:
+def _refuse_what_is_for_files(wanted: Any) -> None:
+    """TypeError for what only a file in and a file out have: several volumes or series, a sidecar, a picture."""
+    usual = type(wanted)()
+    changed = [name for name in _FOR_FILES if getattr(wanted, name) != getattr(usual, name)]
+    if changed:
+        raise TypeError(f"super_resolve() takes {', '.join(changed)} only where the scan is a file.")
+
+
+def _volume(scan: Any, affine: np.ndarray | None, nan: float | None = 0.0) -> Volume:
     if isinstance(scan, (str, os.PathLike)):
-        return read_volume(scan, nan=0.0)
+        return read_volume(scan, nan=nan)
     if isinstance(scan, nib.spatialimages.SpatialImage):
-        return volume_of_image(scan, nan=0.0)
+        return volume_of_image(scan, nan=nan)
     data = np.ascontiguousarray(scan, np.float32)
     if affine is None:
         warnings.warn("An array without an affine is taken as RAS+ with voxels of 1 mm.", UserWarning, stacklevel=3)
         affine = np.eye(4)
-    return volume_of_image(nib.Nifti1Image(data, affine), nan=0.0)
+    return volume_of_image(nib.Nifti1Image(data, affine), nan=nan)
 
 
 def _as_given(scan: Any, volume: Volume, data: np.ndarray, affine: np.ndarray) -> Any:
@@ -184,7 +197,7 @@ def _as_given(scan: Any, volume: Volume, data: np.ndarray, affine: np.ndarray) -
         header = volume.header.copy()
         header.set_data_dtype(np.float32)
         return kind(data, header.get_best_affine(), header)
-    return kind(data, affine, replace(volume, header=new_header(affine)).header)
+    return kind(data, affine, new_header(affine))
 
 
 def _joined(values: Any) -> str | None:

@@ -93,6 +93,34 @@ def test_mistakes_are_told(tmp_path):
         m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
 
 
+@pytest.mark.parametrize("setting", [
+    {"dtype": "same"}, {"qc": True}, {"self_check": True}, {"volume": "0"}, {"series": "1.2"},
+    {"keep_header_text": True},
+])  # fmt: skip
+def test_what_only_files_have_is_refused_of_others(setting):
+    with pytest.raises(TypeError, match=f"takes {next(iter(setting))} only where the scan is a file"):
+        m.super_resolve(nib.load(CROP), **setting)
+
+
+def test_nan_of_an_array_is_refused_where_that_is_wanted():
+    data = nib.load(CROP).get_fdata(dtype=np.float32)
+    data[0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="holds NaN"):
+        m.super_resolve(data, affine=np.eye(4), nan=None)
+
+
+def test_the_scans_of_a_folder_that_failed_are_named(tmp_path, monkeypatch):
+    for name in ("a.nii", "b.nii", "c.nii"):
+        (tmp_path / name).write_bytes(b"no scan")
+
+    def over(run, jobs, console):
+        return [(job, "it is no scan") for job in jobs[1:]]
+
+    monkeypatch.setattr("mdcsrn_tf.inference.folder.Run.over", over)
+    with pytest.raises(UserError, match=r"2 of 3 scans failed.*b\.nii \(it is no scan\); c\.nii"):
+        m.super_resolve(tmp_path, tmp_path / "out")
+
+
 def test_the_script_for_python_runs(model, tmp_path, capsys):
     from demo import from_python
 
