@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, axis_names, resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
+from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
 from mdcsrn_tf.scans.volumes import Volume
 
 _COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
@@ -66,7 +67,7 @@ def look(volume: Volume) -> Sight:
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     """Axes, factors and grid: as asked, else as the scan shows, else as the card says."""
     if card.planes:  # trained on two scans of each person: nothing was degraded, so k-space has nothing to say
-        return Decision("same", (), (), (), (), anatomical=True)
+        return _decide_slices(sight, wanted, card)
     text = wanted.axes
     axes = resolve_axes(text, sight.volume.affine) if text else ()
     grid = _grid(sight, wanted, axes)
@@ -78,7 +79,15 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
     doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
-    return Decision(grid, axes, factors, names, findings, anatomical, doubts, _warnings(decision))
+    return replace(decision, doubts=doubts, warnings=(*_warnings(decision), *_unusual(sight, card)))
+
+
+def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
+    decision = Decision("same", (), (), (), (), anatomical=True)
+    asked = {"--grid": wanted.grid != "auto", "--axes": wanted.axes, "--factor": wanted.factor}
+    named = [flag for flag, given in asked.items() if given]
+    doubts = [f"{_and(named)} mean nothing to a network on slices"] if named else []
+    return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=_unusual(sight, card))
 
 
 def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...]:
@@ -92,8 +101,10 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
                      f"{' or '.join(_list(sorted(names)) for names in allowed)}")  # fmt: skip
     factors = [sorted(factors) for factors in tested.get("factors", ())] or [sorted(_full(card.factor, len(card.axes)))]
     if any(factors) and not any(_near(sorted(decision.factors), known) for known in factors):
-        found.append(f"the factor is {_times(decision.factors)}, and the network was trained for "
-                     f"{' or '.join(_times(known) for known in factors)}")  # fmt: skip
+        # 2x along one axis is not 2x along two: the number alone would not tell them apart.
+        say = _times if all(len(known) == len(decision.factors) for known in factors) else _times_on_axes
+        found.append(f"the factor is {say(decision.factors)}, and the network was trained for "
+                     f"{' or '.join(map(say, factors))}")  # fmt: skip
     found += _outside(sight, decision, tested)
     return tuple(found)
 
@@ -196,6 +207,13 @@ def _warnings(decision: Decision) -> tuple[str, ...]:
     return ()
 
 
+def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
+    if card.normalisation == TISSUE_LEVEL and magnitude_level(sight.volume.data) is None:
+        return ("it is no magnitude image (its negative values reach far, or nothing is above zero), so that it is "
+                "normalised otherwise than the network's training scans were.",)  # fmt: skip
+    return ()
+
+
 def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
     found = []
     if "voxel_mm" in tested:
@@ -229,6 +247,10 @@ def _common_name(name: str) -> str:
 def _times(factors: Sequence[float]) -> str:
     distinct = sorted(set(factors))
     return f"{distinct[0]:g}x" if len(distinct) == 1 else "x".join(f"{factor:g}" for factor in factors)
+
+
+def _times_on_axes(factors: Sequence[float]) -> str:
+    return f"{_times(factors)} along {len(factors)} ax{'i' if len(factors) == 1 else 'e'}s"
 
 
 def _list(names: Sequence[str]) -> str:

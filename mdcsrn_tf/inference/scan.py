@@ -141,7 +141,15 @@ def check_consistency(prepared: Prepared, card: ModelCard) -> None:
     if card.planes:
         raise UserError(f"--consistency puts back measured k-space, but {card.preset} works on slices; leave it out.")
     decision = prepared.decision
-    if decision.grid == "same" and any(_known_samples(finding) is None for finding in decision.findings):
+    if decision.grid == "small":
+        return
+    for name, finding, factor in zip(decision.names, decision.findings, decision.factors, strict=True):
+        if _known_samples(finding) is not None and finding.whole_factor != factor:
+            raise UserError(
+                f"{prepared.volume.path}: --consistency puts back what was measured, which is {finding.whole_factor}x "
+                f"along {name} and not {factor}x; correct --factor, or leave out --consistency."
+            )
+    if any(_known_samples(finding) is None for finding in decision.findings):
         raise UserError(
             f"{prepared.volume.path}: --consistency cannot tell which samples were measured; give the scanner's small "
             "matrix with --grid=small, or leave out --consistency."

@@ -80,14 +80,20 @@ def by_voxels_above_mean(low_res: np.ndarray) -> Normalisation:
     return Normalisation(mean=float(values.mean(dtype=np.float64)), std=deviation)
 
 
+def magnitude_level(image: np.ndarray) -> float | None:
+    """The tissue's level in a magnitude image; None for one that is none: signed, or with nothing above zero."""
+    level = tissue_level(image)
+    return level if level > 0 and float(image.min()) >= -LARGEST_UNDERSHOOT * level else None
+
+
 def by_tissue_level(low_res: np.ndarray) -> Normalisation:
     """The typical intensity of tissue becomes 0, and darkness -2.5.
 
     An image that is no magnitude image (signed, or with nothing above zero) has no darkness to hold on to and falls
     under the other rule.
     """
-    level = tissue_level(low_res)
-    if not level > 0 or float(low_res.min()) < -LARGEST_UNDERSHOOT * level:
+    level = magnitude_level(low_res)
+    if level is None:
         return by_voxels_above_mean(low_res)
     if low_res.min() == low_res.max():
         raise UserError("An image of one constant value cannot be normalised; give one with contrast.")

@@ -130,3 +130,29 @@ def test_consistency_returns_the_measured_matrix(crop, method, odd):
 def test_consistency_needs_to_know_the_samples(crop):
     with pytest.raises(UserError, match="--grid=small"):
         check_consistency(prepared(crop, force=True), SINC)
+
+
+def test_consistency_refuses_a_factor_that_the_scan_was_not_measured_by(crop):
+    one = prepared(version(crop, "sinc"), force=True, factor="3")
+    with pytest.raises(UserError, match="2x along LR and not 3x"):
+        check_consistency(one, SINC)
+
+
+def test_factors_of_fewer_axes_are_told_apart(crop):
+    sentences = decide(look(crop), ScanSettings(axes="IS", factor="2"), SINC).doubts
+    assert "the factor is 2x along 1 axis, and the network was trained for 2x along 2 axes" in sentences
+
+
+def test_a_slice_network_does_not_pass_over_what_was_asked_nor_over_its_card(crop):
+    card = ModelCard("slices", "0", "linear", planes=("axial",), tested={"voxel_mm": [0.4, 0.8]})
+    asked = decide(look(crop), ScanSettings(axes="IS", factor="2"), card)
+    assert asked.doubts[0] == "--axes and --factor mean nothing to a network on slices"
+    assert "voxels are 1x1x1 mm" in asked.doubts[1]
+    assert not decide(look(crop), ScanSettings(), dataclasses.replace(card, tested={})).doubts
+
+
+def test_an_image_that_is_normalised_by_the_other_rule_gets_a_warning(crop):
+    card = dataclasses.replace(SINC, normalisation="tissue_level")
+    signed = dataclasses.replace(crop, data=crop.data - crop.data.max())
+    assert any("no magnitude image" in warning for warning in decide(look(signed), ScanSettings(), card).warnings)
+    assert not any("magnitude" in one for one in decide(look(crop), ScanSettings(), card).warnings)
