@@ -50,7 +50,7 @@ bench-setup: $(READY)
 
 # Every benchmark that needs no scans; with DATA=FOLDER_OF_SCANS those that do, too. An hour on 2 cores.
 BENCHMARKS := degrade make_shards read_shards train_step infer_volume evaluate gan_learning
-DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines networks default_network
+DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines networks default_network whole_heads field_of_view
 
 bench: bench-setup
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
