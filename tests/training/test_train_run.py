@@ -215,7 +215,7 @@ def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
     assert train([*SMALL, "--steps=6", "--dry_run"]) == 0
     text = capsys.readouterr().out
     assert "generator: 306,592 trainable parameters" in text
-    assert "6 steps of the l1 loss, Adam 0.001 to " in text
+    assert "6 steps, each of the generator; Adam 0.001 to " in text and ", loss l1" in text
     assert "9 steps: 6 of the critic, 3 of the generator" in text
     assert "from step 2: CGCGCCG" in text
     assert "GiB of memory" in text
