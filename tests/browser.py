@@ -33,8 +33,8 @@ def browser(width=1200, height=900):
             yield session
             session.close()
         finally:
-            os.killpg(process.pid, signal.SIGTERM)  # the driver and whatever it started
-            process.wait(timeout=10)
+            os.killpg(process.pid, signal.SIGKILL)  # the driver and whatever it started; asked to end, it may linger
+            process.wait()
 
 
 class Session:
