@@ -38,11 +38,11 @@ def folder(tmp_path_factory):
     for number in range(3):
         path = folder / "HCP" / f"10030{number}" / "T1w" / "T1w_acpc_dc_restore.nii.gz"
         path.parent.mkdir(parents=True)
-        nibabel.save(nibabel.Nifti1Image(make_phantom((44, 40, 36), seed=number), np.eye(4)), path)
+        nibabel.save(nibabel.Nifti1Image(make_phantom((36, 32, 28), seed=number), np.eye(4)), path)
     for place, preset in TRAINED.items():
         keras.utils.set_random_seed(0)
         (folder / place).parent.mkdir()
-        card = ModelCard(preset, "0", "linear", ("LR", "AP"), (2, 2), tile=40)
+        card = ModelCard(preset, "0", "linear", ("LR", "AP"), (2, 2), tile=24)
         save_model(folder / f"{place}.keras", build_generator(PRESETS[preset].network), card)
     (folder / "run_journal" / "best_gan.keras").write_bytes((folder / "run_journal" / "best_l1.keras").read_bytes())
     return folder
