@@ -15,7 +15,7 @@ from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import InferenceSettings, ObjectiveConfig, PhaseRecipe, Preset, Sample, TrainingRecipe
 from mdcsrn_tf.papers.networks2d import PatchDiscriminatorConfig
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.losses2d import discriminator_loss, mean_absolute_error, real_cross_entropy
+from mdcsrn_tf.training.content import discriminator_loss, mean_absolute_error, real_cross_entropy
 from mdcsrn_tf.training.schedule import EveryStep
 from mdcsrn_tf.training.steps import OBJECTIVES, Objective
 from mdcsrn_tf.training.steps.objective import apply_gradient, least_error

@@ -77,7 +77,7 @@ CriticNetwork = CriticConfig | DiscriminatorConfig
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of the content loss: a loss by its name in `training.losses2d`, and its weight."""
+    """One summand of the content loss: a loss by its name in `training.content`, and its weight."""
 
     loss: str
     weight: float = 1.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.models.features import Features, checked_weights, load_features
-from mdcsrn_tf.training.losses2d import needed_features
+from mdcsrn_tf.training.content import needed_features
 from mdcsrn_tf.training.settings import TrainSettings
 
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.xla import xla_works
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.content import Features
 from mdcsrn_tf.training.distribution import any_process, distribute, is_chief, spans_processes
 from mdcsrn_tf.training.log import TrainingLog, Window
-from mdcsrn_tf.training.losses2d import Features
 from mdcsrn_tf.training.pictures import draw_patches
 from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings, difference

@@ -15,22 +15,22 @@ NORM_EPSILON = 1e-12
 
 def mean_absolute_error(super_res: tf.Tensor, high_res: tf.Tensor) -> tf.Tensor:
     """The intensity loss (M eq. 4, J eq. 4)."""
-    return tf.reduce_mean(tf.abs(_float32(super_res) - _float32(high_res)))
+    return tf.reduce_mean(tf.abs(float32(super_res) - float32(high_res)))
 
 
 def mean_squared_error(super_res: tf.Tensor, high_res: tf.Tensor) -> tf.Tensor:
     """The loss of the ISBI predecessor, and what chooses J's checkpoint of the first phase."""
-    return tf.reduce_mean(tf.square(_float32(super_res) - _float32(high_res)))
+    return tf.reduce_mean(tf.square(float32(super_res) - float32(high_res)))
 
 
 def adversarial_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     """What the generator gets from the critic: `-D(SR)` (M and J eq. 5)."""
-    return -tf.reduce_mean(_float32(fake_scores))
+    return -tf.reduce_mean(float32(fake_scores))
 
 
 def earth_mover_estimate(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
     """`D(HR) - D(SR)`: what the critic maximises, an estimate of the Wasserstein-1 distance."""
-    return tf.reduce_mean(_float32(real_scores)) - tf.reduce_mean(_float32(fake_scores))
+    return tf.reduce_mean(float32(real_scores)) - tf.reduce_mean(float32(fake_scores))
 
 
 def blend(real: tf.Tensor, fake: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
@@ -57,5 +57,6 @@ def gradient_penalty(
     return tf.reduce_mean(tf.square(tf.sqrt(squares + NORM_EPSILON) - 1.0))
 
 
-def _float32(tensor: tf.Tensor) -> tf.Tensor:
+def float32(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor in float32, whatever precision a network gave it in."""
     return tf.cast(tensor, tf.float32)

@@ -9,7 +9,7 @@ from scipy.ndimage import correlate
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.features import VGG_FILES, load_features
-from mdcsrn_tf.training.losses2d import feature_squares
+from mdcsrn_tf.training.content import feature_squares
 
 VGG16_LAYERS = [(1, 2, 64), (2, 2, 128), (3, 3, 256), (4, 3, 512), (5, 3, 512)]  # block, convolutions, filters
 

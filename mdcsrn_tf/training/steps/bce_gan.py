@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from mdcsrn_tf.training import losses2d as losses
+from mdcsrn_tf.training import content as losses
 from mdcsrn_tf.training.schedule import EveryStep
 from mdcsrn_tf.training.state import TrainState
 from mdcsrn_tf.training.steps.objective import Metrics, Objective, StepOptions, apply_gradient, least_error

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Term
-from mdcsrn_tf.training.losses2d import FEATURE_LOSSES, PIXEL_LOSSES, ContentLoss, Features
+from mdcsrn_tf.training.content import FEATURE_LOSSES, PIXEL_LOSSES, ContentLoss, Features
 from mdcsrn_tf.training.schedule import Schedule
 from mdcsrn_tf.training.state import TrainState
 

@@ -1,7 +1,7 @@
-"""The losses of the two papers on slices, as small pure functions, in float32 whatever the network's precision.
+"""What a result is compared with its original by, and cross-entropies: small pure functions, in float32 always.
 
-Images are (batch, height, width, channel); logits are (batch, 1) or a map (batch, h, w, 1). Equations are of
-P (*Reconstructing 9.4T MRI from 7T*) and S (*Through Thick and Thin*).
+Means of differences take patches of any rank; the others images, (batch, height, width, channel). Logits are (batch, 1)
+or a map (batch, h, w, 1). Equations are of P (*Reconstructing 9.4T MRI from 7T*) and S (*Through Thick and Thin*).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 import tensorflow as tf
 
 from mdcsrn_tf.papers.config import Term
-from mdcsrn_tf.training.losses import mean_absolute_error, mean_squared_error
+from mdcsrn_tf.training.losses import float32, mean_absolute_error, mean_squared_error
 
 ImageLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -26,26 +26,26 @@ def gradient_difference(super_res: tf.Tensor, high_res: tf.Tensor) -> tf.Tensor:
     total = tf.zeros([])
     for axis in (1, 2):
         edge = [[0, 0], [1, 1] if axis == 1 else [0, 0], [1, 1] if axis == 2 else [0, 0], [0, 0]]
-        ours, theirs = (tf.abs(_steps(tf.pad(_float32(image), edge), axis)) for image in (super_res, high_res))
+        ours, theirs = (tf.abs(_steps(tf.pad(float32(image), edge), axis)) for image in (super_res, high_res))
         total += tf.reduce_sum(tf.square(ours - theirs))
     return total / tf.cast(tf.size(high_res), tf.float32)
 
 
 def signed_gradient_difference(super_res: tf.Tensor, high_res: tf.Tensor) -> tf.Tensor:
     """P eq. 4 as printed: squared differences of the gradients themselves, inside the image."""
-    difference = _float32(super_res) - _float32(high_res)
+    difference = float32(super_res) - float32(high_res)
     total = sum(tf.reduce_sum(tf.square(_steps(difference, axis))) for axis in (1, 2))
     return total / tf.cast(tf.size(high_res), tf.float32)
 
 
 def real_cross_entropy(logits: tf.Tensor) -> tf.Tensor:
     """Mean of `-log D`: the binary cross-entropy to 1, from logits."""
-    return tf.reduce_mean(tf.nn.softplus(-_float32(logits)))
+    return tf.reduce_mean(tf.nn.softplus(-float32(logits)))
 
 
 def fake_cross_entropy(logits: tf.Tensor) -> tf.Tensor:
     """Mean of `-log(1 - D)`: the binary cross-entropy to 0, from logits."""
-    return tf.reduce_mean(tf.nn.softplus(_float32(logits)))
+    return tf.reduce_mean(tf.nn.softplus(float32(logits)))
 
 
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, *, halved: bool) -> tf.Tensor:
@@ -56,7 +56,7 @@ def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, *, halved
 
 def mean_logits(logits: tf.Tensor) -> tf.Tensor:
     """A PatchGAN's map of logits to the mean of each image's, (batch, 1)."""
-    return tf.reduce_mean(tf.reshape(_float32(logits), [tf.shape(logits)[0], -1]), axis=1, keepdims=True)
+    return tf.reduce_mean(tf.reshape(float32(logits), [tf.shape(logits)[0], -1]), axis=1, keepdims=True)
 
 
 def feature_squares(ours: Sequence[tf.Tensor], theirs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -88,7 +88,7 @@ class ContentLoss:
         if name not in FEATURE_LOSSES:
             return PIXEL_LOSSES[name]
         features, compare = self.features[name], FEATURE_LOSSES[name]
-        return lambda super_res, high_res: compare(features(_float32(super_res)), features(_float32(high_res)))
+        return lambda super_res, high_res: compare(features(float32(super_res)), features(float32(high_res)))
 
 
 PIXEL_LOSSES: dict[str, ImageLoss] = {
@@ -108,7 +108,3 @@ def needed_features(terms: Sequence[Term]) -> tuple[Literal["vgg16", "vgg19"], .
 def _steps(image: tf.Tensor, axis: int) -> tf.Tensor:
     """Each pixel's successor along `axis` minus the pixel."""
     return image[:, 1:] - image[:, :-1] if axis == 1 else image[:, :, 1:] - image[:, :, :-1]
-
-
-def _float32(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tensor, tf.float32)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mdcsrn_tf.papers.config import Term
-from mdcsrn_tf.training import losses2d as losses
+from mdcsrn_tf.training import content as losses
 
 
 def images(*shape, seed=0):
