@@ -104,10 +104,10 @@ def wrong_share(reference: np.ndarray, image: np.ndarray) -> float:
 
 
 def leave_alone(data: Path, output: Path) -> dict[str, Any]:
-    """infer.py over every scan as it is: how many, how long, and whether it came to an end by itself."""
+    """infer.py over every scan as it is, full resolution or not: how many, how long, and whether it ended by itself."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--quiet"],
+        [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--force", "--quiet"],
         cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     scans, results = len(find_volumes(data)), len(list(output.rglob("*.nii.gz")))
