@@ -16,8 +16,15 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["mdcsrn_tf", "mdcsrn_tf.*", "data_prep", "data_prep.*"]),
     package_data={
-        "mdcsrn_tf": ["py.typed", "weights/*.keras", "weights/*.md", "weights/*.csv", "weights/*.txt", "metrics/*.npz",
-                      "evaluation/*.html"],
+        "mdcsrn_tf": [
+            "py.typed",
+            "weights/*.keras",
+            "weights/*.md",
+            "weights/*.csv",
+            "weights/*.txt",
+            "metrics/*.npz",
+            "evaluation/*.html",
+        ],
         "data_prep": ["py.typed"],
     },
     install_requires=[

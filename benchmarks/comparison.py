@@ -46,8 +46,12 @@ def draw_all(scans: Path, wanted: Sequence[str], folders: dict[str, Path]) -> li
 def save(path: Path, high: np.ndarray, results: dict[str, np.ndarray], spacing: np.ndarray) -> None:
     """One scan's picture as a PNG; volumes with axes R, A, S on one grid, `spacing` in mm along them."""
     small = acquire(high, FACTORS, AXES)
-    images = {"low resolution": interpolate(small, high.shape, FACTORS, AXES, "nearest"),
-              "sinc": degrade(high, FACTORS, AXES, "sinc"), **results, "original": high}  # fmt: skip
+    images = {
+        "low resolution": interpolate(small, high.shape, FACTORS, AXES, "nearest"),
+        "sinc": degrade(high, FACTORS, AXES, "sinc"),
+        **results,
+        "original": high,
+    }
     mask = head_mask(high, tuple(spacing))
     place = int(np.argmax(mask.sum(axis=(0, 1))))
     box = bounding_box(mask[:, :, place], border=4)

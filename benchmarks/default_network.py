@@ -108,8 +108,10 @@ def leave_alone(data: Path, output: Path) -> dict[str, Any]:
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "infer.py", f"--input={data}", f"--output={output}", "--force", "--quiet"],
-        cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     scans, results = len(find_volumes(data)), len(list(output.rglob("*.nii.gz")))
     if done.returncode or results != scans:
         raise SystemExit(f"infer.py ended with {done.returncode} and {results} results of {scans} scans.")

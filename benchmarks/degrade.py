@@ -59,8 +59,13 @@ def measure(method: str, rounds: int) -> dict:
         start = time.monotonic()
         kspace.degrade(volume, (2, 2), (0, 1), method, workers=available_cores())
         times.append(round(time.monotonic() - start, 3))
-    return {"best_s": min(times[1:]), "times_s": times[1:], "peak_gb": own_peak_gb(), "before_gb": start_gb,
-            "cores": available_cores()}
+    return {
+        "best_s": min(times[1:]),
+        "times_s": times[1:],
+        "peak_gb": own_peak_gb(),
+        "before_gb": start_gb,
+        "cores": available_cores(),
+    }
 
 
 def measure_command() -> dict:

@@ -128,10 +128,16 @@ def section(record: dict) -> str:
     scans = list(results)
     views = list(dict.fromkeys(name for found in results.values() for name in found))
     rows = [
-        [view, *(cell for scan in scans for cell in (f"{results[scan][view]['gain_db']:+.2f}",
-                                                     f"{results[scan][view]['change_db']:+.2f}"))]
+        [
+            view,
+            *(
+                cell
+                for scan in scans
+                for cell in (f"{results[scan][view]['gain_db']:+.2f}", f"{results[scan][view]['change_db']:+.2f}")
+            ),
+        ]
         for view in views
-    ]  # fmt: skip
+    ]
     head = ["", *(title for scan in scans for title in (f"{scan}: gain", "change"))]
     lines = [
         "## The field of view",

@@ -85,9 +85,19 @@ def make_pairs(arguments: argparse.Namespace, work: Path) -> None:
     people = [name.split("_")[0] for name in LEARN.split(",")]
     lines = ["subject\tsplit", *(f"{person}\ttrain" for person in people), f"{CHECK.split('_')[0]}\tvalidation"]
     split.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run("-m", "data_prep.make_pairs", f"--low={work / 'learn' / 'low'}", f"--high={work / 'learn' / 'high'}",
-        f"--output={work / 'shards'}", "--match=volume", "--plane=all", f"--patches_per_subject={arguments.patches}",
-        f"--split={split}", "--workers=1", "--overwrite")  # fmt: skip
+    run(
+        "-m",
+        "data_prep.make_pairs",
+        f"--low={work / 'learn' / 'low'}",
+        f"--high={work / 'learn' / 'high'}",
+        f"--output={work / 'shards'}",
+        "--match=volume",
+        "--plane=all",
+        f"--patches_per_subject={arguments.patches}",
+        f"--split={split}",
+        "--workers=1",
+        "--overwrite",
+    )
 
 
 def test_pair(work: Path, name: str, count: int) -> dict[str, Any]:
@@ -167,8 +177,17 @@ def per_pixel(predict: Callable[[Image], Image], integers: bool) -> Callable[[di
 def network(arguments: argparse.Namespace, work: Path, name: str, *flags: str) -> Callable[[dict[str, Any]], Image]:
     """A preset trained by quick2d, run over whole axial slices."""
     workdir = work / (f"{name}-alone" if flags else name)
-    run("train.py", f"--data={work / 'shards'}", f"--workdir={workdir}", f"--preset=7t/{name}", "--recipe=quick2d",
-        f"--steps={arguments.steps}", f"--batch_size={arguments.batch}", "--features=random", *flags)  # fmt: skip
+    run(
+        "train.py",
+        f"--data={work / 'shards'}",
+        f"--workdir={workdir}",
+        f"--preset=7t/{name}",
+        "--recipe=quick2d",
+        f"--steps={arguments.steps}",
+        f"--batch_size={arguments.batch}",
+        "--features=random",
+        *flags,
+    )
     model = next(path for path in (workdir / "last_gan.keras", workdir / "best_l1.keras") if path.is_file())
 
     def apply(pair: dict[str, Any]) -> Image:

@@ -40,12 +40,25 @@ _ENVIRONMENT = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": 
 _TIMES = ("seconds", "device")  # of a checkpoint's progress and an evaluation's rows
 # A real preset on patches of 12^3, a critic to match, 6 steps of either network's first turn.
 _SMALL = (
-    "--preset=miccai/b1u8k16", "--recipe=quick", "--batch_size=2", "--set=patch_size=12", "--set=critic.filters=4",
-    "--set=critic.stages=2", "--set=critic.dense_units=8", "--set=bn_reestimation_batches=2",
-    "--set=run.validate_every=3", "--set=run.checkpoint_every=1", "--set=run.log_every=1", "--set=run.picture_every=2",
-)  # fmt: skip
-_GAN = ("--set=gan.critic_warmup_steps=2", "--set=gan.critic_steps_per_generator_step=1",
-        "--set=gan.extra_critic_every=2", "--set=gan.extra_critic_steps=1")  # fmt: skip
+    "--preset=miccai/b1u8k16",
+    "--recipe=quick",
+    "--batch_size=2",
+    "--set=patch_size=12",
+    "--set=critic.filters=4",
+    "--set=critic.stages=2",
+    "--set=critic.dense_units=8",
+    "--set=bn_reestimation_batches=2",
+    "--set=run.validate_every=3",
+    "--set=run.checkpoint_every=1",
+    "--set=run.log_every=1",
+    "--set=run.picture_every=2",
+)
+_GAN = (
+    "--set=gan.critic_warmup_steps=2",
+    "--set=gan.critic_steps_per_generator_step=1",
+    "--set=gan.extra_critic_every=2",
+    "--set=gan.extra_critic_steps=1",
+)
 
 
 @dataclass(frozen=True)
@@ -69,16 +82,48 @@ def kinds(inputs: Path) -> dict[str, Kind]:
         shutil.copy(inputs / "best_l1.keras", output)
 
     found = [
-        Kind("shards", lambda output: ["-m", "data_prep.make_shards", f"--input={scans}", f"--output={output}",
-                                       "--patch=16", "--epochs_of_patches=20", "--split=0.5,0.5", "--workers=2",
-                                       "--quiet"]),
+        Kind(
+            "shards",
+            lambda output: [
+                "-m",
+                "data_prep.make_shards",
+                f"--input={scans}",
+                f"--output={output}",
+                "--patch=16",
+                "--epochs_of_patches=20",
+                "--split=0.5,0.5",
+                "--workers=2",
+                "--quiet",
+            ],
+        ),
         Kind("l1", lambda output: train(output, "--phase=l1", "--steps=6")),
         Kind("gan", lambda output: train(output, "--phase=gan", "--steps=3", *_GAN), with_first_phase),
-        Kind("infer", lambda output: ["infer.py", f"--input={scans}", f"--output={output}", "--quiet", "--qc",
-                                      f"--model={inputs / 'best_l1.keras'}", "--tile=32", "--force"]),
-        Kind("eval", lambda output: ["eval.py", f"--hr={scans}", f"--output={output}", "--baselines=nn,linear",
-                                     "--quiet", "--nofigures", "--workers=2"]),
-    ]  # fmt: skip
+        Kind(
+            "infer",
+            lambda output: [
+                "infer.py",
+                f"--input={scans}",
+                f"--output={output}",
+                "--quiet",
+                "--qc",
+                f"--model={inputs / 'best_l1.keras'}",
+                "--tile=32",
+                "--force",
+            ],
+        ),
+        Kind(
+            "eval",
+            lambda output: [
+                "eval.py",
+                f"--hr={scans}",
+                f"--output={output}",
+                "--baselines=nn,linear",
+                "--quiet",
+                "--nofigures",
+                "--workers=2",
+            ],
+        ),
+    ]
     return {kind.name: kind for kind in found}
 
 
@@ -92,8 +137,17 @@ def prepare(inputs: Path, names: set[str]) -> None:
     (inputs / "scans").mkdir(parents=True)
     run("-c", code, str(inputs / "scans"))
     if names & {"l1", "gan", "infer"}:
-        run("-m", "data_prep.make_shards", f"--input={inputs / 'scans'}", f"--output={inputs / 'shards'}", "--patch=12",
-            "--patches_per_subject=4", "--split=0.5,0.5", "--workers=1", "--quiet")  # fmt: skip
+        run(
+            "-m",
+            "data_prep.make_shards",
+            f"--input={inputs / 'scans'}",
+            f"--output={inputs / 'shards'}",
+            "--patch=12",
+            "--patches_per_subject=4",
+            "--split=0.5,0.5",
+            "--workers=1",
+            "--quiet",
+        )
     if names & {"gan", "infer"}:
         work = inputs / "first"
         run("train.py", f"--data={inputs / 'shards'}", f"--workdir={work}", *_SMALL, "--phase=l1", "--steps=6")
@@ -143,9 +197,13 @@ def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str,
     """Kill a run at `moment` (seconds), repeat it, and say what differs from `expected`."""
     kind.begin(output)
     process = subprocess.Popen(
-        [sys.executable, *kind.command(output)], cwd=ROOT, env=_ENVIRONMENT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, *kind.command(output)],
+        cwd=ROOT,
+        env=_ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:
@@ -158,8 +216,12 @@ def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str,
     differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     litter = sorted(path.relative_to(output).as_posix() for path in output.rglob(".*"))
     return {
-        "moment_s": round(moment, 2), "killed": killed, "differing": differing, "litter": litter, "half": half_written
-    }  # fmt: skip
+        "moment_s": round(moment, 2),
+        "killed": killed,
+        "differing": differing,
+        "litter": litter,
+        "half": half_written,
+    }
 
 
 def _visible_files(output: Path) -> list[str]:

@@ -82,8 +82,16 @@ def summary(rows: list[dict]) -> dict:
 
 def _row(name: str, axis: int, form: str, method: str | None, factor: int, found: AxisFinding) -> dict:
     right = (found.method, found.whole_factor) == (method, factor)
-    return {"scan": name, "axis": axis, "form": form, "method": method, "factor": factor, "right": right,
-            "found": [found.method, round(found.factor, 3)], "evidence": dict(found.evidence)}  # fmt: skip
+    return {
+        "scan": name,
+        "axis": axis,
+        "form": form,
+        "method": method,
+        "factor": factor,
+        "right": right,
+        "found": [found.method, round(found.factor, 3)],
+        "evidence": dict(found.evidence),
+    }
 
 
 if __name__ == "__main__":

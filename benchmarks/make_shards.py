@@ -32,16 +32,31 @@ def main() -> None:
         scan = Path(folder, "sub-01_T1w.nii.gz")
         write_hcp_sized_scan(scan)
         runs = [make(scan, Path(folder, f"shards{number}")) for number in range(arguments.rounds)]
-    record.results = {"runs": runs, "best_s": min(run["wall_s"] for run in runs),
-                      "peak_gb": max(run["peak_gb"] for run in runs)}
+    record.results = {
+        "runs": runs,
+        "best_s": min(run["wall_s"] for run in runs),
+        "peak_gb": max(run["peak_gb"] for run in runs),
+    }
     print(record.results)
     record.write(arguments.output, folders_kept=False)
 
 
 def make(scan: Path, output: Path) -> dict[str, float]:
     """One run of the command."""
-    return cost([sys.executable, "-m", "data_prep.make_shards", f"--input={scan}", f"--output={output}", "--patch=40",
-                 "--patches_per_subject=18", "--split=1", "--workers=1", "--quiet"])
+    return cost(
+        [
+            sys.executable,
+            "-m",
+            "data_prep.make_shards",
+            f"--input={scan}",
+            f"--output={output}",
+            "--patch=40",
+            "--patches_per_subject=18",
+            "--split=1",
+            "--workers=1",
+            "--quiet",
+        ]
+    )
 
 
 if __name__ == "__main__":

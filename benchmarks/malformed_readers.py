@@ -70,8 +70,17 @@ def _make_shards(folder: Path) -> list[Path]:
     _make_volumes(folder)
     output = folder / "shards"
     with contextlib.redirect_stderr(io.StringIO()):
-        code = main([f"--input={folder}", f"--output={output}", "--patch=8", "--patches_per_subject=2",
-                     "--split=0.5,0.5", "--workers=1", "--quiet"])  # fmt: skip
+        code = main(
+            [
+                f"--input={folder}",
+                f"--output={output}",
+                "--patch=8",
+                "--patches_per_subject=2",
+                "--split=0.5,0.5",
+                "--workers=1",
+                "--quiet",
+            ]
+        )
     if code:
         raise SystemExit("no shards could be made")
     return sorted((folder / "shards").rglob("*.tfrecord"))
@@ -138,13 +147,20 @@ def _make_niqe(folder: Path) -> list[Path]:
     values = {"mean": model.mean.tolist(), "covariance": model.covariance.ravel().tolist(), "block": 96}
     (folder / "c.json").write_text(json.dumps(values))
     numbers = {name: ", ".join(map(str, np.ravel(values[name]))) for name in ("mean", "covariance")}
-    (folder / "d.yml").write_text("%YAML:1.0\n" + "".join(
-        f"{name}: !!opencv-matrix\n   rows: 1\n   dt: d\n   data: [ {text} ]\n" for name, text in numbers.items()
-    ))  # fmt: skip
-    (folder / "e.xml").write_text("<?xml version='1.0'?><opencv_storage>" + "".join(
-        f"<{name} type_id='opencv-matrix'><data>{text.replace(',', ' ')}</data></{name}>"
-        for name, text in numbers.items()
-    ) + "</opencv_storage>")  # fmt: skip
+    (folder / "d.yml").write_text(
+        "%YAML:1.0\n"
+        + "".join(
+            f"{name}: !!opencv-matrix\n   rows: 1\n   dt: d\n   data: [ {text} ]\n" for name, text in numbers.items()
+        )
+    )
+    (folder / "e.xml").write_text(
+        "<?xml version='1.0'?><opencv_storage>"
+        + "".join(
+            f"<{name} type_id='opencv-matrix'><data>{text.replace(',', ' ')}</data></{name}>"
+            for name, text in numbers.items()
+        )
+        + "</opencv_storage>"
+    )
     return [folder / name for name in ("a.npz", "b.mat", "c.json", "d.yml", "e.xml")]
 
 

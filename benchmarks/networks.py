@@ -34,8 +34,17 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.weights import find_model, list_models
 
 METRICS = (
-    "psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "band_db", "band_corr", "piqe", "niqe",
-)  # fmt: skip
+    "psnr",
+    "ssim",
+    "nrmse",
+    "psnr_head",
+    "ssim_head",
+    "nrmse_head",
+    "band_db",
+    "band_corr",
+    "piqe",
+    "niqe",
+)
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
 ENSEMBLE = " ensemble"
@@ -49,8 +58,14 @@ def main() -> None:
         name: [stem(path) for path in scans_beginning(arguments.data, found)] if found else []
         for name, found in (("test", arguments.test), ("development", arguments.development))
     }
-    config = {"metrics": [*METRICS, *(["dice"] if arguments.dice else [])], "axes": "LR,AP", "factor": [2, 2],
-              "splits": splits, "precision": arguments.precision, "niqe_block": NIQE_BLOCK}  # fmt: skip
+    config = {
+        "metrics": [*METRICS, *(["dice"] if arguments.dice else [])],
+        "axes": "LR,AP",
+        "factor": [2, 2],
+        "splits": splits,
+        "precision": arguments.precision,
+        "niqe_block": NIQE_BLOCK,
+    }
     record = RunRecord.begin(config, data={"models": {name: asdict(read_card(find_model(name))) for name in models}})
     with tempfile.TemporaryDirectory() as folder:
         workdir = arguments.workdir or Path(folder)
@@ -112,8 +127,16 @@ def super_resolve(
             finished[row] = workdir / "results" / row.replace(" ", "-")
             places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
             begun, started = finished[row].is_dir(), time.monotonic()
-            run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--self_check",
-                "--force", "--quiet")  # fmt: skip
+            run(
+                "infer.py",
+                *places,
+                *DEGRADATION,
+                *flags,
+                f"--precision={precision}",
+                "--self_check",
+                "--force",
+                "--quiet",
+            )
             if not begun:  # what was finished by an earlier run costs this one nothing
                 seconds[row] = round(time.monotonic() - started, 2)
     return finished, seconds
@@ -129,8 +152,18 @@ def evaluate(
         run("eval.py", "fit-niqe", f"--output={niqe}", f"--hr={pristine}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
     segmenter = ["--segmenter=builtin"] if "dice" in metrics else []
-    run("eval.py", f"--hr={scans}", f"--sr={folders}", f"--output={output}", f"--metrics={','.join(metrics)}",
-        f"--niqe_model={niqe}", "--nofigures", "--workers=2", *DEGRADATION, *segmenter)  # fmt: skip
+    run(
+        "eval.py",
+        f"--hr={scans}",
+        f"--sr={folders}",
+        f"--output={output}",
+        f"--metrics={','.join(metrics)}",
+        f"--niqe_model={niqe}",
+        "--nofigures",
+        "--workers=2",
+        *DEGRADATION,
+        *segmenter,
+    )
     results = dict(json.loads((output / "run.json").read_text(encoding="utf-8"))["results"])
     subjects = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "subjects").glob("*.json"))]
     results["bands"] = {
@@ -140,9 +173,7 @@ def evaluate(
     return results
 
 
-def paired(
-    values: dict[str, Any], splits: dict[str, list[str]], models: Sequence[str]
-) -> list[dict[str, Any]]:
+def paired(values: dict[str, Any], splits: dict[str, list[str]], models: Sequence[str]) -> list[dict[str, Any]]:
     """Differences over the scans of a split that has enough: each network less sinc, the GANs less their like."""
     names = [Path(model).stem for model in models]
     pairs = [(name, other) for name in names for other in ("sinc", "sinc-dark")]

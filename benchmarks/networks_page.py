@@ -134,8 +134,17 @@ def intervals(record: dict[str, Any]) -> list[str]:
         numbers = [number(pair[key], pair["metric"], sign=True) for key in ("difference", "low", "high")]
         p_value = "" if pair["p_value"] is None else f"{pair['p_value']:.3f}"
         names = f"{pair['first']} less {pair['second']}"
-        rows.append([names, pair["split"], str(pair["subjects"]), TITLES[pair["metric"]], numbers[0],
-                     f"{numbers[1]} to {numbers[2]}", p_value])  # fmt: skip
+        rows.append(
+            [
+                names,
+                pair["split"],
+                str(pair["subjects"]),
+                TITLES[pair["metric"]],
+                numbers[0],
+                f"{numbers[1]} to {numbers[2]}",
+                p_value,
+            ]
+        )
     head = ["", "scans", "n", "metric", "mean difference", "95 % interval", "Wilcoxon p"]
     text = "Scan by scan: the mean over scans, its bootstrap interval, and Wilcoxon's signed rank test (two-sided)."
     return ["### Paired differences over scans", "", text, "", *table(head, rows), ""]

@@ -11,15 +11,34 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TITLES = {
-    "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D (dB)", "ssim3d": "SSIM 3D",
-    "nrmse3d": "NRMSE 3D", "psnr_head": "PSNR head (dB)", "ssim_head": "SSIM head", "nrmse_head": "NRMSE head",
-    "psnr3d_head": "PSNR 3D head (dB)", "ssim3d_head": "SSIM 3D head", "nrmse3d_head": "NRMSE 3D head",
-    "band_db": "removed band (dB)", "band_corr": "removed band, correlation",
-    "piqe": "PIQE", "niqe": "NIQE", "dice": "DSC",
-}  # fmt: skip
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "nrmse": "NRMSE",
+    "psnr3d": "PSNR 3D (dB)",
+    "ssim3d": "SSIM 3D",
+    "nrmse3d": "NRMSE 3D",
+    "psnr_head": "PSNR head (dB)",
+    "ssim_head": "SSIM head",
+    "nrmse_head": "NRMSE head",
+    "psnr3d_head": "PSNR 3D head (dB)",
+    "ssim3d_head": "SSIM 3D head",
+    "nrmse3d_head": "NRMSE 3D head",
+    "band_db": "removed band (dB)",
+    "band_corr": "removed band, correlation",
+    "piqe": "PIQE",
+    "niqe": "NIQE",
+    "dice": "DSC",
+}
 DECIMALS = {
-    "psnr": 2, "psnr3d": 2, "psnr_head": 2, "psnr3d_head": 2, "band_db": 1, "band_corr": 3, "piqe": 1, "niqe": 2,
-}  # fmt: skip
+    "psnr": 2,
+    "psnr3d": 2,
+    "psnr_head": 2,
+    "psnr3d_head": 2,
+    "band_db": 1,
+    "band_corr": 3,
+    "piqe": 1,
+    "niqe": 2,
+}
 
 
 def read(name: str) -> dict[str, Any]:

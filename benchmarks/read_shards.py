@@ -63,8 +63,17 @@ def measure(data: Path, arguments: argparse.Namespace) -> None:
 
 def make_phantom_shards(output: Path) -> Path:
     """Shards of two synthetic heads, by the command."""
-    command = [sys.executable, "-m", "data_prep.make_shards", "--phantoms=2", f"--output={output}", "--patch=40",
-               "--epochs_of_patches=20", "--split=1", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "data_prep.make_shards",
+        "--phantoms=2",
+        f"--output={output}",
+        "--patch=40",
+        "--epochs_of_patches=20",
+        "--split=1",
+        "--quiet",
+    ]
     subprocess.run(command, cwd=ROOT, check=True)
     return output
 

@@ -1,6 +1,6 @@
 """docs/results.md and the README's results: every benchmark's own section, joined. Generated, never typed.
 
-    python benchmarks/results_doc.py
+python benchmarks/results_doc.py
 """
 
 from __future__ import annotations

@@ -43,8 +43,10 @@ def main() -> None:
         found = versions_of(middle(nib.as_closest_canonical(nib.load(path)), asked.crop), asked.model)
         record.results["scans"][path.name.split(".")[0]] = found
         print(path.name, found, flush=True)
-    spreads = [max(abs(value - found["sinc"]) for name, value in found.items() if name != "interpolation alone")
-               for found in record.results["scans"].values()]  # fmt: skip
+    spreads = [
+        max(abs(value - found["sinc"]) for name, value in found.items() if name != "interpolation alone")
+        for found in record.results["scans"].values()
+    ]
     record.results["farthest from the sinc version, dB"] = round(max(spreads), 4)
     record.write(asked.output, folders_kept=False)
 

@@ -10,8 +10,15 @@ import zipfile
 
 import numpy as np
 
-_EXTREMES = (b"\0" * 8, b"\xff" * 8, struct.pack("<d", float("nan")), struct.pack("<f", 1e30) * 2,
-             struct.pack("<q", 2**62), struct.pack("<h", -1) * 4, struct.pack("<h", 0x7FFF) * 4)  # fmt: skip
+_EXTREMES = (
+    b"\0" * 8,
+    b"\xff" * 8,
+    struct.pack("<d", float("nan")),
+    struct.pack("<f", 1e30) * 2,
+    struct.pack("<q", 2**62),
+    struct.pack("<h", -1) * 4,
+    struct.pack("<h", 0x7FFF) * 4,
+)
 _TOKENS = ("null", "-1", "1e309", "[]", "{}", '"x"', "true", "0", "99999999999", "")
 _HEADER = 540  # bytes of the longest header: NIfTI-2's
 

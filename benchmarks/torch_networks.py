@@ -38,9 +38,7 @@ class _DenseBlock(nn.Module):
         self.compress = (
             nn.Identity() if compressed_from is None else nn.Conv3d(compressed_from, width, 1, bias=config.use_bias)
         )
-        self.units = nn.ModuleList(
-            _dense_unit(config, width + index * config.growth) for index in range(config.units)
-        )
+        self.units = nn.ModuleList(_dense_unit(config, width + index * config.growth) for index in range(config.units))
 
     def forward(self, x):
         features = self.compress(x)

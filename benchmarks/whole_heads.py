@@ -81,8 +81,7 @@ def examine(high_res: np.ndarray, spacing: np.ndarray, models: list[str]) -> dic
     for model in models:
         resolve = at_exposures(model, low_res, low_res[..., given])
         found[Path(model).stem] = {
-            str(exposure): gains(resolve(exposure), low_res, high_res, given, judged, regions)
-            for exposure in EXPOSURES
+            str(exposure): gains(resolve(exposure), low_res, high_res, given, judged, regions) for exposure in EXPOSURES
         }
     return found
 

@@ -27,18 +27,31 @@ Pair = tuple[Path, Path]  # a scan and where it goes
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of mdcsrn-degrade."""
     text = flags.DEFINE_string
-    text("input", None, "A scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans or a list (.txt).",
-         flag_values=values)
+    text(
+        "input",
+        None,
+        "A scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans or a list (.txt).",
+        flag_values=values,
+    )
     text("output", None, "The file to write (.nii or .nii.gz), or a folder if the input is one.", flag_values=values)
     text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
     text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
-    flags.DEFINE_enum("grid", "same", ("same", "small"), "same: interpolated to the input's grid; small: the "
-                      "truncated matrix with its own affine.", flag_values=values)
-    flags.DEFINE_enum("interpolation", "linear", kspace.METHODS, "How to come back to the grid; linear is the "
-                      "papers'.", flag_values=values)
+    flags.DEFINE_enum(
+        "grid",
+        "same",
+        ("same", "small"),
+        "same: interpolated to the input's grid; small: the truncated matrix with its own affine.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "interpolation",
+        "linear",
+        kspace.METHODS,
+        "How to come back to the grid; linear is the papers'.",
+        flag_values=values,
+    )
     define_slice_flags(values)
-    flags.DEFINE_float("noise_snr", None, "Add complex noise: signal over its standard deviation.",
-                       flag_values=values)
+    flags.DEFINE_float("noise_snr", None, "Add complex noise: signal over its standard deviation.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "Decides the noise.", lower_bound=0, flag_values=values)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace scans that are there already.", flag_values=values)
@@ -56,8 +69,13 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     axes = resolve_axes(values.axes, volume.affine)
     factors = parse_factors(values.factor, values.axes)
     image = kspace.acquire(
-        volume.data, factors, axes, noise_snr=values.noise_snr, rng=_rng(values.seed, source),
-        slices=_profile(volume, factors, axes, values), workers=available_cores(),
+        volume.data,
+        factors,
+        axes,
+        noise_snr=values.noise_snr,
+        rng=_rng(values.seed, source),
+        slices=_profile(volume, factors, axes, values),
+        workers=available_cores(),
     )
     affine = None
     if values.grid == "small":

@@ -87,8 +87,14 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError("--output is missing: name a folder for the series.")
     shape = (values.size, values.size, values.slices)
     for number in range(1, values.people + 1):
-        write_person(Path(values.output), number, shape, values.factor, thickness=float(values.factor),
-                     seed=1000 * values.seed + number)
+        write_person(
+            Path(values.output),
+            number,
+            shape,
+            values.factor,
+            thickness=float(values.factor),
+            seed=1000 * values.seed + number,
+        )
     print(f"{values.people} phantoms, thick and thin, in {values.output}")
     return 0
 

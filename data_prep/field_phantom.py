@@ -80,8 +80,14 @@ def define_flags(values: flags.FlagValues) -> None:
     number("phantoms", 0, "Synthetic heads in place of --input.", lower_bound=0, flag_values=values)
     number("factor", default.factor, "How much coarser each axis becomes.", lower_bound=1, flag_values=values)
     real("exponent", default.exponent, "Of the contrast curve.", lower_bound=0.1, flag_values=values)
-    real("shading", default.shading, "The largest part by which it brightens or darkens.", lower_bound=0,
-         upper_bound=0.9, flag_values=values)
+    real(
+        "shading",
+        default.shading,
+        "The largest part by which it brightens or darkens.",
+        lower_bound=0,
+        upper_bound=0.9,
+        flag_values=values,
+    )
     real("noise", default.noise, "Of bright tissue.", lower_bound=0, flag_values=values)
     number("seed", 0, "Decides shading, noise and phantoms.", lower_bound=0, flag_values=values)
 

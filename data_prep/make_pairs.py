@@ -44,28 +44,65 @@ def define_flags(values: flags.FlagValues) -> None:
     text("low_series", None, "Which series of --low: its UID, or a part of its description or name.", **own)
     text("high_series", None, "Which series of --high.", **own)
     text("output", None, "Folder of the shards and manifest.json.", **own)
-    choice("match", "nearest", MATCHES, "nearest: slices in order, each at most once, at most half the thick spacing "
-           "apart; paper: the thick-slice paper's code, greedy in a window of 10; volume: the low-resolution scan is "
-           "resampled onto the other's grid.", **own)
+    choice(
+        "match",
+        "nearest",
+        MATCHES,
+        "nearest: slices in order, each at most once, at most half the thick spacing "
+        "apart; paper: the thick-slice paper's code, greedy in a window of 10; volume: the low-resolution scan is "
+        "resampled onto the other's grid.",
+        **own,
+    )
     choice("register", "none", KINDS, "With --match=volume: find the movement between the scans first.", **own)
     switch("n4", False, "Take the shading out of both scans first.", **own)
-    flags.DEFINE_float("control_mm", CONTROL_MM, "Distance of the B-spline's control points; about 2 for a specimen.",
-                       lower_bound=0.1, **own)
+    flags.DEFINE_float(
+        "control_mm",
+        CONTROL_MM,
+        "Distance of the B-spline's control points; about 2 for a specimen.",
+        lower_bound=0.1,
+        **own,
+    )
     switch("assume_same_frame", False, "Pair scans whose frames of reference differ, too.", **own)
-    text("plane", "acquired", "acquired (the low-resolution scan's own), axial, coronal, sagittal; with "
-         "--match=volume also several, as in axial,coronal, or all.", **own)
+    text(
+        "plane",
+        "acquired",
+        "acquired (the low-resolution scan's own), axial, coronal, sagittal; with "
+        "--match=volume also several, as in axial,coronal, or all.",
+        **own,
+    )
     choice("stack", "1", ("1", "3"), "Low-resolution slices a pair; 3: with both neighbours.", **own)
     choice("targets", "1", ("1", "3"), "High-resolution slices a pair; 3: with both neighbours.", **own)
     number("patch", 64, "Edge of the square patches, pixels.", lower_bound=4, **own)
-    number("patches_per_subject", 300, "Patches of a pair of scans and epoch; 0: one from each pair of slices.",
-           lower_bound=0, **own)
+    number(
+        "patches_per_subject",
+        300,
+        "Patches of a pair of scans and epoch; 0: one from each pair of slices.",
+        lower_bound=0,
+        **own,
+    )
     number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, **own)
-    flags.DEFINE_float("min_foreground", 0.25, "Part of a patch that has to be brighter than the scan's mean; the "
-                       "papers: 0.", lower_bound=0, upper_bound=1, **own)
-    choice("normalisation", "zscore_each_image", [*PAIR_RULES, *RULES], "Each scan by its own statistics, or "
-           "both by the low-resolution one's.", **own)
-    text("split", "0.7,0.1,0.1,0.1", "train,validation,evaluation,test as fractions or as numbers of people, or a "
-         ".tsv file with the columns subject and split.", **own)
+    flags.DEFINE_float(
+        "min_foreground",
+        0.25,
+        "Part of a patch that has to be brighter than the scan's mean; the papers: 0.",
+        lower_bound=0,
+        upper_bound=1,
+        **own,
+    )
+    choice(
+        "normalisation",
+        "zscore_each_image",
+        [*PAIR_RULES, *RULES],
+        "Each scan by its own statistics, or both by the low-resolution one's.",
+        **own,
+    )
+    text(
+        "split",
+        "0.7,0.1,0.1,0.1",
+        "train,validation,evaluation,test as fractions or as numbers of people, or a "
+        ".tsv file with the columns subject and split.",
+        **own,
+    )
     number("seed", 0, "Decides the split, the patches and the search.", lower_bound=0, **own)
     number("workers", 0, "Processes; 0: one a core.", lower_bound=0, **own)
     switch("overwrite", False, "Replace shards of other settings.", **own)

@@ -33,18 +33,32 @@ def define_flags(values: flags.FlagValues) -> None:
     text("output", None, "Folder of the shards and manifest.json.", flag_values=values)
     number("patch", 40, "Edge of the cubic patches, voxels.", lower_bound=4, flag_values=values)
     number("patches_per_subject", 18, "Patches of a scan and epoch.", lower_bound=1, flag_values=values)
-    number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1,
-           flag_values=values)
-    text("split", "0.7,0.1,0.1,0.1", "train,validation,evaluation,test as fractions or as numbers of subjects, or "
-         "a .tsv file with the columns subject and split.", flag_values=values)
+    number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, flag_values=values)
+    text(
+        "split",
+        "0.7,0.1,0.1,0.1",
+        "train,validation,evaluation,test as fractions or as numbers of subjects, or "
+        "a .tsv file with the columns subject and split.",
+        flag_values=values,
+    )
     number("seed", 0, "Decides the split and the patches.", lower_bound=0, flag_values=values)
     number("workers", 0, "Processes; 0: one a core.", lower_bound=0, flag_values=values)
     text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
     text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
-    flags.DEFINE_enum("interpolation", "linear", ("linear", "sinc"), "How the low-resolution image comes back to the "
-                      "grid; linear is the papers'.", flag_values=values)
-    flags.DEFINE_enum("normalisation", ABOVE_MEAN, list(RULES), "The rule that brings scans to one scale; "
-                      "tissue_level does not depend on the field of view.", flag_values=values)
+    flags.DEFINE_enum(
+        "interpolation",
+        "linear",
+        ("linear", "sinc"),
+        "How the low-resolution image comes back to the grid; linear is the papers'.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "normalisation",
+        ABOVE_MEAN,
+        list(RULES),
+        "The rule that brings scans to one scale; tissue_level does not depend on the field of view.",
+        flag_values=values,
+    )
     define_slice_flags(values)
     number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
     text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)

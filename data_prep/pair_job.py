@@ -85,9 +85,7 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
     places = _places(found.views, pair, settings)
     shard = Path(job.output, pair.split, f"{pair.name}.tfrecord")
     shard.parent.mkdir(parents=True, exist_ok=True)
-    patches = (
-        (of_low.apply(low), of_high.apply(high)) for low, high in _patches(found.views, places, settings.patch)
-    )
+    patches = ((of_low.apply(low), of_high.apply(high)) for low, high in _patches(found.views, places, settings.patch))
     with replace_when_done(shard) as partial:
         write_shard(partial, patches, encode_channels)
         size, checksum = partial.stat().st_size, sha256_of(partial)
@@ -119,10 +117,12 @@ def _places(views: tuple[View, ...], pair: ScanPair, settings: PairSettings) -> 
     identity = int.from_bytes(hashlib.sha256(pair.name.encode()).digest()[:8], "big")
     epochs = settings.epochs_of_patches if pair.split == "train" else 1
     bright = [view.low > view.low.mean(dtype=np.float64) for view in views]
-    return np.concatenate([
-        _one_epoch(np.random.default_rng([settings.seed, identity, epoch]), views, bright, settings)
-        for epoch in range(epochs)
-    ])  # fmt: skip
+    return np.concatenate(
+        [
+            _one_epoch(np.random.default_rng([settings.seed, identity, epoch]), views, bright, settings)
+            for epoch in range(epochs)
+        ]
+    )
 
 
 def _one_epoch(
@@ -134,9 +134,7 @@ def _one_epoch(
         chosen = [(int(rng.integers(len(views))), None) for _ in range(settings.patches_per_subject)]
     else:
         chosen = [(v, p) for v, view in enumerate(views) for p in range(len(view.lows))]
-    return np.array([
-        (v, *_corner(rng, views[v], bright[v], p, settings)) for v, p in chosen
-    ])  # fmt: skip
+    return np.array([(v, *_corner(rng, views[v], bright[v], p, settings)) for v, p in chosen])
 
 
 def _corner(
@@ -175,8 +173,10 @@ def _patches(views: tuple[View, ...], places: np.ndarray, edge: int) -> Iterator
     for v, p, row, column in places:
         view = views[v]
         window = np.s_[row : row + edge, column : column + edge]
-        low, high = ([image[k][window] for k in chosen] for image, chosen in
-                     ((view.low, view.lows[p]), (view.high, view.highs[p])))  # fmt: skip
+        low, high = (
+            [image[k][window] for k in chosen]
+            for image, chosen in ((view.low, view.lows[p]), (view.high, view.highs[p]))
+        )
         yield np.stack(low, axis=-1), np.stack(high, axis=-1)
 
 

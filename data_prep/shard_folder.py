@@ -55,16 +55,13 @@ class ShardFolder:
         """The entries, by scan, whose shards are there in full (of an unfinished run: by checksum)."""
         manifest = self._load(self.manifest_path)
         if manifest is not None:
-            return {
-                entry["scan"]: entry
-                for entry in manifest["shards"]
-                if self._size(entry) == entry["shard_bytes"]
-            }
+            return {entry["scan"]: entry for entry in manifest["shards"] if self._size(entry) == entry["shard_bytes"]}
         entries = [self._load(path) for path in sorted(self._progress.glob("scan-*.json"))]
         return {
             entry["scan"]: entry
             for entry in entries
-            if entry and self._size(entry) == entry["shard_bytes"]
+            if entry
+            and self._size(entry) == entry["shard_bytes"]
             and sha256_of(self.path / entry["shard"]) == entry["shard_sha256"]
         }
 

@@ -86,14 +86,17 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
         inside &= in_plane_of(replace(thick, data=np.ones_like(thick.data)), thin)[0].data[0] > 0.999
     lows, highs = _channels(pairs, len(moved.data), len(thin.data), settings)
     view = View(plane, moved.data, thin.data, lows, highs, inside)
-    return PairedScans((view,), {
-        "plane": plane,
-        "resampled_in_plane": resampled,
-        "low_slices": _slice_facts(thick),
-        "high_slices": _slice_facts(thin),
-        "pairs_mm": [[pair.low, pair.high, round(pair.distance, 4)] for pair in pairs],
-        "unmatched_low_slices": unmatched(pairs, len(moved.data)),
-    })  # fmt: skip
+    return PairedScans(
+        (view,),
+        {
+            "plane": plane,
+            "resampled_in_plane": resampled,
+            "low_slices": _slice_facts(thick),
+            "high_slices": _slice_facts(thin),
+            "pairs_mm": [[pair.low, pair.high, round(pair.distance, 4)] for pair in pairs],
+            "unmatched_low_slices": unmatched(pairs, len(moved.data)),
+        },
+    )
 
 
 def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
@@ -102,15 +105,18 @@ def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScan
     if not found.inside.any():
         raise UserError(f"{low.label} and {high.label} have no place in common; check the pair, or --register=rigid.")
     views = tuple(_view(name, found.data, fixed.data, found.inside, settings) for name in settings.planes)
-    return PairedScans(views, {
-        "planes": list(settings.planes),
-        "registration": settings.register,
-        "ncc_before": round(found.ncc_before, 5),
-        "ncc_after": round(found.ncc_after, 5),
-        "common_field": round(float(found.inside.mean()), 4),
-        "low_voxel_mm": _steps(moving.affine),
-        "high_voxel_mm": _steps(fixed.affine),
-    })  # fmt: skip
+    return PairedScans(
+        views,
+        {
+            "planes": list(settings.planes),
+            "registration": settings.register,
+            "ncc_before": round(found.ncc_before, 5),
+            "ncc_after": round(found.ncc_after, 5),
+            "common_field": round(float(found.inside.mean()), 4),
+            "low_voxel_mm": _steps(moving.affine),
+            "high_voxel_mm": _steps(fixed.affine),
+        },
+    )
 
 
 def _view(name: str, low: np.ndarray, high: np.ndarray, inside: np.ndarray, settings: MatchSettings) -> View:
@@ -140,8 +146,10 @@ def _channels(
 
 def _check_counts(low_count: int, high_count: int, settings: MatchSettings) -> None:
     if (settings.targets == 3 and high_count < 3) or (settings.stack == 3 and low_count < 2):
-        raise UserError(f"{low_count} and {high_count} slices are too few for --stack={settings.stack} and "
-                        f"--targets={settings.targets}; take 1.")
+        raise UserError(
+            f"{low_count} and {high_count} slices are too few for --stack={settings.stack} and "
+            f"--targets={settings.targets}; take 1."
+        )
 
 
 def _unshaded(stack: SliceStack) -> SliceStack:

@@ -114,8 +114,7 @@ def _names(relative: list[str], subjects: list[str]) -> list[str]:
     """Unique file-system-safe names, short where that is enough."""
     stems = [stem_of(path.rsplit("/", 1)[-1]) for path in relative]
     named = [
-        stem if stem.startswith(subject) else f"{subject}_{stem}"
-        for stem, subject in zip(stems, subjects, strict=True)
+        stem if stem.startswith(subject) else f"{subject}_{stem}" for stem, subject in zip(stems, subjects, strict=True)
     ]
     named = [re.sub(r"[^A-Za-z0-9._-]+", "-", name) for name in named]
     counts = Counter(name.lower() for name in named)

@@ -54,11 +54,15 @@ def turned(volume: Volume, order: tuple[int, int, int]) -> tuple[np.ndarray, np.
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of mdcsrn-variants."""
-    flags.DEFINE_string("input", None, "Training scans (T1-weighted, skull on, for brain and inverted): a "
-                        "folder, a list (.txt) or a scan.",
-                        flag_values=values)  # fmt: skip
-    flags.DEFINE_string("output", None, "The folder to write to; a variant's name ends with its kind.",
-                        flag_values=values)  # fmt: skip
+    flags.DEFINE_string(
+        "input",
+        None,
+        "Training scans (T1-weighted, skull on, for brain and inverted): a folder, a list (.txt) or a scan.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output", None, "The folder to write to; a variant's name ends with its kind.", flag_values=values
+    )
     flags.DEFINE_list("kinds", ["original", *MAKERS], f"Which of {', '.join(VARIANTS)} to write.", flag_values=values)
     flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
 

@@ -1,6 +1,6 @@
 """The library in a notebook's steps: degrade a scan, super-resolve it, compare, save.
 
-    python demo/from_python.py [--scan=FILE] [--model=NAME] [--output=FOLDER]
+python demo/from_python.py [--scan=FILE] [--model=NAME] [--output=FOLDER]
 """
 
 from __future__ import annotations

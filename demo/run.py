@@ -41,10 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(values: flags.FlagValues) -> int:
     model, output = find_model(values.model), Path(values.output)
     result = output / "sr.nii.gz"
-    code = infer.main([
-        f"--input={HERE / 'small.nii.gz'}", "--grid=small", "--axes=LR,AP", "--factor=2,2", "--qc", "--overwrite",
-        f"--model={model}", f"--output={result}",
-    ])  # fmt: skip
+    code = infer.main(
+        [
+            f"--input={HERE / 'small.nii.gz'}",
+            "--grid=small",
+            "--axes=LR,AP",
+            "--factor=2,2",
+            "--qc",
+            "--overwrite",
+            f"--model={model}",
+            f"--output={result}",
+        ]
+    )
     if code:
         return code
     high = read_volume(HERE / "hr.nii.gz").data

@@ -106,6 +106,7 @@ def _help_text(name: str, command: Command, values: flags.FlagValues) -> str:
         default = "" if flag.default_as_str is None else f" (default: {flag.default_as_str.strip(chr(39))})"
         short = f"-{flag.short_name}, " if flag.short_name else ""
         lines.append(f"  {short}--{flag.name}{default}")
-        lines += textwrap.wrap(" ".join((flag.help or "").split()), 92, initial_indent=" " * 6,
-                               subsequent_indent=" " * 6)
+        lines += textwrap.wrap(
+            " ".join((flag.help or "").split()), 92, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
     return "\n".join(lines)

@@ -26,8 +26,13 @@ def browser(width=1200, height=900):
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # nothing is left in anybody's home
         places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), folder)
-        process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   env={**os.environ, **places}, start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            [driver, f"--port={port}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **places},
+            start_new_session=True,
+        )
         try:
             session = Session(f"http://127.0.0.1:{port}", chromium, width, height)
             yield session
@@ -41,9 +46,16 @@ class Session:
     def __init__(self, address, chromium, width, height):
         self.address = address
         # No sandbox: root has none. Host rules: a page that asked for anything on the network would fail.
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad",
-                     "--disable-crash-reporter",
-                     "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},{height}"]  # fmt: skip
+        arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-breakpad",
+            "--disable-crash-reporter",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--window-size={width},{height}",
+        ]
         options = {"binary": chromium, "args": arguments}
         wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
         deadline = time.monotonic() + 30

@@ -44,5 +44,9 @@ def spawn_eval(*arguments, **settings):
     """The command as users run it."""
     return subprocess.run(
         [sys.executable, str(ROOT / "eval.py"), *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, **settings
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        **settings,
+    )

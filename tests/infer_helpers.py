@@ -80,9 +80,7 @@ def spawn(script, *flags, **options):
     """The command as a user runs it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / script), *map(str, flags)]
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment, timeout=120, **options
-    )
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120, **options)
 
 
 def data_of(path):

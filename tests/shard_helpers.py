@@ -22,8 +22,14 @@ def write_scans(folder, count, size=40):
 
 
 def shards_command(scans, output, **flags):
-    settings = {"patch": 16, "patches_per_subject": 4, "epochs_of_patches": 3, "split": "0.7,0.1,0.1,0.1",
-                "workers": 1, **flags}
+    settings = {
+        "patch": 16,
+        "patches_per_subject": 4,
+        "epochs_of_patches": 3,
+        "split": "0.7,0.1,0.1,0.1",
+        "workers": 1,
+        **flags,
+    }
     return [f"--input={scans}", f"--output={output}", *(f"--{key}={value}" for key, value in settings.items())]
 
 

@@ -29,15 +29,27 @@ def make_slice_shards(
         rng = np.random.default_rng(number)
         path = folder / f"{split}.tfrecord"
         write_shard(path, [slice_pair(rng, side, channels) for _ in range(pairs)], encode_channels)
-        shards.append({
-            "scan": number, "shard": path.name, "pairs": pairs, "shard_bytes": path.stat().st_size,
-            "subject": f"person{number}", "split": split,
-        })  # fmt: skip
+        shards.append(
+            {
+                "scan": number,
+                "shard": path.name,
+                "pairs": pairs,
+                "shard_bytes": path.stat().st_size,
+                "subject": f"person{number}",
+                "split": split,
+            }
+        )
     settings = {
-        "axes": "IS", "factor": [], "planes": ["axial"], "source": "pairs", "interpolation": "linear",
-        "normalisation": normalisation, "patch": side,
-        "low_shape": [side, side, channels[0]], "high_shape": [side, side, channels[1]],
-    }  # fmt: skip
+        "axes": "IS",
+        "factor": [],
+        "planes": ["axial"],
+        "source": "pairs",
+        "interpolation": "linear",
+        "normalisation": normalisation,
+        "patch": side,
+        "low_shape": [side, side, channels[0]],
+        "high_shape": [side, side, channels[1]],
+    }
     content = {"format": 2, "settings": settings, "shards": shards, "skipped": []}
     (folder / "manifest.json").write_text(json.dumps(content))
     return folder

@@ -93,10 +93,17 @@ def test_mistakes_are_told(tmp_path):
         m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
 
 
-@pytest.mark.parametrize("setting", [
-    {"dtype": "same"}, {"qc": True}, {"self_check": True}, {"volume": "0"}, {"series": "1.2"},
-    {"keep_header_text": True},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"dtype": "same"},
+        {"qc": True},
+        {"self_check": True},
+        {"volume": "0"},
+        {"series": "1.2"},
+        {"keep_header_text": True},
+    ],
+)
 def test_what_only_files_have_is_refused_of_others(setting):
     with pytest.raises(TypeError, match=f"takes {next(iter(setting))} only where the scan is a file"):
         m.super_resolve(nib.load(CROP), **setting)

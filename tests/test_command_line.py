@@ -44,9 +44,13 @@ def scans(tmp_path):
 def test_what_cannot_be_printed_costs_no_result(scans, tmp_path, shell, environment):
     command = f"{sys.executable} -m data_prep.degrade --input={scans} --output={tmp_path / 'out'} --factor=1,1"
     done = subprocess.run(
-        ["bash", "-c", shell.format(command)], cwd=ROOT, capture_output=True, timeout=120, check=False,
+        ["bash", "-c", shell.format(command)],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
         env={**os.environ, **environment},
-    )  # fmt: skip
+    )
     assert done.returncode == 1, done.stderr  # for the damaged one
     assert b"Traceback" not in done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())

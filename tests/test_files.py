@@ -31,9 +31,11 @@ with only_run_in(folder), replace_when_done(folder / "result.txt") as partial:
 def holder(tmp_path):
     """Another process that holds the folder and writes in it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "holding\n"
     yield process
     process.kill()

@@ -18,7 +18,16 @@ TOPS = ("mdcsrn_tf", "data_prep")
 GROUND = {
     f"mdcsrn_tf{name}"
     for name in (
-        "", ".errors", ".files", ".locks", ".names", ".npz", ".streams", ".workers", ".run_record", ".command_line",
+        "",
+        ".errors",
+        ".files",
+        ".locks",
+        ".names",
+        ".npz",
+        ".streams",
+        ".workers",
+        ".run_record",
+        ".command_line",
         ".chatter",
     )
 }

@@ -11,9 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "mdcsrn-train", "mdcsrn-infer", "mdcsrn-eval", "mdcsrn-export", "mdcsrn-degrade", "mdcsrn-shards",
-    "mdcsrn-variants", "mdcsrn-pairs", "mdcsrn-bids",
-)  # fmt: skip
+    "mdcsrn-train",
+    "mdcsrn-infer",
+    "mdcsrn-eval",
+    "mdcsrn-export",
+    "mdcsrn-degrade",
+    "mdcsrn-shards",
+    "mdcsrn-variants",
+    "mdcsrn-pairs",
+    "mdcsrn-bids",
+)
 
 
 def run(*command):

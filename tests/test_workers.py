@@ -34,9 +34,11 @@ def alive(pid):
 def test_workers_of_an_evaluation_end_with_their_killed_parent(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     process = subprocess.Popen(
-        [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True,
+        [sys.executable, tmp_path / "parent.py"],
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
+    )
     assert sorted(process.stdout.readline().split()) == ["1", "2"]
     children, pids, ends = Path(f"/proc/{process.pid}/task/{process.pid}/children"), [], time.monotonic() + 60
     while len(pids) < 3 and time.monotonic() < ends:  # two workers, and multiprocessing's resource tracker

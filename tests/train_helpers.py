@@ -24,8 +24,13 @@ TINY = Preset("tiny", NETWORK, replace(JOURNAL, patch_size=PATCH, batch_size=2, 
 
 
 def settings(phase="l1", *assignments, **changes) -> TrainSettings:
-    gan = ("gan.critic_warmup_steps=2", "gan.critic_steps_per_generator_step=1", "gan.steps=3",
-           "gan.extra_critic_every=2", "gan.extra_critic_steps=1")  # fmt: skip
+    gan = (
+        "gan.critic_warmup_steps=2",
+        "gan.critic_steps_per_generator_step=1",
+        "gan.steps=3",
+        "gan.extra_critic_every=2",
+        "gan.extra_critic_steps=1",
+    )
     quiet = ("run.log_every=1", "run.validate_every=3", "run.picture_every=1000")
     return override(TrainSettings(TINY, phase, **changes), [*gan, *quiet, *assignments])
 

@@ -79,8 +79,10 @@ def fit_niqe(values: flags.FlagValues) -> int:
         Path(values.hr), values.axes, values.plane, parse_conventions(values), values.niqe_block, quiet=values.quiet
     )
     save_niqe_model(values.output, model)
-    print(f"{values.output}: {model.notes['blocks']} sharp blocks of {model.block} pixels "
-          f"from {model.notes['images']} slices.")  # fmt: skip
+    print(
+        f"{values.output}: {model.notes['blocks']} sharp blocks of {model.block} pixels "
+        f"from {model.notes['images']} slices."
+    )
     return name_left_out(sentences)
 
 

@@ -46,8 +46,12 @@ def _define_inputs(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", [], "Models to run, by bundled name or file.", flag_values=values)
     text("sr", "", "Finished results, DIR or NAME=DIR,NAME=DIR; NAME may be a preset.", flag_values=values)
     text("lr", None, "Low-resolution scans; without them the HR scans are degraded.", flag_values=values)
-    flags.DEFINE_list("baselines", None, "Interpolations: nn, linear, bicubic, sinc, sinc-dark (default: all, with "
-                      "--hr).", flag_values=values)  # fmt: skip
+    flags.DEFINE_list(
+        "baselines",
+        None,
+        "Interpolations: nn, linear, bicubic, sinc, sinc-dark (default: all, with --hr).",
+        flag_values=values,
+    )
     flags.DEFINE_enum("table", None, PAPER_TABLES, "The paper's table to print beside ours.", flag_values=values)
 
 
@@ -56,18 +60,30 @@ def _define_measures(values: flags.FlagValues) -> None:
     text("axes", "LR,AP", "The degraded axes, by name or index.", flag_values=values)
     flags.DEFINE_list("factor", ["2"], "The degradation along each of them.", flag_values=values)
     define_slice_flags(values)
-    flags.DEFINE_list("metrics", None, "Which metrics (default: the table's, else psnr, ssim and nrmse, of all voxels "
-                      "and inside the head).", flag_values=values)  # fmt: skip
+    flags.DEFINE_list(
+        "metrics",
+        None,
+        "Which metrics (default: the table's, else psnr, ssim and nrmse, of all voxels and inside the head).",
+        flag_values=values,
+    )
     text("segmenter", None, "'builtin', or a command with {in} and {out}.", flag_values=values)
 
 
 def _define_details(values: flags.FlagValues) -> None:
     text = flags.DEFINE_string
-    text("plane", "auto", "Slices: auto (the most degraded plane), axial, coronal, sagittal, 0, 1, 2.",
-         flag_values=values)  # fmt: skip
+    text(
+        "plane",
+        "auto",
+        "Slices: auto (the most degraded plane), axial, coronal, sagittal, 0, 1, 2.",
+        flag_values=values,
+    )
     text("conventions", "", "What the papers leave open, name=value,...: docs/evaluation.md.", flag_values=values)
-    text("niqe_model", None, "NIQE's pristine model: .mat, .npz, .json, .yml or .xml (default: the bundled one).",
-         flag_values=values)  # fmt: skip
+    text(
+        "niqe_model",
+        None,
+        "NIQE's pristine model: .mat, .npz, .json, .yml or .xml (default: the bundled one).",
+        flag_values=values,
+    )
     text("ma_command", None, "A command that scores the PNG slices in {in}, a number a line.", flag_values=values)
 
 

@@ -18,11 +18,20 @@ Signatures: serving_default (normalised tiles) and super_resolve (a volume in sc
 
 def define_flags(values: flags.FlagValues) -> None:
     """The model, the folder, and the statistics."""
-    flags.DEFINE_string("model", None, "A bundled network's name or a .keras file (default: the first bundled "
-                        "network).", flag_values=values)  # fmt: skip
+    flags.DEFINE_string(
+        "model",
+        None,
+        "A bundled network's name or a .keras file (default: the first bundled network).",
+        flag_values=values,
+    )
     flags.DEFINE_string("output", None, "The folder to write.", flag_values=values)
-    flags.DEFINE_enum("bn", None, ["batch", "moving"], "Batch normalisation by each tile's own statistics or by the "
-                      "trained ones (default: the model card's).", flag_values=values)  # fmt: skip
+    flags.DEFINE_enum(
+        "bn",
+        None,
+        ["batch", "moving"],
+        "Batch normalisation by each tile's own statistics or by the trained ones (default: the model card's).",
+        flag_values=values,
+    )
     flags.DEFINE_bool("overwrite", False, "Replace the folder if it is there.", flag_values=values)
 
 

@@ -45,14 +45,25 @@ def _define_everyday(own: dict[str, Any]) -> None:
     text, switch, choice = flags.DEFINE_string, flags.DEFINE_bool, flags.DEFINE_enum
     text("input", None, "A scan, a folder of scans, a BIDS dataset or a list of paths (.txt).", short_name="i", **own)
     text("output", None, "The file to write (.nii or .nii.gz), or a folder.", short_name="o", **own)
-    text("model", None, "A bundled network's name, a .keras file or a SavedModel folder; default: the first bundled "
-         "network that was trained for such scans.", **own)  # fmt: skip
+    text(
+        "model",
+        None,
+        "A bundled network's name, a .keras file or a SavedModel folder; default: the first bundled "
+        "network that was trained for such scans.",
+        **own,
+    )
     switch("qc", False, "Draw a picture beside each result (also of finished ones).", **own)
     switch("self_check", False, "Degrade the scan once more, and tell whether the network beats sinc there.", **own)
     switch("overwrite", False, "Replace results that are there already.", **own)
     switch("force", False, "Also super-resolve what the scan or the model card speaks against.", **own)
-    choice("grid", "auto", ["auto", "same", "small"], "same: the scan is interpolated to the target grid already; "
-           "small: it is the scanner's matrix and is interpolated first; auto: found out.", **own)  # fmt: skip
+    choice(
+        "grid",
+        "auto",
+        ["auto", "same", "small"],
+        "same: the scan is interpolated to the target grid already; "
+        "small: it is the scanner's matrix and is interpolated first; auto: found out.",
+        **own,
+    )
     text("axes", None, "The degraded axes, anatomical or indices, as LR,AP (default: found out).", **own)
     text("factor", None, "By how much each of them is to grow, as 2,2 (default: found out).", **own)
     text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
@@ -66,17 +77,43 @@ def _define_network(own: dict[str, Any]) -> None:
     switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
     number("tile", None, "Edge of the cubes, in voxels (default: the model card's, 70 in the paper).", **own)
     number("margin", None, "Voxels of a cube's border that are not kept (default: the card's, 3 in the paper).", **own)
-    choice("bn", None, ["batch", "moving"], "Batch normalisation by each cube's own statistics, as in the paper, or by "
-           "the trained ones (default: the card's).", **own)  # fmt: skip
-    switch("seamless", False, "A result that does not depend on the cubes: trained statistics, and a margin of the "
-           "network's receptive field.", **own)  # fmt: skip
-    choice("ensemble", "1", ["1", "2"], "2: the mean of the scan's result and of its mirror image's, in twice the "
-           "time.", **own)  # fmt: skip
-    choice("plane", None, ["axial", "coronal", "sagittal", "mean3", "card"], "Of slice networks: the planes to cut "
-           "in (default: the card's).", **own)  # fmt: skip
+    choice(
+        "bn",
+        None,
+        ["batch", "moving"],
+        "Batch normalisation by each cube's own statistics, as in the paper, or by "
+        "the trained ones (default: the card's).",
+        **own,
+    )
+    switch(
+        "seamless",
+        False,
+        "A result that does not depend on the cubes: trained statistics, and a margin of the "
+        "network's receptive field.",
+        **own,
+    )
+    choice(
+        "ensemble",
+        "1",
+        ["1", "2"],
+        "2: the mean of the scan's result and of its mirror image's, in twice the time.",
+        **own,
+    )
+    choice(
+        "plane",
+        None,
+        ["axial", "coronal", "sagittal", "mean3", "card"],
+        "Of slice networks: the planes to cut in (default: the card's).",
+        **own,
+    )
     number("stride", None, "Of slice networks: pixels between tiles that are averaged (default: the card's).", **own)
-    choice("merge", None, ["core", "mean"], "Of slice networks: tiles side by side, or averaged (default: the card's).",
-           **own)  # fmt: skip
+    choice(
+        "merge",
+        None,
+        ["core", "mean"],
+        "Of slice networks: tiles side by side, or averaged (default: the card's).",
+        **own,
+    )
 
 
 def _define_running(own: dict[str, Any]) -> None:
@@ -84,11 +121,21 @@ def _define_running(own: dict[str, Any]) -> None:
     switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
     switch("consistency", False, "Put the measured centre of k-space back into the result.", **own)
     choice("dtype", "float32", ["float32", "same"], "The voxels on disk: float32, or as the input stores them.", **own)
-    switch("keep_header_text", False, "Keep the input's free header text and extensions, which may name the patient.",
-           **own)  # fmt: skip
+    switch(
+        "keep_header_text",
+        False,
+        "Keep the input's free header text and extensions, which may name the patient.",
+        **own,
+    )
     switch("qc_seams", False, "Mark the borders of the cubes in the picture.", **own)
-    number("batch_tiles", 1, "Cubes at a time; never changes the result, and saves no time where each cube "
-           "has its own statistics (--bn=batch).", lower_bound=1, **own)
+    number(
+        "batch_tiles",
+        1,
+        "Cubes at a time; never changes the result, and saves no time where each cube "
+        "has its own statistics (--bn=batch).",
+        lower_bound=1,
+        **own,
+    )
     choice("precision", "float32", ["float32", "tensorfloat32", "bfloat16"], "Of the convolutions.", **own)
     choice("device", "auto", ["auto", "cpu", "gpu"], "Where TensorFlow runs.", **own)
     choice("engine", "tensorflow", ["tensorflow", "openvino"], "What runs the network.", **own)
@@ -154,15 +201,34 @@ def _asked(values: flags.FlagValues):
     if values.factor and values.axes:
         parse_factors(values.factor, values.axes)
     settings = Settings(
-        tile=values.tile, margin=values.margin, bn=values.bn, seamless=values.seamless, ensemble=int(values.ensemble),
-        batch_tiles=values.batch_tiles, precision=values.precision, device=values.device, engine=values.engine,
-        plane=values.plane, stride=values.stride, merge=values.merge,
-    )  # fmt: skip
+        tile=values.tile,
+        margin=values.margin,
+        bn=values.bn,
+        seamless=values.seamless,
+        ensemble=int(values.ensemble),
+        batch_tiles=values.batch_tiles,
+        precision=values.precision,
+        device=values.device,
+        engine=values.engine,
+        plane=values.plane,
+        stride=values.stride,
+        merge=values.merge,
+    )
     wanted = ScanSettings(
-        grid=values.grid, axes=values.axes, factor=values.factor, force=values.force, consistency=values.consistency,
-        self_check=values.self_check, dtype=values.dtype, qc=values.qc or values.qc_seams, qc_seams=values.qc_seams,
-        series=values.series, volume=values.volume, nan=_number(values.nan), keep_header_text=values.keep_header_text,
-    )  # fmt: skip
+        grid=values.grid,
+        axes=values.axes,
+        factor=values.factor,
+        force=values.force,
+        consistency=values.consistency,
+        self_check=values.self_check,
+        dtype=values.dtype,
+        qc=values.qc or values.qc_seams,
+        qc_seams=values.qc_seams,
+        series=values.series,
+        volume=values.volume,
+        nan=_number(values.nan),
+        keep_header_text=values.keep_header_text,
+    )
     return Run(values.model, settings, wanted, values.overwrite, _load_tensorflow)
 
 

@@ -36,9 +36,11 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("recipe", None, RECIPE_NAMES, "Train by this recipe, not by the preset's own edition's.", **own)
     flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)
     flags.DEFINE_string(
-        "init_from", None,
-        "A .keras model to start from; each later phase starts from the best of the one before.", **own
-    )  # fmt: skip
+        "init_from",
+        None,
+        "A .keras model to start from; each later phase starts from the best of the one before.",
+        **own,
+    )
     _define_changes(own)
     _define_running(own)
 
@@ -46,10 +48,12 @@ def define_flags(values: flags.FlagValues) -> None:
 def _define_changes(own: dict[str, Any]) -> None:
     """The fields of the preset."""
     flags.DEFINE_integer(
-        "steps", None,
+        "steps",
+        None,
         "Length of the first phase that is run (of GAN phases in the unit in which their edition counts).",
-        lower_bound=1, **own
-    )  # fmt: skip
+        lower_bound=1,
+        **own,
+    )
     flags.DEFINE_integer("batch_size", None, "Patches in a (global) batch.", lower_bound=1, **own)
     flags.DEFINE_float("learning_rate", None, "Adam's rate in the first phase that is run.", **own)
     flags.DEFINE_string("loss", None, "The content loss: l1, mse (the papers' predecessor's), 1.5*l1+2*mse.", **own)
@@ -58,25 +62,32 @@ def _define_changes(own: dict[str, Any]) -> None:
         "features", "given", ["given", "random"], "random: VGG with random weights, for trials; no paper's loss.", **own
     )
     flags.DEFINE_multi_string(
-        "set", [],
+        "set",
+        [],
         "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of a phase "
         "(l1.steps, gan.critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, "
-        "picture_every, checkpoint_every, checkpoint_minutes, keep_checkpoints).", **own
-    )  # fmt: skip
+        "picture_every, checkpoint_every, checkpoint_minutes, keep_checkpoints).",
+        **own,
+    )
 
 
 def _define_running(own: dict[str, Any]) -> None:
     """How to run it."""
     flags.DEFINE_enum(
-        "precision", "float32", ["float32", "tensorfloat32", "mixed_bfloat16"],
-        "The generator's; the critic's is float32. tensorfloat32 rounds what the convolutions of both read "
-        "(on GPUs).", **own
+        "precision",
+        "float32",
+        ["float32", "tensorfloat32", "mixed_bfloat16"],
+        "The generator's; the critic's is float32. tensorfloat32 rounds what the convolutions of both read (on GPUs).",
+        **own,
     )
     flags.DEFINE_integer("seed", 0, "Of the initial weights, the order of the patches and the penalty.", **own)
     flags.DEFINE_enum(
-        "strategy", "single", ["single", "mirrored", "multiworker"],
-        "One device, all of this machine's, or several machines' (by TF_CONFIG).", **own
-    )  # fmt: skip
+        "strategy",
+        "single",
+        ["single", "mirrored", "multiworker"],
+        "One device, all of this machine's, or several machines' (by TF_CONFIG).",
+        **own,
+    )
     flags.DEFINE_bool("jit", False, "Compile the steps with XLA: for GPUs; ten times slower on a CPU.", **own)
     flags.DEFINE_bool("allow_change", False, "Continue a run although its settings changed.", **own)
     flags.DEFINE_bool("dry_run", False, "Print the schedule, the sizes and the estimated memory and time.", **own)
@@ -91,11 +102,20 @@ def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
     phases = recipe.phases if values.phase == "all" else (recipe.phase(values.phase),)
     first = phases[0].name
     settings = TrainSettings(
-        preset, first, values.precision, values.seed, values.strategy, values.jit, features=values.features,
+        preset,
+        first,
+        values.precision,
+        values.seed,
+        values.strategy,
+        values.jit,
+        features=values.features,
         vgg_weights=values.vgg_weights,
-    )  # fmt: skip
-    given = {f"{first}.steps": values.steps, "batch_size": values.batch_size,
-             f"{first}.learning_rate": values.learning_rate}  # fmt: skip
+    )
+    given = {
+        f"{first}.steps": values.steps,
+        "batch_size": values.batch_size,
+        f"{first}.learning_rate": values.learning_rate,
+    }
     settings = override(settings, [f"{name}={value!r}" for name, value in given.items() if value is not None])
     if values.loss:
         settings = with_terms(settings, values.loss)

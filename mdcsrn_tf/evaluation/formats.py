@@ -79,9 +79,7 @@ def paired_markdown(paired: Sequence[Paired]) -> str:
         )
         p_value = "" if math.isnan(pair.p_value) else f"{pair.p_value:.3g}"
         names = f"{pair.first} − {pair.second}"
-        lines.append(
-            _line([title_of(pair.metric), names, str(pair.subjects), difference, f"{low} to {high}", p_value])
-        )
+        lines.append(_line([title_of(pair.metric), names, str(pair.subjects), difference, f"{low} to {high}", p_value]))
     return "\n".join(lines) + "\n"
 
 

@@ -31,19 +31,50 @@ MSE = "mse"
 METRICS = FIDELITY + HEAD + FIDELITY_3D + HEAD_3D + BANDS + PERCEPTUAL + OVERLAP + PENN + (MSE,)
 # Whether a larger value is better; of band_db the nearest to 0 is best, of all others a smaller one.
 LARGER_IS_BETTER = {
-    "psnr", "ssim", "psnr3d", "ssim3d", "psnr_head", "ssim_head", "psnr3d_head", "ssim3d_head", "band_corr",
-    "ma", "dice", "jaccard", "psnr_penn", "ssim_penn",
-}  # fmt: skip
+    "psnr",
+    "ssim",
+    "psnr3d",
+    "ssim3d",
+    "psnr_head",
+    "ssim_head",
+    "psnr3d_head",
+    "ssim3d_head",
+    "band_corr",
+    "ma",
+    "dice",
+    "jaccard",
+    "psnr_penn",
+    "ssim_penn",
+}
 TITLES = {
-    "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "psnr3d": "PSNR 3D", "ssim3d": "SSIM 3D",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "nrmse": "NRMSE",
+    "psnr3d": "PSNR 3D",
+    "ssim3d": "SSIM 3D",
     "nrmse3d": "NRMSE 3D",
-    "psnr_head": "PSNR head", "ssim_head": "SSIM head", "nrmse_head": "NRMSE head",
-    "psnr3d_head": "PSNR 3D head", "ssim3d_head": "SSIM 3D head", "nrmse3d_head": "NRMSE 3D head",
-    "band_db": "removed band (dB)", "band_corr": "removed band corr.",
-    "piqe": "PIQE", "niqe": "NIQE", "ma": "Ma", "pi": "PI", "dice": "DSC",
-    "psnr_penn": "PSNR of z-scores, peak 255", "mse_penn": "MSE of z-scores", "ssim_penn": "SSIM of z-scores",
-    "mse": "MSE", "jaccard": "JACC", "parameters": "#parm", "macs": "MACs/voxel", "seconds": "time (s)",
-}  # fmt: skip
+    "psnr_head": "PSNR head",
+    "ssim_head": "SSIM head",
+    "nrmse_head": "NRMSE head",
+    "psnr3d_head": "PSNR 3D head",
+    "ssim3d_head": "SSIM 3D head",
+    "nrmse3d_head": "NRMSE 3D head",
+    "band_db": "removed band (dB)",
+    "band_corr": "removed band corr.",
+    "piqe": "PIQE",
+    "niqe": "NIQE",
+    "ma": "Ma",
+    "pi": "PI",
+    "dice": "DSC",
+    "psnr_penn": "PSNR of z-scores, peak 255",
+    "mse_penn": "MSE of z-scores",
+    "ssim_penn": "SSIM of z-scores",
+    "mse": "MSE",
+    "jaccard": "JACC",
+    "parameters": "#parm",
+    "macs": "MACs/voxel",
+    "seconds": "time (s)",
+}
 
 
 @dataclass(frozen=True)

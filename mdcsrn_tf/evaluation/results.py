@@ -74,9 +74,7 @@ def collect(plan: Plan, records: Sequence[dict[str, Any]], left_out: Sequence[st
     )
 
 
-def _row(
-    method: Method, plan: Plan, records: Sequence[dict[str, Any]], values: dict[str, dict[str, float]]
-) -> Row:
+def _row(method: Method, plan: Plan, records: Sequence[dict[str, Any]], values: dict[str, dict[str, float]]) -> Row:
     entries = [record["methods"][method.name] for record in records]
     seconds = [decoded(entry["seconds"]) for entry in entries]
     devices = sorted({_device(entry["device"]) for entry in entries if entry.get("device")})

@@ -78,6 +78,4 @@ def compare(
     draws = random.integers(len(difference), size=(conventions.bootstrap, len(difference)))
     low, high = np.percentile(difference[draws].mean(axis=1), [2.5, 97.5])
     p_value = float(stats.wilcoxon(difference).pvalue) if np.any(difference != 0) else math.nan
-    return Paired(
-        metric, first, second, len(difference), float(difference.mean()), float(low), float(high), p_value
-    )
+    return Paired(metric, first, second, len(difference), float(difference.mean()), float(low), float(high), p_value)

@@ -28,9 +28,7 @@ def subject_name(path: Path) -> str:
     return _ADDED.sub("", name)
 
 
-def match_subjects(
-    hr: Path | None, lr: Path | None, sr: Mapping[str, Path]
-) -> tuple[list[Subject], list[str]]:
+def match_subjects(hr: Path | None, lr: Path | None, sr: Mapping[str, Path]) -> tuple[list[Subject], list[str]]:
     """The subjects that have all their files, and a sentence for each that has not."""
     folders: dict[str, dict[str, Path]] = {}
     for title, folder in {"--hr": hr, "--lr": lr, **{f"--sr {name}": path for name, path in sr.items()}}.items():

@@ -120,9 +120,7 @@ def find_ours(theirs: PublishedRow, results: Results) -> Row | None:
     """Our row of the same method: the same interpolation, or a model of the same preset and training phase."""
     if theirs.preset is None:
         return results.row(_PLAIN_ROWS.get(theirs.method.lower(), ""))
-    return next(
-        (r for r in results.rows if r.method.preset == theirs.preset and r.method.gan == theirs.gan), None
-    )
+    return next((r for r in results.rows if r.method.preset == theirs.preset and r.method.gan == theirs.gan), None)
 
 
 def to_json(table: Table) -> dict[str, Any]:
@@ -135,9 +133,7 @@ def to_json(table: Table) -> dict[str, Any]:
                 "published_as": row.published_as,
                 "ours_as": row.ours_as,
                 "note": row.note,
-                "cells": {
-                    column: {**vars(cell), "difference": cell.difference} for column, cell in row.cells.items()
-                },
+                "cells": {column: {**vars(cell), "difference": cell.difference} for column, cell in row.cells.items()},
             }
             for row in table.rows
         ],
@@ -150,9 +146,7 @@ def title_of(column: str) -> str:
     return TITLES.get(column, column)
 
 
-def _with_size(
-    metrics: tuple[str, ...], results: Results, published: PublishedTable | None = None
-) -> tuple[str, ...]:
+def _with_size(metrics: tuple[str, ...], results: Results, published: PublishedTable | None = None) -> tuple[str, ...]:
     sized = any(row.method.parameters for row in results.rows)
     timed = any(row.seconds.subjects for row in results.rows)
     if published is not None:

@@ -22,8 +22,13 @@ from mdcsrn_tf.scans.volumes import Volume
 
 _COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
-_ADVERBS = {"linear": "linearly interpolated", "cubic": "cubically interpolated", "sinc": "sinc-interpolated",
-            "nearest": "nearest-neighbour interpolated", "unknown": "smoothly interpolated"}  # fmt: skip
+_ADVERBS = {
+    "linear": "linearly interpolated",
+    "cubic": "cubically interpolated",
+    "sinc": "sinc-interpolated",
+    "nearest": "nearest-neighbour interpolated",
+    "unknown": "smoothly interpolated",
+}
 _CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
 
 
@@ -97,14 +102,17 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
     trained = tuple(_common_name(name) for name in card.axes)
     allowed = [set(map(_common_name, names)) for names in tested.get("axes", ())] or [set(trained)]
     if trained and decision.anatomical and set(decision.names) not in allowed:
-        found.append(f"{_list(decision.names)} is to be super-resolved, and the network was trained for "
-                     f"{' or '.join(_list(sorted(names)) for names in allowed)}")  # fmt: skip
+        found.append(
+            f"{_list(decision.names)} is to be super-resolved, and the network was trained for "
+            f"{' or '.join(_list(sorted(names)) for names in allowed)}"
+        )
     factors = [sorted(factors) for factors in tested.get("factors", ())] or [sorted(_full(card.factor, len(card.axes)))]
     if any(factors) and not any(_near(sorted(decision.factors), known) for known in factors):
         # 2x along one axis is not 2x along two: the number alone would not tell them apart.
         say = _times if all(len(known) == len(decision.factors) for known in factors) else _times_on_axes
-        found.append(f"the factor is {say(decision.factors)}, and the network was trained for "
-                     f"{' or '.join(map(say, factors))}")  # fmt: skip
+        found.append(
+            f"the factor is {say(decision.factors)}, and the network was trained for {' or '.join(map(say, factors))}"
+        )
     found += _outside(sight, decision, tested)
     return tuple(found)
 
@@ -158,9 +166,7 @@ def _shown_axes(sight: Sight, grid: str, card: ModelCard) -> tuple[int, ...]:
     return tuple(axis for axis in usual if axis in proven) + tuple(sorted(proven - set(usual))) or usual
 
 
-def _factors(
-    sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str, card: ModelCard
-) -> tuple[int, ...]:
+def _factors(sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str, card: ModelCard) -> tuple[int, ...]:
     if wanted.factor:
         return parse_factors(wanted.factor, ",".join(map(str, axes)))
     known = _full(card.factor or (2,), len(axes))
@@ -186,12 +192,15 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
     pairs = list(zip(decision.names, decision.findings, decision.factors, strict=True))
     full = [name for name, finding, _ in pairs if finding.method is None and finding.examined]
     if full:
-        sentences.append(f"the outer k-space along {_and(full)} is not empty: the scan seems to be of full "
-                         "resolution there (of the small matrix say --grid=small, --axes and --factor)")  # fmt: skip
+        sentences.append(
+            f"the outer k-space along {_and(full)} is not empty: the scan seems to be of full "
+            "resolution there (of the small matrix say --grid=small, --axes and --factor)"
+        )
     others = [
-        sight.names[axis] for axis in range(3)
+        sight.names[axis]
+        for axis in range(3)
         if axis not in decision.axes and sight.findings[axis].proves_interpolation
-    ]  # fmt: skip
+    ]
     if others:
         sentences.append(f"k-space looks empty along {_and(others)}, which --axes does not name")
     for name, finding, factor in pairs:
@@ -209,8 +218,10 @@ def _warnings(decision: Decision) -> tuple[str, ...]:
 
 def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
     if card.normalisation == TISSUE_LEVEL and magnitude_level(sight.volume.data) is None:
-        return ("it is no magnitude image (its negative values reach far, or nothing is above zero), so that it is "
-                "normalised otherwise than the network's training scans were.",)  # fmt: skip
+        return (
+            "it is no magnitude image (its negative values reach far, or nothing is above zero), so that it is "
+            "normalised otherwise than the network's training scans were.",
+        )
     return ()
 
 
@@ -221,8 +232,10 @@ def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
         by_axis = dict(zip(decision.axes, decision.factors, strict=True)) if decision.grid == "small" else {}
         sizes = [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
-            found.append(f"the result's voxels are {'x'.join(f'{size:.3g}' for size in sizes)} mm, and the network was "
-                         f"trained on {least:g} to {most:g} mm")  # fmt: skip
+            found.append(
+                f"the result's voxels are {'x'.join(f'{size:.3g}' for size in sizes)} mm, and the network was "
+                f"trained on {least:g} to {most:g} mm"
+            )
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
         found.append(f"its name says {contrast[1]}, and the network was trained on {_and(tested['contrasts'])}")

@@ -164,7 +164,9 @@ def _tissue_level(values):
 
     def iterate():
         return tf.while_loop(
-            settled, lambda _, level: (level, median_above_half(level)), (start, median_above_half(start)),
+            settled,
+            lambda _, level: (level, median_above_half(level)),
+            (start, median_above_half(start)),
             maximum_iterations=head.ROUNDS - 1,
         )[1]
 

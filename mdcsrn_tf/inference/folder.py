@@ -124,4 +124,3 @@ class Run:
         if found:
             return f"{job.target} is there already, but {'; '.join(found)}; --overwrite replaces it."
         return None
-

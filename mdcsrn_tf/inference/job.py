@@ -81,15 +81,26 @@ def process(
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
 
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(job.target, data, sight.volume, affine=prepared.affine, dtype=wanted.dtype,
-                 keep_text=wanted.keep_header_text, before_it_appears=describe)  # fmt: skip
+    write_volume(
+        job.target,
+        data,
+        sight.volume,
+        affine=prepared.affine,
+        dtype=wanted.dtype,
+        keep_text=wanted.keep_header_text,
+        before_it_appears=describe,
+    )
     _say_written(outcome.result, job, clock, say)
 
 
 def _super_resolve(
-    scan: Opened, decision: Decision, engine: Engine, settings: Settings, wanted: ScanSettings,
+    scan: Opened,
+    decision: Decision,
+    engine: Engine,
+    settings: Settings,
+    wanted: ScanSettings,
     on_progress: Progress | None,
-) -> tuple[Outcome, np.ndarray]:  # fmt: skip
+) -> tuple[Outcome, np.ndarray]:
     """What came of the first volume, and the results of all: 3-D for one, 4-D for several."""
     outcomes = [
         run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
@@ -103,8 +114,10 @@ def _refuse(sight: Sight, decision: Decision, model: Path, wanted: ScanSettings)
     """UserError for what should not, or cannot, be done."""
     refuse_doubts(sight.volume, decision, wanted)
     if wanted.self_check and not decision.axes:
-        raise UserError(f"--self_check degrades the scan once more, which means nothing to {model.stem}, a network on "
-                        "slices; leave it out.")  # fmt: skip
+        raise UserError(
+            f"--self_check degrades the scan once more, which means nothing to {model.stem}, a network on "
+            "slices; leave it out."
+        )
 
 
 def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
@@ -128,8 +141,9 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
     """The picture of a result that is there already: nothing is computed anew."""
     made, card = json.loads(job.sidecar.read_text(encoding="utf-8")), read_any_card(model)
     prepared = prepare(scan.sight.volume, decide(scan.sight, wanted, card), card)
-    result = Result(np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"],
-                    made["SeamFigure"])  # fmt: skip
+    result = Result(
+        np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
+    )
     caption = [made["Seen"], *map("warning: {}".format, made["Warnings"])]
     draw(job, prepared, read_volumes(job.target)[0].data, result, wanted, caption=caption)
 
@@ -157,10 +171,21 @@ def draw(
     sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)[order]
     shares = dict(zip(prepared.decision.axes, prepared.decision.factors, strict=True))
     measured = [1 / shares.get(axis, 1) for axis in order]
-    parts = [job.source.name, *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
-             *([remark] if remark else [])]  # fmt: skip
-    save_picture(job.picture, low_res, frame.straighten(data), ", ".join(parts), sizes, marked, caption=caption,
-                 measured=measured)  # fmt: skip
+    parts = [
+        job.source.name,
+        *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
+        *([remark] if remark else []),
+    ]
+    save_picture(
+        job.picture,
+        low_res,
+        frame.straighten(data),
+        ", ".join(parts),
+        sizes,
+        marked,
+        caption=caption,
+        measured=measured,
+    )
 
 
 def _self_check(
@@ -169,8 +194,10 @@ def _self_check(
     from mdcsrn_tf.inference.self_check import check_itself
 
     check = check_itself(prepared, engine, settings)
-    say(f"{job.source.name}: self-check: degraded once more, the network is {check.gain:+.2f} dB from sinc "
-        f"({check.network:.2f} against {check.sinc:.2f}, inside the head)")  # fmt: skip
+    say(
+        f"{job.source.name}: self-check: degraded once more, the network is {check.gain:+.2f} dB from sinc "
+        f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
+    )
     if check.gain < 0:
         warnings.append(f"the self-check found the network {-check.gain:.2f} dB below sinc on this scan.")
         say(f"warning: {job.source.name}: {warnings[-1]}")

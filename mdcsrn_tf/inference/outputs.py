@@ -55,8 +55,10 @@ def plan(source: Path, output: Path) -> list[Job]:
         jobs = [Job(sources[0], output)]
     else:
         if _looks_like_a_file(output):
-            raise UserError(f"--output={output} is no folder, and results are written as .nii or .nii.gz; name one of "
-                            "those, or a folder.")  # fmt: skip
+            raise UserError(
+                f"--output={output} is no folder, and results are written as .nii or .nii.gz; name one of "
+                "those, or a folder."
+            )
         if output.is_file():
             raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
         root = source if source.is_dir() and not single else source.parent

@@ -31,9 +31,15 @@ def request(model: Path | None, settings: Settings, wanted: ScanSettings) -> dic
 
 
 def describe(
-    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, line: str,
-    warnings: list[str], check: SelfCheck | None,
-) -> dict[str, Any]:  # fmt: skip
+    job: Job,
+    model: Path,
+    card: ModelCard,
+    asked: Mapping[str, Any],
+    outcome: Outcome,
+    line: str,
+    warnings: list[str],
+    check: SelfCheck | None,
+) -> dict[str, Any]:
     """The sidecar's content; nothing in it changes from one run to the next."""
     decision, result = outcome.prepared.decision, outcome.result
     content: dict[str, Any] = {
@@ -41,8 +47,12 @@ def describe(
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "Sources": [_source(job)],
         "SourceSHA256": source_hash(job.source),
-        "Model": {**asdict(card), "name": model.stem, "sha256": identity_of(model),
-                  "card_sha256": _hash(card.to_json())},
+        "Model": {
+            **asdict(card),
+            "name": model.stem,
+            "sha256": identity_of(model),
+            "card_sha256": _hash(card.to_json()),
+        },
         "Request": dict(asked),
         "Seen": line,
         "Grid": decision.grid,
@@ -60,7 +70,7 @@ def describe(
         "BatchNormalization": result.bn,
         "SeamFigure": result.seam_figure,
         "Versions": versions(),
-    }  # fmt: skip
+    }
     return plain(content)
 
 

@@ -120,13 +120,17 @@ def _draw_images(page: _Page, pair: _Pair, axis: int, top: float, room: float, l
     width, height = (pair.extent(a) for a in across)
     low, high = np.percentile(pair.low_res, (0.5, 99.7))
     before, after = pair.slices(axis)
-    panels = ((before, f"{PLANES[axis]}: before", "gray", low, high), (after, "after", "gray", low, high),
-              (after - before, "after less before", "berlin", -limit, limit))  # fmt: skip
+    panels = (
+        (before, f"{PLANES[axis]}: before", "gray", low, high),
+        (after, "after", "gray", low, high),
+        (after - before, "after less before", "berlin", -limit, limit),
+    )
     for column, (image, name, colours, dark, bright) in enumerate(panels):
         left = _GAP + column * (_WIDEST + _GAP) + (_WIDEST - width) / 2
         axes = page.panel(left, top + (room - height) / 2, width, height)
-        drawn = axes.imshow(image.T, origin="lower", cmap=colours, vmin=dark, vmax=bright, aspect="auto",
-                            interpolation="nearest")  # fmt: skip
+        drawn = axes.imshow(
+            image.T, origin="lower", cmap=colours, vmin=dark, vmax=bright, aspect="auto", interpolation="nearest"
+        )
         _dress(axes, name)
         if name == "after":
             _mark_seams(axes, [pair.seams[a] for a in across])
@@ -155,8 +159,16 @@ def _draw_kspace(page: _Page, pair: _Pair, axis: int, top: float, room: float) -
     for column, (spectrum, name) in enumerate(zip(spectra, ("before", "after"), strict=True)):
         left = _left_of_kspace() + column * (_KSPACE + _GAP)
         axes = page.panel(left, top + (room - _KSPACE) / 2, _KSPACE, _KSPACE)
-        axes.imshow(spectrum.T, origin="lower", cmap="magma", vmin=low, vmax=high, extent=(-1, 1, -1, 1), aspect="auto",
-                    interpolation="nearest")  # fmt: skip
+        axes.imshow(
+            spectrum.T,
+            origin="lower",
+            cmap="magma",
+            vmin=low,
+            vmax=high,
+            extent=(-1, 1, -1, 1),
+            aspect="auto",
+            interpolation="nearest",
+        )
         _dress(axes, f"k-space {name}")
         width, height = (pair.measured[a] for a in across)
         if min(width, height) < 1:

@@ -100,8 +100,10 @@ def run_prepared(
 def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:
     """UserError for a scan that would not come out better, unless that is wanted."""
     if decision.doubts and not wanted.force:
-        raise UserError(f"{volume.path}: {'; '.join(decision.doubts)}. Take another --model, correct --axes or "
-                        "--factor, or add --force to do it all the same.")  # fmt: skip
+        raise UserError(
+            f"{volume.path}: {'; '.join(decision.doubts)}. Take another --model, correct --axes or "
+            "--factor, or add --force to do it all the same."
+        )
 
 
 def prepare(volume: Volume, decision: Decision, card: ModelCard) -> Prepared:
@@ -199,9 +201,7 @@ def _enlarged(
     return large.astype(np.float32, copy=False), affine, tuple(samplings)
 
 
-def _frame(
-    affine: np.ndarray, decision: Decision, samplings: tuple[Sampling | None, ...], card: ModelCard
-) -> Frame:
+def _frame(affine: np.ndarray, decision: Decision, samplings: tuple[Sampling | None, ...], card: ModelCard) -> Frame:
     """RAS+, the degraded axes where the training scans had theirs, each beginning with a measured sample."""
     frame = Frame(affine, decision.anatomical)
     if card.planes:

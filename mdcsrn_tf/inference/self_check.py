@@ -52,9 +52,12 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
     on_grid = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, engine.card.interpolation)
     sinc = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, "sinc")
     again = replace(
-        prepared, volume=replace(prepared.volume, data=small), on_grid=on_grid.astype(np.float32), affine=affine,
+        prepared,
+        volume=replace(prepared.volume, data=small),
+        on_grid=on_grid.astype(np.float32),
+        affine=affine,
         decision=decision,
-    )  # fmt: skip
+    )
     found = run_prepared(again, engine, settings, ScanSettings()).data
     mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
     return SelfCheck(_psnr(found, truth, mask), _psnr(sinc, truth, mask))

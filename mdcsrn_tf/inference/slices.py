@@ -89,9 +89,7 @@ def windows(length: int, tiling: SliceTiling) -> list[Span]:
     return [Span(first - tiling.crop, first, min(first + kept, length)) for first in firsts]
 
 
-def _along(
-    apply: ApplySlices, slices: np.ndarray, tiling: SliceTiling
-) -> Iterator[tuple[int, np.ndarray]]:
+def _along(apply: ApplySlices, slices: np.ndarray, tiling: SliceTiling) -> Iterator[tuple[int, np.ndarray]]:
     """Each slice's number and result; `slices` is [slices, h, w]."""
     tiling.check()
     along = [windows(length, tiling) for length in slices.shape[1:]]

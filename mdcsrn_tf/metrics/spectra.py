@@ -23,9 +23,7 @@ def radial_power(volume: np.ndarray, axis: int, slices: np.ndarray, bins: int = 
     chosen = np.moveaxis(volume, axis, 0)[slices]
     window = np.multiply.outer(np.hanning(chosen.shape[1]), np.hanning(chosen.shape[2]))
     total = np.zeros(bins)
-    radius = np.hypot(
-        np.fft.fftfreq(chosen.shape[1])[:, None] / 0.5, np.fft.rfftfreq(chosen.shape[2])[None, :] / 0.5
-    )
+    radius = np.hypot(np.fft.fftfreq(chosen.shape[1])[:, None] / 0.5, np.fft.rfftfreq(chosen.shape[2])[None, :] / 0.5)
     ring = np.minimum((radius * bins).astype(int), bins)  # corners beyond Nyquist go to a ring that is dropped
     counts = np.bincount(ring.ravel(), minlength=bins + 1)[:bins]
     for picture in chosen:

@@ -19,7 +19,5 @@ def build_chain2d(config: Chain2dConfig, bn_momentum: float = BN_MOMENTUM_2D, na
     for index, (size, filters) in enumerate(hidden, start=1):
         x = conv(x, filters, size, f"conv{index}", "torch", padding=config.padding)
         x = layers.ReLU(name=f"conv{index}_relu")(norm(x, f"conv{index}_norm", "torch", bn_momentum))
-    outputs = conv(
-        x, last_filters, last_size, "reconstruct", "torch", padding=config.padding, dtype="float32"
-    )
+    outputs = conv(x, last_filters, last_size, "reconstruct", "torch", padding=config.padding, dtype="float32")
     return keras.Model(inputs, outputs, name=name or config.name)

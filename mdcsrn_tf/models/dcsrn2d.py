@@ -13,9 +13,7 @@ from mdcsrn_tf.models.slices import conv, image, norm
 from mdcsrn_tf.papers.networks2d import BN_MOMENTUM_2D, Dcsrn2dConfig
 
 
-def build_dcsrn2d(
-    config: Dcsrn2dConfig, bn_momentum: float = BN_MOMENTUM_2D, name: str = "dcsrn2d"
-) -> keras.Model:
+def build_dcsrn2d(config: Dcsrn2dConfig, bn_momentum: float = BN_MOMENTUM_2D, name: str = "dcsrn2d") -> keras.Model:
     """Build the network for slices of any size: (batch, H, W, 1) -> the same shape."""
 
     def activate(x, name):

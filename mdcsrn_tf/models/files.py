@@ -25,8 +25,12 @@ INTERPOLATIONS = ("nearest", "linear", "cubic", "sinc")
 STATISTICS = ("batch", "moving")
 # The rules of scans.normalisation, the first of them under both of its names.
 NORMALISATIONS = (
-    "zscore-foreground", "zscore_of_voxels_above_mean", "tissue_level", "zscore_each_image", "unit_range_of_low_res",
-)  # fmt: skip
+    "zscore-foreground",
+    "zscore_of_voxels_above_mean",
+    "tissue_level",
+    "zscore_each_image",
+    "unit_range_of_low_res",
+)
 _LARGEST_TILE, _LARGEST_FACTOR = 1024, 64
 
 
@@ -108,11 +112,14 @@ def _is_tested(tested: Any) -> bool:
     sizes = tested.get("voxel_mm", [0.1, 10.0])
     return (
         all(isinstance(names, list) and all(axis in _AXES for axis in names) for names in tested.get("axes", []))
-        and all(isinstance(some, list) and all(_is_whole(f, 1, _LARGEST_FACTOR) for f in some)
-                for some in tested.get("factors", []))
-        and len(sizes) == 2 and all(isinstance(size, (int, float)) for size in sizes)
+        and all(
+            isinstance(some, list) and all(_is_whole(f, 1, _LARGEST_FACTOR) for f in some)
+            for some in tested.get("factors", [])
+        )
+        and len(sizes) == 2
+        and all(isinstance(size, (int, float)) for size in sizes)
         and all(isinstance(name, str) for name in tested.get("contrasts", []))
-    )  # fmt: skip
+    )
 
 
 def _by_axis(number: Any) -> list[Any]:

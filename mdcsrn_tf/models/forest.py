@@ -99,9 +99,13 @@ def grow(
             "Growing a forest needs scikit-learn; install it with: pip install 'mdcsrn-tf[forest]'."
         ) from error
     forest = RandomForestRegressor(
-        n_estimators=0, max_depth=config.depth, min_samples_split=config.min_samples_split, n_jobs=jobs,
-        random_state=seed, warm_start=True,
-    )  # fmt: skip
+        n_estimators=0,
+        max_depth=config.depth,
+        min_samples_split=config.min_samples_split,
+        n_jobs=jobs,
+        random_state=seed,
+        warm_start=True,
+    )
     step = max(1, config.trees // 20)
     for count in [*range(step, config.trees, step), config.trees]:
         forest.set_params(n_estimators=count)

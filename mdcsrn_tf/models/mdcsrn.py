@@ -15,9 +15,7 @@ from mdcsrn_tf.models.layers import BatchNormalization, Elu
 from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, MdcsrnConfig
 
 
-def build_mdcsrn(
-    config: MdcsrnConfig, bn_momentum: float = BN_MOMENTUM, name: str = "mdcsrn"
-) -> keras.Model:
+def build_mdcsrn(config: MdcsrnConfig, bn_momentum: float = BN_MOMENTUM, name: str = "mdcsrn") -> keras.Model:
     """Build the network for volumes of any size: (batch, D, H, W, 1) -> the same shape."""
     inputs = keras.Input((None, None, None, 1), name="low_res")
     builder = _Builder(config, bn_momentum)
@@ -91,9 +89,7 @@ class _Builder:
 
     def conv(self, x, filters: int, size: int, name: str, dtype=None):
         """A same-size convolution; the output layer passes its own dtype."""
-        return layers.Conv3D(
-            filters, size, padding="same", use_bias=self.config.use_bias, dtype=dtype, name=name
-        )(x)
+        return layers.Conv3D(filters, size, padding="same", use_bias=self.config.use_bias, dtype=dtype, name=name)(x)
 
 
 def _concatenate(tensors, name: str):

@@ -103,4 +103,3 @@ def _after(operation: Any, before: Reach) -> Reach:
 
 def _is_transposed(operation: Any) -> bool:
     return "Transpose" in type(operation).__name__
-

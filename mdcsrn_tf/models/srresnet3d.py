@@ -12,9 +12,7 @@ from mdcsrn_tf.models.layers import BatchNormalization
 from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, SrresnetConfig
 
 
-def build_srresnet3d(
-    config: SrresnetConfig, bn_momentum: float = BN_MOMENTUM, name: str = "srresnet3d"
-) -> keras.Model:
+def build_srresnet3d(config: SrresnetConfig, bn_momentum: float = BN_MOMENTUM, name: str = "srresnet3d") -> keras.Model:
     """Build the network for volumes of any size: (batch, D, H, W, 1) -> the same shape."""
 
     def conv(x, name, size=3, filters=config.filters, dtype=None):

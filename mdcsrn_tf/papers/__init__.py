@@ -33,8 +33,7 @@ __all__ = [
 ]
 
 TABLES = {
-    table.name: table
-    for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
+    table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
 }
 # The networks on slices, of the other two papers.
 SLICE_PRESETS: dict[str, Preset] = {**srgan2d.PRESETS, **field94t.PRESETS}

@@ -44,9 +44,7 @@ JOURNAL = TrainingRecipe(
             name="gan",
             steps=200_000,
             learning_rate=5e-6,
-            objective=WganGp(
-                adversarial_weight=0.1, critic_steps_per_generator_step=5, counted_in="generator_steps"
-            ),
+            objective=WganGp(adversarial_weight=0.1, critic_steps_per_generator_step=5, counted_in="generator_steps"),
         ),
     ),
 )

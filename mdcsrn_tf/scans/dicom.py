@@ -18,9 +18,7 @@ _ORIENTATION_TOLERANCE = 1e-3
 _HEADER_BYTES = 1 << 24  # more than any header has before the pixels
 
 
-def read_series(
-    folder: Path, series_uid: str | None = None
-) -> tuple[np.ndarray, np.ndarray, np.dtype, float, float]:
+def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype, float, float]:
     """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and type, slope and intercept as stored.
 
     Slices that are each scaled in their own way have no common slope: their stored type is then given as float32.
@@ -131,8 +129,9 @@ def _check_spacing(steps: np.ndarray, folder: Path) -> None:
     if steps.min() < 1e-4 * max(usual, 1.0):
         raise UserError(f"{folder} holds two slices at one position; separate the acquisitions.")
     if np.abs(steps - usual).max() > _SPACING_TOLERANCE * usual:
-        raise UserError(f"{folder} has a gap between slices ({steps.max():g} mm instead of {usual:g}); "
-                        "find the missing files.")
+        raise UserError(
+            f"{folder} has a gap between slices ({steps.max():g} mm instead of {usual:g}); find the missing files."
+        )
 
 
 def pixels_of(dataset: Any) -> np.ndarray:

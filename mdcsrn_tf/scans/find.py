@@ -63,9 +63,11 @@ def _folders(root: Path, patterns: Sequence[str]) -> list[Path]:
     found = [root]
     for pattern in patterns:
         found = [
-            Path(entry) for folder in found for entry in _entries(folder)
+            Path(entry)
+            for folder in found
+            for entry in _entries(folder)
             if fnmatchcase(entry.name, pattern) and entry.is_dir()
-        ]  # fmt: skip
+        ]
     return found
 
 

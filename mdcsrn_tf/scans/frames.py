@@ -64,4 +64,3 @@ def order_for(degraded: Sequence[int], trained: Sequence[int]) -> tuple[int, ...
         order[place] = axis
     rest = iter(axis for axis in range(3) if axis not in degraded)
     return tuple(next(rest) if axis < 0 else axis for axis in order)
-

@@ -59,9 +59,7 @@ def small_affine(
     return scaled
 
 
-def truncate(
-    volume: np.ndarray, factors: Sequence[int], axes: Sequence[int], *, workers: int = 1
-) -> np.ndarray:
+def truncate(volume: np.ndarray, factors: Sequence[int], axes: Sequence[int], *, workers: int = 1) -> np.ndarray:
     """The image of the centre of `volume`'s k-space, on the small matrix, with the mean intensity kept."""
     _check(volume, factors, axes)
     small = _floating(volume)

@@ -55,11 +55,14 @@ def thickness_like(path: Path, affine: np.ndarray, header: Any, axes: str) -> st
     """What --slice_thickness would have to be for slices like those of this scan, made along `axes`."""
     found = slice_geometry(path, affine, header)
     if found.thickness is None:
-        raise UserError(f"{path} does not say how thick its slices are; give --slice_thickness (its slices are "
-                        f"{found.spacing:.3g} mm apart).")
+        raise UserError(
+            f"{path} does not say how thick its slices are; give --slice_thickness (its slices are "
+            f"{found.spacing:.3g} mm apart)."
+        )
     if axes.upper() not in (found.direction, found.direction[::-1]):
-        raise UserError(f"{path} has its slices along {found.direction}, but --axes={axes}; give "
-                        f"--axes={found.direction}.")
+        raise UserError(
+            f"{path} has its slices along {found.direction}, but --axes={axes}; give --axes={found.direction}."
+        )
     return found.thickness_of_spacing
 
 

@@ -126,8 +126,10 @@ def profile_for(
 def _parse(text: str, flag: str) -> tuple[float, str]:
     match = _LENGTH.fullmatch(text.strip().lower())
     if match is None:
-        raise UserError(f"--{flag}={text} is no length; give millimetres (4mm), thin voxels (3vox) or a part of the "
-                        "slice spacing (80%).")
+        raise UserError(
+            f"--{flag}={text} is no length; give millimetres (4mm), thin voxels (3vox) or a part of the "
+            "slice spacing (80%)."
+        )
     return float(match.group(1)), match.group(2)
 
 

@@ -90,9 +90,9 @@ def in_plane_of(low: SliceStack, high: SliceStack) -> tuple[SliceStack, bool]:
     if low.data.shape[1:] == shape and (drift < _PLACE_TOLERANCE).all():
         return low, False
     where = np.meshgrid(*(first[a] + step[a] * np.arange(shape[a]) for a in (0, 1)), indexing="ij")
-    data = np.stack([
-        scipy.ndimage.map_coordinates(image, where, order=1, mode="constant", output=np.float32) for image in low.data
-    ])  # fmt: skip
+    data = np.stack(
+        [scipy.ndimage.map_coordinates(image, where, order=1, mode="constant", output=np.float32) for image in low.data]
+    )
     return replace(low, data=data, origin=high.origin, pixel_mm=high.pixel_mm), True
 
 
@@ -119,8 +119,10 @@ def _check_positions(slices: list[Any], affine: np.ndarray, distances: np.ndarra
     through = np.array([-1.0, -1.0, 1.0]) * affine[:3, 2]
     aside = places - places[0] - distances[:, None] * through
     if np.abs(aside).max() > 0.5:
-        raise UserError(f"{folder} has slices that are shifted sideways, by {np.abs(aside).max():.1f} mm; "
-                        "export an untilted series.")
+        raise UserError(
+            f"{folder} has slices that are shifted sideways, by {np.abs(aside).max():.1f} mm; "
+            "export an untilted series."
+        )
 
 
 def _turned(data: np.ndarray, affine: np.ndarray, axis: int, distances: np.ndarray) -> SliceStack:

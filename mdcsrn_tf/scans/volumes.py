@@ -39,9 +39,7 @@ __all__ = [
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
 
 
-def read_volume(
-    path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None
-) -> Volume:
+def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None) -> Volume:
     """Read a `.nii`, `.nii.gz`, `.hdr`/`.img` or `.mgz` file or a DICOM series' folder; UserError for anything else.
 
     A slice of a DICOM series stands for its folder. With `nan`, NaN outside the head becomes that number and a remark.
@@ -164,8 +162,10 @@ def _remarks_of_forms(header: Any) -> tuple[str, ...]:
     sform, scode = header.get_sform(coded=True)
     qform, qcode = header.get_qform(coded=True)
     if not scode and not qcode:
-        return ("its header does not say where it lies (no sform, no qform), so that left, right and the names of its "
-                "axes are a guess.",)  # fmt: skip
+        return (
+            "its header does not say where it lies (no sform, no qform), so that left, right and the names of its "
+            "axes are a guess.",
+        )
     if scode and qcode and np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         return ("its sform and qform disagree on what is left and right; the sform is believed.",)
     return ()

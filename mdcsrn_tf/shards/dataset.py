@@ -220,9 +220,7 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
     settings = content["settings"]
     splits: dict[str, list[Shard]] = {}
     for entry in content["shards"]:
-        shard = Shard(
-            directory / entry["shard"], int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"]
-        )
+        shard = Shard(directory / entry["shard"], int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"])
         splits.setdefault(entry["split"], []).append(shard)
     low_shape, high_shape = _shapes(settings)
     return Manifest(
@@ -254,6 +252,4 @@ def _check_length(shard: Shard) -> None:
     except OSError as error:
         raise UserError(f"Shard {shard.path} is missing; make the shards again.") from error
     if size != shard.size:
-        raise UserError(
-            f"Shard {shard.path} has {size} of {shard.size} bytes: it is truncated; make the shards again."
-        )
+        raise UserError(f"Shard {shard.path} has {size} of {shard.size} bytes: it is truncated; make the shards again.")

@@ -92,11 +92,7 @@ def read_record(path: str | os.PathLike[str], index: int, record_bytes: int) -> 
     message = raw[_HEADER_BYTES:-_FOOTER_BYTES]
     length, length_crc = struct.unpack("<QI", raw[:_HEADER_BYTES])
     (message_crc,) = struct.unpack("<I", raw[-_FOOTER_BYTES:])
-    sound = (
-        length == len(message)
-        and length_crc == masked_crc32c(raw[:8])
-        and message_crc == masked_crc32c(message)
-    )
+    sound = length == len(message) and length_crc == masked_crc32c(raw[:8]) and message_crc == masked_crc32c(message)
     if not sound:
         raise UserError(f"Shard {path} is corrupt in record {index}; make the shards again.")
     return message

@@ -41,8 +41,10 @@ def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, sampl
         save_forest(workdir / MODEL, forest, _card(preset, manifest, config, notes).to_json())
         record.results = {**notes, "nodes": len(forest.left)}
         record.write(workdir / "run.json")
-    print(f"mdcsrn-train: done; {workdir / MODEL}: mean square error {found['mse']:.4f}, the input's "
-          f"{found['input_mse']:.4f} (validation)")
+    print(
+        f"mdcsrn-train: done; {workdir / MODEL}: mean square error {found['mse']:.4f}, the input's "
+        f"{found['input_mse']:.4f} (validation)"
+    )
     return 0
 
 

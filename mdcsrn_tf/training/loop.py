@@ -71,11 +71,16 @@ class Phase:
         if progress.complete:
             return self._results(stopped=None)
         recipe = self.settings.preset.training
-        self._validator = Validator(self.state, self.data.validation, self.objective.judge,
-                                    statistics=self.settings.statistics,
-                                    jit=self.settings.jit and xla_works())  # fmt: skip
-        self._log = TrainingLog(self.workdir, self.name, progress.step, self.total, recipe.batch_size,
-                                metric_columns(recipe), self.writes)  # fmt: skip
+        self._validator = Validator(
+            self.state,
+            self.data.validation,
+            self.objective.judge,
+            statistics=self.settings.statistics,
+            jit=self.settings.jit and xla_works(),
+        )
+        self._log = TrainingLog(
+            self.workdir, self.name, progress.step, self.total, recipe.batch_size, metric_columns(recipe), self.writes
+        )
         self._clock = time.monotonic()
         self._saved = time.monotonic()
         try:

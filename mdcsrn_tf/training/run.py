@@ -192,7 +192,12 @@ def _batches(settings: TrainSettings, manifest: Any) -> TrainData:
     def training(start_step: int, part: tuple[int, int] | None = None) -> tf.data.Dataset:
         seed = len(recipe.phases) * settings.seed + settings.place  # the phases draw different patches
         return dataset.training_batches(
-            manifest, "train", batch_size=recipe.batch_size, seed=seed, start_step=start_step, part=part,
+            manifest,
+            "train",
+            batch_size=recipe.batch_size,
+            seed=seed,
+            start_step=start_step,
+            part=part,
             augment=augmentation(recipe),
         )
 

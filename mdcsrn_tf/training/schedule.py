@@ -79,9 +79,7 @@ class GanSchedule:
         if in_generator_steps:
             extras = phase.steps // recipe.extra_critic_every * recipe.extra_critic_steps
             total = recipe.critic_warmup_steps + phase.steps * cycle + extras
-        return cls(
-            recipe.critic_warmup_steps, cycle - 1, block, recipe.extra_critic_steps, total
-        )
+        return cls(recipe.critic_warmup_steps, cycle - 1, block, recipe.extra_critic_steps, total)
 
     def update_at(self, step: int) -> str:
         """The network that step `step` (from 0) updates."""

@@ -68,13 +68,15 @@ class TrainSettings:
         del training["phases"]
         if self.place:
             del training["init"]  # later phases start from the one before
-        return _flat({
-            "preset": {"name": self.preset.name, "network": plain(self.preset.network)},
-            "training": training,
-            "phase": {**plain(self.plan), "objective": plain(self.plan.objective)},
-            "objective": type(self.plan.objective).__name__,
-            **{name: getattr(self, name) for name in _COMPARED},
-        })  # fmt: skip
+        return _flat(
+            {
+                "preset": {"name": self.preset.name, "network": plain(self.preset.network)},
+                "training": training,
+                "phase": {**plain(self.plan), "objective": plain(self.plan.objective)},
+                "objective": type(self.plan.objective).__name__,
+                **{name: getattr(self, name) for name in _COMPARED},
+            }
+        )
 
 
 _COMPARED = ("precision", "seed", "strategy", "jit", "data_sha256", "features", "vgg_sha256")

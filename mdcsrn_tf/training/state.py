@@ -63,9 +63,7 @@ class TrainState:
             variable.assign(arrays[name])
 
 
-def build_state(
-    preset: Preset, phase: str, *, precision: str = "float32", patch_size: int | None = None
-) -> TrainState:
+def build_state(preset: Preset, phase: str, *, precision: str = "float32", patch_size: int | None = None) -> TrainState:
     """Build the networks and optimizers of `phase`; the optimizers' slots exist before any restore."""
     recipe = preset.training
     policy = "float32" if precision == "tensorfloat32" else precision

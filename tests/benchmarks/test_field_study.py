@@ -33,8 +33,11 @@ def test_a_regression_finds_what_is_linear_in_the_features(pair):
     predict = regression(samples, samples @ weights + 0.3)
     np.testing.assert_allclose(predict(samples), samples @ weights + 0.3, atol=1e-5)
     result = per_pixel(predict, integers=False)(pair)
-    np.testing.assert_allclose(result[:, :, 1] - pair["low"][:, :, 1],
-                               (features(pair["low"][:, :, 1]) @ weights + 0.3).reshape(24, 20), atol=1e-4)
+    np.testing.assert_allclose(
+        result[:, :, 1] - pair["low"][:, :, 1],
+        (features(pair["low"][:, :, 1]) @ weights + 0.3).reshape(24, 20),
+        atol=1e-4,
+    )
 
 
 def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
@@ -42,11 +45,15 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     page.write_text(f"before\n{field_study.BEGIN}\nold\n{field_study.END}\nafter\n")
     monkeypatch.setattr(field_study, "PAGE", page)
     value = {"psnr": 23.456, "mid_energy": 0.5, "mid_correlation": 0.9, "high_energy": 0.1, "high_correlation": 0.2}
-    field_study.write_table({
-        "started": "2026-01-02T00:00:00", "device": {"processor": "p", "cores": 1}, "versions": {"mdcsrn_tf": "1"},
-        "config": {"pixels": 5, "trees": 6, "steps": 7, "batch": 8, "slices": 9},
-        "results": {"scans": ["sub-07"], "rows": {"input": {"sub-07": value}}},
-    })  # fmt: skip
+    field_study.write_table(
+        {
+            "started": "2026-01-02T00:00:00",
+            "device": {"processor": "p", "cores": 1},
+            "versions": {"mdcsrn_tf": "1"},
+            "config": {"pixels": 5, "trees": 6, "steps": 7, "batch": 8, "slices": 9},
+            "results": {"scans": ["sub-07"], "rows": {"input": {"sub-07": value}}},
+        }
+    )
     text = page.read_text()
     assert "| input | 23.46, 0.50 / 0.90, 0.10 / 0.20 |" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text

@@ -30,16 +30,30 @@ def record():
     bands = {"near_db": -1.0, "near_corr": 0.8, "far_db": -9.0, "far_corr": 0.1}
     card = {"preset": "journal/b4u4k12", "notes": {"step": 4800, "recipe": "quick", "changed": ["batch_size=2"]}}
     results = {
-        "subjects": SCANS, "values": values, "paired": paired(values, splits, ["net", "net-gan"]),
+        "subjects": SCANS,
+        "values": values,
+        "paired": paired(values, splits, ["net", "net-gan"]),
         "checks": {name: dict.fromkeys(SCANS, check | own.get(name, {})) for name in gains},
         "bands": {scan: {"net": bands} for scan in SCANS},
-        "pictures": ["compare_sub-1_T1w.png"], "infer_seconds": {"net": 70.0},
-    }  # fmt: skip
-    config = {"metrics": [*values["net"], "piqe"], "axes": "LR,AP", "splits": splits, "precision": "bfloat16",
-              "niqe_block": 48}  # fmt: skip
+        "pictures": ["compare_sub-1_T1w.png"],
+        "infer_seconds": {"net": 70.0},
+    }
+    config = {
+        "metrics": [*values["net"], "piqe"],
+        "axes": "LR,AP",
+        "splits": splits,
+        "precision": "bfloat16",
+        "niqe_block": 48,
+    }
     device = {"processor": "CPU", "cores": 2}
-    return {"config": config, "data": {"models": {"net": card, "net-gan": {"preset": "journal/b4u4k12", "notes": {}}}},
-            "results": results, "started": "2026-01-01", "device": device, "versions": {"mdcsrn_tf": "0"}}  # fmt: skip
+    return {
+        "config": config,
+        "data": {"models": {"net": card, "net-gan": {"preset": "journal/b4u4k12", "notes": {}}}},
+        "results": results,
+        "started": "2026-01-01",
+        "device": device,
+        "versions": {"mdcsrn_tf": "0"},
+    }
 
 
 def rows(text, heading):

@@ -28,8 +28,13 @@ def scans(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(scans, tmp_path_factory):
     output = tmp_path_factory.mktemp("out")
-    done = spawn_eval(f"--hr={scans}", f"--output={output}", "--table=journal2", "--workers=2",
-                      "--metrics=psnr,ssim,nrmse,psnr3d,ssim3d,nrmse3d,piqe,niqe,ma,pi")  # fmt: skip
+    done = spawn_eval(
+        f"--hr={scans}",
+        f"--output={output}",
+        "--table=journal2",
+        "--workers=2",
+        "--metrics=psnr,ssim,nrmse,psnr3d,ssim3d,nrmse3d,piqe,niqe,ma,pi",
+    )
     return done, output
 
 
@@ -47,10 +52,16 @@ def test_the_numbers_are_those_of_numpy_and_scikit_image(evaluated):
     error = [np.mean((CROP[:, :, k].astype(float) - degraded[:, :, k]) ** 2) for k in slices]
     power = [np.mean(CROP[:, :, k].astype(float) ** 2) for k in slices]
     similarity = [
-        structural_similarity(CROP[:, :, k].astype(float), degraded[:, :, k].astype(float), data_range=float(peak),
-                              gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        structural_similarity(
+            CROP[:, :, k].astype(float),
+            degraded[:, :, k].astype(float),
+            data_range=float(peak),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
         for k in slices
-    ]  # fmt: skip
+    ]
     found = {metric: by_subject["sub-00_T1w"] for metric, by_subject in values.items()}
     assert found["psnr"] == pytest.approx(np.mean(10 * np.log10(peak**2 / np.array(error))), abs=1e-5)
     assert found["nrmse"] == pytest.approx(np.mean(np.sqrt(error) / np.sqrt(power)), abs=1e-6)
@@ -65,8 +76,10 @@ def test_zeroed_air_gains_in_the_papers_metrics_and_nothing_inside_the_head(tmp_
     flags = [f"--hr={tmp_path / 'hr'}", f"--output={tmp_path / 'out'}", "--nofigures", "--quiet"]
     code, out, err = run_eval(*flags, "--metrics=psnr,ssim,nrmse,psnr_head,ssim_head,psnr3d_head,ssim3d_head")
     assert code == 0, err
-    rows = {n: {m: c["mean"] for m, c in row.items() if isinstance(c, dict) and "mean" in c}
-            for n, row in read(tmp_path / "out")["results"]["methods"].items()}  # fmt: skip
+    rows = {
+        n: {m: c["mean"] for m, c in row.items() if isinstance(c, dict) and "mean" in c}
+        for n, row in read(tmp_path / "out")["results"]["methods"].items()
+    }
     sinc, dark = rows["sinc"], rows["sinc-dark"]
     assert dark["ssim"] > sinc["ssim"] + 0.05
     for metric, margin in (("psnr_head", 0.2), ("ssim_head", 0.01), ("psnr3d_head", 0.2), ("ssim3d_head", 0.01)):
@@ -143,8 +156,13 @@ def test_a_second_run_measures_nothing_anew(evaluated, scans, monkeypatch):
     _, output = evaluated
     before = {path: path.stat().st_mtime_ns for path in (output / "subjects").iterdir()}
     monkeypatch.setattr("mdcsrn_tf.evaluation.job.measure", None)  # would fail if it were called
-    code, _, err = run_eval(f"--hr={scans}", f"--output={output}", "--table=journal2", "--nofigures",
-                            "--metrics=psnr,ssim,nrmse,psnr3d,ssim3d,nrmse3d,piqe,niqe,ma,pi")  # fmt: skip
+    code, _, err = run_eval(
+        f"--hr={scans}",
+        f"--output={output}",
+        "--table=journal2",
+        "--nofigures",
+        "--metrics=psnr,ssim,nrmse,psnr3d,ssim3d,nrmse3d,piqe,niqe,ma,pi",
+    )
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in (output / "subjects").iterdir()} == before
 

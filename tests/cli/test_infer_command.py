@@ -53,8 +53,16 @@ def test_the_result_lies_on_its_input_with_its_header(model, scans, tmp_path):
     assert (slope in (None, 1.0)) and (intercept in (None, 0.0))
 
 
-EIGHT = [("R", "A", "S"), ("L", "A", "S"), ("R", "P", "S"), ("R", "A", "I"),
-         ("A", "R", "S"), ("S", "A", "R"), ("P", "S", "L"), ("I", "L", "P")]  # fmt: skip
+EIGHT = [
+    ("R", "A", "S"),
+    ("L", "A", "S"),
+    ("R", "P", "S"),
+    ("R", "A", "I"),
+    ("A", "R", "S"),
+    ("S", "A", "R"),
+    ("P", "S", "L"),
+    ("I", "L", "P"),
+]
 
 
 def test_turned_and_flipped_scans_give_the_same_image_in_the_world(model, scans, tmp_path):
@@ -111,9 +119,11 @@ def test_it_refuses_what_would_not_come_out_better(model, scans, tmp_path, capsy
         assert infer(*flags) == 1
         told = capsys.readouterr().err
         assert len(told.splitlines()) == 1 and "--force" in told
-        expected = {"full": "the outer k-space along LR and AP is not empty",
-                    "axes": "k-space looks empty along AP, which --axes does not name",
-                    "factor": "along LR k-space shows 2x, and not 3x"}[name]  # fmt: skip
+        expected = {
+            "full": "the outer k-space along LR and AP is not empty",
+            "axes": "k-space looks empty along AP, which --axes does not name",
+            "factor": "along LR k-space shows 2x, and not 3x",
+        }[name]
         assert expected in told
         assert not list(tmp_path.iterdir())
         assert infer(*flags, "--force") == 0
@@ -127,8 +137,9 @@ def test_one_line_says_what_is_seen_and_done(model, scans, tmp_path, capsys):
     first = capsys.readouterr().err.splitlines()[0]
     assert re.fullmatch(
         r"mdcsrn-infer: lr\.nii\.gz: 32x36x28 at [\d.]+x[\d.]+x[\d.]+ mm, linearly interpolated 2x along LR and AP: "
-        "super-resolving those by tiny", first
-    )  # fmt: skip
+        "super-resolving those by tiny",
+        first,
+    )
 
 
 def test_bids_in_bids_derivatives_out(model, scans, tmp_path):

@@ -43,8 +43,17 @@ def damaged(raw: bytes, rng: random.Random) -> bytes:
         return rng.randbytes(rng.randrange(0, 5000))
     changed = bytearray(raw)
     if kind == 2:  # size of the header, dimensions, data type: each alone makes the file unreadable
-        start, value = rng.choice([(0, b"\x07\0\0\0"), (40, b"\x09\0"), (42, b"\xff\xff"), (44, b"\0\0"),
-                                   (70, b"\x99\x09"), (70, b"\x80\0"), (42, b"\xff\x7f")])  # fmt: skip
+        start, value = rng.choice(
+            [
+                (0, b"\x07\0\0\0"),
+                (40, b"\x09\0"),
+                (42, b"\xff\xff"),
+                (44, b"\0\0"),
+                (70, b"\x99\x09"),
+                (70, b"\x80\0"),
+                (42, b"\xff\x7f"),
+            ]
+        )
         changed[start : start + len(value)] = value
         return bytes(changed)
     place = 352 + 4 * rng.randrange((len(raw) - 352) // 4)
@@ -66,13 +75,36 @@ def test_260_damaged_scans(good, tmp_path, capsys, seed):
 
 
 FLAGS = [
-    ("--axes=LR,XY",), ("--axes=",  "--factor=x"), ("--axes=LR,LR",), ("--axes=7",), ("--axes=LR,AP,IS,LR",),
-    ("--factor=2,2,2",), ("--factor=0",), ("--factor=-1,2",), ("--factor=two",), ("--factor=2,,2",),
-    ("--tile=0",), ("--tile=6",), ("--tile=-70",), ("--tile=seventy",), ("--margin=-1",), ("--margin=12",),
-    ("--seamless", "--bn=batch"), ("--seamless", "--margin=1"), ("--seamless", "--tile=9"), ("--bn=group",),
-    ("--grid=large",), ("--batch_tiles=0",), ("--precision=float8",), ("--engine=torch",), ("--dtype=int16",),
-    ("--series=1.2.3",), ("--no_such_flag",), ("--device=tpu",), ("extra",),
-]  # fmt: skip
+    ("--axes=LR,XY",),
+    ("--axes=", "--factor=x"),
+    ("--axes=LR,LR",),
+    ("--axes=7",),
+    ("--axes=LR,AP,IS,LR",),
+    ("--factor=2,2,2",),
+    ("--factor=0",),
+    ("--factor=-1,2",),
+    ("--factor=two",),
+    ("--factor=2,,2",),
+    ("--tile=0",),
+    ("--tile=6",),
+    ("--tile=-70",),
+    ("--tile=seventy",),
+    ("--margin=-1",),
+    ("--margin=12",),
+    ("--seamless", "--bn=batch"),
+    ("--seamless", "--margin=1"),
+    ("--seamless", "--tile=9"),
+    ("--bn=group",),
+    ("--grid=large",),
+    ("--batch_tiles=0",),
+    ("--precision=float8",),
+    ("--engine=torch",),
+    ("--dtype=int16",),
+    ("--series=1.2.3",),
+    ("--no_such_flag",),
+    ("--device=tpu",),
+    ("extra",),
+]
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=" ".join)

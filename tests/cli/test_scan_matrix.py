@@ -22,13 +22,18 @@ DATA = CROP.get_fdata(dtype=np.float32)
 SMALL = kspace.acquire(DATA, (2, 2), (0, 1))
 
 ROWS = [  # orientation, interpolation, type, container, least agreement in dB
-    ("RAS", "linear", np.float32, ".nii.gz", 55), ("LAS", "linear", np.uint8, ".nii", 45),
-    ("SLA", "linear", np.int16, ".mgz", 45), ("RAS", "cubic", np.uint8, ".nii.gz", 45),
-    ("PIR", "cubic", np.float32, ".hdr", 55), ("RAS", "nearest", np.uint8, ".nii.gz", 45),
-    ("RAS", "sinc", np.uint8, ".nii.gz", 45), ("IPL", "sinc", np.float32, ".mgz", 55),
+    ("RAS", "linear", np.float32, ".nii.gz", 55),
+    ("LAS", "linear", np.uint8, ".nii", 45),
+    ("SLA", "linear", np.int16, ".mgz", 45),
+    ("RAS", "cubic", np.uint8, ".nii.gz", 45),
+    ("PIR", "cubic", np.float32, ".hdr", 55),
+    ("RAS", "nearest", np.uint8, ".nii.gz", 45),
+    ("RAS", "sinc", np.uint8, ".nii.gz", 45),
+    ("IPL", "sinc", np.float32, ".mgz", 55),
     # Turned over after it was measured, a small matrix has its first sample at the other end: another grid, no error.
-    ("RAS", "small", np.float32, ".nii.gz", 55), ("ASR", "small", np.uint8, ".mgz", 45),
-]  # fmt: skip
+    ("RAS", "small", np.float32, ".nii.gz", 55),
+    ("ASR", "small", np.uint8, ".mgz", 45),
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +67,7 @@ def expected(model, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("orientation", "method", "dtype", "container", "least"), ROWS)
-def test_one_result_whatever_the_scan_came_as(
-    model, expected, tmp_path, orientation, method, dtype, container, least
-):
+def test_one_result_whatever_the_scan_came_as(model, expected, tmp_path, orientation, method, dtype, container, least):
     scan = stored(orientation, method, dtype, container, tmp_path)
     assert infer(f"--input={scan}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--quiet") == 0
     result = nib.load(tmp_path / "sr.nii.gz")

@@ -31,10 +31,20 @@ def write_pair(root, *, low=LOW, high=HIGH, thick=THIN[:, :, ::3], thick_affine=
 
 
 def run(root, *flags, output="out"):
-    return make_pairs.main([
-        f"--low={root / 'low'}", f"--high={root / 'high'}", f"--output={root / output}", "--split=1", "--workers=1",
-        "--quiet", "--patch=16", "--patches_per_subject=0", "--normalisation=zscore_of_voxels_above_mean", *flags,
-    ])  # fmt: skip
+    return make_pairs.main(
+        [
+            f"--low={root / 'low'}",
+            f"--high={root / 'high'}",
+            f"--output={root / output}",
+            "--split=1",
+            "--workers=1",
+            "--quiet",
+            "--patch=16",
+            "--patches_per_subject=0",
+            "--normalisation=zscore_of_voxels_above_mean",
+            *flags,
+        ]
+    )
 
 
 def read(root, output="out"):
@@ -117,8 +127,9 @@ def test_three_slices_in_and_out(tmp_path):
     assert run(tmp_path, "--stack=3", "--targets=3") == 0
     _, entry, low, high = read(tmp_path)
     assert low.shape[1:] == high.shape[1:] == (16, 16, 3)
-    for number, (thick, thin) in enumerate((((0, 0, 1), (0, 1, 2)), ((0, 1, 2), (2, 3, 4)), ((1, 2, 3), (5, 6, 7)),
-                                            ((2, 3, 3), (8, 9, 10)))):  # fmt: skip
+    for number, (thick, thin) in enumerate(
+        (((0, 0, 1), (0, 1, 2)), ((0, 1, 2), (2, 3, 4)), ((1, 2, 3), (5, 6, 7)), ((2, 3, 3), (8, 9, 10)))
+    ):
         _, where = window(entry, number)
         for channel in range(3):  # a transposition: each channel is one slice, whole
             for found, k in ((low, 3 * thick[channel]), (high, thin[channel])):
@@ -132,9 +143,23 @@ def test_several_series_are_told_apart_by_their_descriptions(tmp_path, capsys):
         file.rename(both / file.name)
     assert make_pairs.main([f"--low={both}", f"--high={both}", f"--output={tmp_path / 'x'}", "--split=1"]) == 1
     assert "choose by --low_series and --high_series" in capsys.readouterr().err
-    assert make_pairs.main([f"--low={both}", f"--high={both}", "--low_series=thick", "--high_series=thin", "--split=1",
-                            f"--output={tmp_path / 'out'}", "--patch=16", "--patches_per_subject=0", "--quiet",
-                            "--workers=1"]) == 0
+    assert (
+        make_pairs.main(
+            [
+                f"--low={both}",
+                f"--high={both}",
+                "--low_series=thick",
+                "--high_series=thin",
+                "--split=1",
+                f"--output={tmp_path / 'out'}",
+                "--patch=16",
+                "--patches_per_subject=0",
+                "--quiet",
+                "--workers=1",
+            ]
+        )
+        == 0
+    )
     assert [k for _, k, _ in read(tmp_path)[1]["pairs_mm"]] == [0, 3, 6, 9]
 
 
@@ -190,12 +215,14 @@ def test_two_sessions_of_one_person_stay_in_one_split(tmp_path):
     assert len(entries) == 4 and len({entry["subject"] for entry in entries}) == 3
     doubled = [entry for entry in entries if entry["scan"].count("-") == 2]
     assert len(doubled) == 1 and {e["split"] for e in entries if e["subject"] == doubled[0]["subject"]} == {
-        doubled[0]["split"]}  # fmt: skip
+        doubled[0]["split"]
+    }
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tfrecord")}
     assert run(tmp_path, "--split=1,1,1") == 0  # nothing to do
     assert run(tmp_path, "--split=1,1,1", output="again") == 0
     assert [path.read_bytes() for path in sorted((tmp_path / "again").rglob("*.tfrecord"))] == [
-        before[path] for path in sorted(before)]  # fmt: skip
+        before[path] for path in sorted(before)
+    ]
 
 
 def test_volumes_on_one_grid_give_slices_of_every_plane(tmp_path):

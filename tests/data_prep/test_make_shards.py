@@ -94,8 +94,11 @@ def test_the_manifest_says_everything(scans, shards):
     subjects = [entry["subject"] for entry in manifest["shards"]]
     assert len(set(subjects)) == 6 and manifest["skipped"] == []
     assert {name: len(found) for name, found in read_manifest(shards).splits.items()} == {
-        "train": 3, "validation": 1, "evaluation": 1, "test": 1
-    }  # fmt: skip
+        "train": 3,
+        "validation": 1,
+        "evaluation": 1,
+        "test": 1,
+    }
 
 
 def test_a_second_run_does_nothing(scans, shards, capsys, monkeypatch):

@@ -27,12 +27,20 @@ def cluster(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": REPOSITORY}
     dask = [sys.executable, "-m", "dask"]
     processes = [
-        subprocess.Popen([*dask, "scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard",
-                          f"--scheduler-file={file}"], **quiet)
+        subprocess.Popen(
+            [*dask, "scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard", f"--scheduler-file={file}"], **quiet
+        )
     ]
     try:
-        worker = [*dask, "worker", f"--scheduler-file={file}", "--nthreads=1", "--no-nanny", "--no-dashboard",
-                  f"--local-directory={tmp_path / 'dask'}"]
+        worker = [
+            *dask,
+            "worker",
+            f"--scheduler-file={file}",
+            "--nthreads=1",
+            "--no-nanny",
+            "--no-dashboard",
+            f"--local-directory={tmp_path / 'dask'}",
+        ]
         wait_for(file.exists)
         processes += [subprocess.Popen(worker, **quiet) for _ in range(2)]
         yield json.loads(file.read_text())["address"], processes[1:]

@@ -42,8 +42,11 @@ def test_the_split_depends_on_identifiers_and_seed_alone():
     assert assign_splits(HCP[:50], "0.5,0.5", 4) != first
     # A literal, so that a release that shuffles people between train and test cannot pass unseen.
     assert assign_splits(["a", "b", "c", "d"], "2,1,1", 0) == {
-        "a": "train", "b": "test", "c": "validation", "d": "train"
-    }  # fmt: skip
+        "a": "train",
+        "b": "test",
+        "c": "validation",
+        "d": "train",
+    }
 
 
 def test_a_table_decides(tmp_path):

@@ -85,8 +85,9 @@ def test_the_command_writes_every_kind_and_subjects_stay_together(folder):
     expected = [f"{sub}_T1w_{kind}.nii.gz" for sub in ("sub-a", "sub-b") for kind in ("brain", "inverted", "original")]
     assert names == expected
     before = nib.load(folder / "scans" / "sub-a_T1w.nii.gz")
-    as_it_is, brain, inverted = (nib.load(folder / "out" / f"sub-a_T1w_{kind}.nii.gz")
-                                 for kind in ("original", "brain", "inverted"))  # fmt: skip
+    as_it_is, brain, inverted = (
+        nib.load(folder / "out" / f"sub-a_T1w_{kind}.nii.gz") for kind in ("original", "brain", "inverted")
+    )
     for image in (as_it_is, brain, inverted):
         np.testing.assert_array_equal(image.affine, before.affine)
     np.testing.assert_array_equal(as_it_is.get_fdata(), before.get_fdata())
@@ -110,9 +111,15 @@ def test_turned_scans_lie_on_another_side_with_their_voxels_as_they_were(tmp_pat
     assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
 
 
-@pytest.mark.parametrize("stem, subject", [
-    ("patient1_T1", "patient1_T1"), ("sub-01_T1w", "sub-01"), ("OAS1_0001_MR1", "OAS1_0001"), ("brain", "brain"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "stem, subject",
+    [
+        ("patient1_T1", "patient1_T1"),
+        ("sub-01_T1w", "sub-01"),
+        ("OAS1_0001_MR1", "OAS1_0001"),
+        ("brain", "brain"),
+    ],
+)
 def test_variants_are_the_same_subject_whatever_the_names_are(stem, subject):
     assert {subject_of(f"{stem}_{kind}.nii.gz") for kind in variants.VARIANTS} == {subject}
     assert subject_of(f"{stem}.nii.gz") == subject
@@ -128,13 +135,16 @@ def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
     assert len(names) == 7 and "sub-0_T1w_original.nii.gz" in names
 
 
-@pytest.mark.parametrize("flags, text", [
-    (["--kinds=brain,flair"], "--kinds=brain,flair must be some of original, brain, inverted, ap-is, lr-is"),
-    (["--kinds="], "must be some of"),
-    (["--input=nowhere"], "nowhere does not exist"),
-    (["--output="], "--output"),
-    (["--output=brain.nii.gz"], "is a file; name a folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, text",
+    [
+        (["--kinds=brain,flair"], "--kinds=brain,flair must be some of original, brain, inverted, ap-is, lr-is"),
+        (["--kinds="], "must be some of"),
+        (["--input=nowhere"], "nowhere does not exist"),
+        (["--output="], "--output"),
+        (["--output=brain.nii.gz"], "is a file; name a folder"),
+    ],
+)
 def test_mistakes_are_told_in_a_sentence(folder, flags, text):
     done = run(folder, *flags)
     assert done.returncode == 1

@@ -63,5 +63,11 @@ def test_readme_command_runs(command, folder):
 
 def test_the_readme_has_commands_for_every_step():
     assert {command[0] for command in COMMANDS} == {
-        "make", "mdcsrn-infer", "mdcsrn-shards", "mdcsrn-train", "mdcsrn-export", "mdcsrn-variants", "mdcsrn-eval",
-    }  # fmt: skip
+        "make",
+        "mdcsrn-infer",
+        "mdcsrn-shards",
+        "mdcsrn-train",
+        "mdcsrn-export",
+        "mdcsrn-variants",
+        "mdcsrn-eval",
+    }

@@ -17,9 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 # As printed: M Table 1, J Tables 1 and 2.
 MICCAI = {"b1u8k16": "0.307", "b2u4k16": "0.200", "b3u4k16": "0.304", "b4u4k16": "0.412"}
 JOURNAL = {
-    "b1u16k12-r": "0.35", "b4u4k12-r": "0.26", "b1u12k12-r": "0.25", "b4u4k12": "0.23", "b6u4k12": "0.35",
-    "b8u4k12": "0.49", "b4u4k8": "0.10", "b4u4k16": "0.41", "b8u4k8": "0.22",
-}  # fmt: skip
+    "b1u16k12-r": "0.35",
+    "b4u4k12-r": "0.26",
+    "b1u12k12-r": "0.25",
+    "b4u4k12": "0.23",
+    "b6u4k12": "0.35",
+    "b8u4k12": "0.49",
+    "b4u4k8": "0.10",
+    "b4u4k16": "0.41",
+    "b8u4k8": "0.22",
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +86,16 @@ def test_rounding(count, printed, expected):
 def test_published_tables_hold_the_papers_cells():
     cells = sum(len(row.metrics) for table in TABLES.values() for row in table.rows)
     assert {name: len(table.rows) for name, table in TABLES.items()} == {
-        "miccai1": 4, "miccai2": 4, "journal1": 9, "journal2": 10, "journal3": 4, "journal4": 3,
-        "srgan2d1": 4, "penn2": 5, "penn3": 11,
-    }  # fmt: skip
+        "miccai1": 4,
+        "miccai2": 4,
+        "journal1": 9,
+        "journal2": 10,
+        "journal3": 4,
+        "journal4": 3,
+        "srgan2d1": 4,
+        "penn2": 5,
+        "penn3": 11,
+    }
     assert cells == 3 * (4 + 4 + 9) + (3 * 8 + 4 * 5) + 2 * 4 + 3 * 3 + 4 + 3 * (5 + 11)
     b8u4 = next(row for row in TABLES["journal2"].rows if row.method == "b8u4k12")
     assert b8u4.metrics["psnr"] == (36.39, 0.82)

@@ -98,8 +98,9 @@ def test_finished_label_maps_are_compared(tmp_path):
         for folder, labels in zip(("ref", "sr"), pair, strict=True):
             write_scan(tmp_path / folder / f"sub-{number}.nii.gz", labels)
     write_scan(tmp_path / "ref" / "sub-9.nii.gz", one)
-    code, out, err = run_eval(f"--reference_labels={tmp_path / 'ref'}", f"--labels={tmp_path / 'sr'}",
-                              f"--output={tmp_path / 'out'}")  # fmt: skip
+    code, out, err = run_eval(
+        f"--reference_labels={tmp_path / 'ref'}", f"--labels={tmp_path / 'sr'}", f"--output={tmp_path / 'out'}"
+    )
     assert code == 1 and "sub-9 is left out: it has no scan in --sr labels." in err
     # Label 1: 72 and 108 voxels, 72 in common; label 2 alike.
     assert re.search(r"\| sub-1 \| 0\.9000 \| 0\.8333 \|", out) and "| sub-0 | 1.0000 | 1.0000 |" in out

@@ -116,8 +116,11 @@ def test_a_voxel_is_shown_where_it_lies_in_every_plane(page, report):
     """The picture of each plane is the original's slice: up is superior or front, the patient's right on the left."""
     page.run("document.getElementById('left').value = 3; return draw()")
     kept = np.load(report.parent / "pictures" / "sub-00_T1w" / "original.npz")["head"]
-    expected = {"2": kept[::-1, ::-1, kept.shape[2] // 2].T, "1": kept[::-1, kept.shape[1] // 2, ::-1].T,
-                "0": kept[kept.shape[0] // 2, :, ::-1].T}  # fmt: skip
+    expected = {
+        "2": kept[::-1, ::-1, kept.shape[2] // 2].T,
+        "1": kept[::-1, kept.shape[1] // 2, ::-1].T,
+        "0": kept[kept.shape[0] // 2, :, ::-1].T,
+    }
     letters = {"2": "RLAP", "1": "RLSI", "0": "PASI"}
     for plane, picture in expected.items():
         page.run(f"document.getElementById('plane').value = {plane}; return choosePlane()")

@@ -27,9 +27,19 @@ def folders(tmp_path_factory):
 
 
 def table(folders, tmp_path, name, *more):
-    asked = [f"--hr={folders / 'hr'}", f"--lr={folders / 'lr'}", f"--table={name}", f"--output={tmp_path / 'out'}",
-             f"--json={tmp_path / 'table.json'}", "--baselines=", "--plane=axial", "--nofigures", "--quiet",
-             "--conventions=fidelity_share=0,bootstrap=10", *more]  # fmt: skip
+    asked = [
+        f"--hr={folders / 'hr'}",
+        f"--lr={folders / 'lr'}",
+        f"--table={name}",
+        f"--output={tmp_path / 'out'}",
+        f"--json={tmp_path / 'table.json'}",
+        "--baselines=",
+        "--plane=axial",
+        "--nofigures",
+        "--quiet",
+        "--conventions=fidelity_share=0,bootstrap=10",
+        *more,
+    ]
     assert evaluate(asked) == 0
     return json.loads((tmp_path / "table.json").read_text())
 
@@ -65,8 +75,11 @@ def test_srgan2d1_says_that_its_columns_are_in_different_units(folders, tmp_path
 
 def test_a_preset_that_trains_by_a_gan_alone_needs_no_suffix():
     assert [folder_method(name).gan for name in ("7t/unet7", "7t/fcn1", "srgan2d/model1", "srgan2d/model1-gan")] == [
-        True, False, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        False,
+        True,
+    ]
     assert folder_method("srgan2d/model1-gan").preset == "srgan2d/model1"
 
 
@@ -81,9 +94,12 @@ def test_a_preset_that_trains_by_a_gan_alone_needs_no_suffix():
 )
 def test_only_the_standard_feature_weights_stand_in_a_papers_row(weights, name, preset, tmp_path):
     card = ModelCard(
-        "7t/dcgan1", "0", "linear", planes=("axial",),
+        "7t/dcgan1",
+        "0",
+        "linear",
+        planes=("axial",),
         notes={"phase": "gan", "features": [{"features": "vgg16", "weights": kind} for kind in weights]},
-    )  # fmt: skip
+    )
     save_model(tmp_path / "best_gan.keras", build_generator(get_preset("7t/dcgan1").network), card)
     (method,) = model_methods([str(tmp_path / "best_gan.keras")])
     assert (method.name, method.preset, method.gan, method.parameters) == (name, preset, True, 6_885)

@@ -10,7 +10,7 @@ from mdcsrn_tf.evaluation import pictures, template
 from mdcsrn_tf.evaluation.template import Html, fill, policy_for, text
 
 PAGE = '<p title="@@name:text@@">@@name:text@@</p>@@body:html@@<script type="application/json">@@data:json@@</script>'
-HOSTILE = ['@@data:json@@ onload=alert(1)', '"><script>alert(1)</script>', "</script><!--", "'; alert(1) //", "& &amp;"]
+HOSTILE = ["@@data:json@@ onload=alert(1)", '"><script>alert(1)</script>', "</script><!--", "'; alert(1) //", "& &amp;"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -43,9 +43,15 @@ def crop(axes, factors, method="sinc"):
 
 @pytest.mark.parametrize(
     ("axes", "factors", "method", "expected"),
-    [((0, 1), (2, 2), "sinc", "plane"), ((0, 1), (2, 2), "small", "plane"), ((2,), (3,), "linear", "through"),
-     ((2,), (4,), "small", "through"), ((2,), (2,), "small", "through"), ((1, 2), (2, 2), "sinc", "plane")],
-)  # fmt: skip
+    [
+        ((0, 1), (2, 2), "sinc", "plane"),
+        ((0, 1), (2, 2), "small", "plane"),
+        ((2,), (3,), "linear", "through"),
+        ((2,), (4,), "small", "through"),
+        ((2,), (2,), "small", "through"),
+        ((1, 2), (2, 2), "sinc", "plane"),
+    ],
+)
 def test_the_scan_chooses(axes, factors, method, expected):
     """Where none fits (the last row), the default, which then says why not."""
     sight = look(crop(axes, factors, method))

@@ -143,8 +143,14 @@ def test_saved_model_cli_knows_the_signatures(exported):
     shown = subprocess.run(
         [command, "show", "--dir", str(exported[1]), "--all"], capture_output=True, text=True, check=True, timeout=120
     ).stdout
-    for words in ("signature_def['serving_default']", "signature_def['super_resolve']", "shape: (-1, -1, -1, -1, 1)",
-                  "shape: (-1, -1, -1)", "inputs['volume']", "outputs['tiles']"):  # fmt: skip
+    for words in (
+        "signature_def['serving_default']",
+        "signature_def['super_resolve']",
+        "shape: (-1, -1, -1, -1, 1)",
+        "shape: (-1, -1, -1)",
+        "inputs['volume']",
+        "outputs['tiles']",
+    ):
         assert words in shown
 
 

@@ -142,8 +142,13 @@ def test_what_the_fast_layers_do_not_cover_runs_as_keras_wrote_it(name, capsys):
 
 
 def test_plain_keras_normalises_each_tile_by_its_own_statistics_and_trains_nothing():
-    layers = [conv(4), keras.layers.BatchNormalization(), keras.layers.Activation("tanh"),
-              keras.layers.Dropout(0.5), conv()]  # fmt: skip
+    layers = [
+        conv(4),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("tanh"),
+        keras.layers.Dropout(0.5),
+        conv(),
+    ]
     model = with_precision(built(*layers), "float32")
     before = [weight.numpy() for weight in model.weights]
     batch = np.concatenate([cubes(), 3.0 + 2.0 * cubes(seed=4)])

@@ -82,9 +82,15 @@ def test_plan_refuses_collisions_and_overwriting(tmp_path):
 
 @pytest.mark.parametrize(
     ("degraded", "trained", "order"),
-    [((0, 1), (0, 1), (0, 1, 2)), ((1, 0), (0, 1), (0, 1, 2)), ((1, 2), (0, 1), (1, 2, 0)), ((0, 2), (0, 1), (0, 2, 1)),
-     ((2,), (0,), (2, 0, 1)), ((0,), (0, 1), (0, 1, 2))],
-)  # fmt: skip
+    [
+        ((0, 1), (0, 1), (0, 1, 2)),
+        ((1, 0), (0, 1), (0, 1, 2)),
+        ((1, 2), (0, 1), (1, 2, 0)),
+        ((0, 2), (0, 1), (0, 2, 1)),
+        ((2,), (0,), (2, 0, 1)),
+        ((0,), (0, 1), (0, 1, 2)),
+    ],
+)
 def test_order_table(degraded, trained, order):
     assert order_for(degraded, trained) == order
 

@@ -40,9 +40,14 @@ for megabytes, tile in ((150, 160), (2, 40)):
 def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(tmp_path):
     model = write_tiny_model(tmp_path / "tiny.keras", bn="moving")
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(model)], capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
+        [sys.executable, "-c", LIMITED, str(model)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     fitted, refused = done.stdout.splitlines()
     _, tile, fallbacks, same = fitted.split()

@@ -103,9 +103,13 @@ def test_what_would_not_come_out_better_is_refused(crop, wanted, method, sentenc
 
 @pytest.mark.parametrize(
     ("tested", "sentence"),
-    [({"voxel_mm": [0.4, 0.8]}, "voxels are 1x1x1 mm"), ({"contrasts": ["T2w"]}, "name says T1w"),
-     ({"axes": [["AP", "IS"]]}, "trained for AP,IS"), ({"factors": [[3, 3]]}, "trained for 3x")],
-)  # fmt: skip
+    [
+        ({"voxel_mm": [0.4, 0.8]}, "voxels are 1x1x1 mm"),
+        ({"contrasts": ["T2w"]}, "name says T1w"),
+        ({"axes": [["AP", "IS"]]}, "trained for AP,IS"),
+        ({"factors": [[3, 3]]}, "trained for 3x"),
+    ],
+)
 def test_a_card_says_what_else_the_network_is_for(crop, tested, sentence):
     volume = dataclasses.replace(version(crop, "sinc"), path=Path("sub-1_T1w.nii.gz"))
     with pytest.raises(UserError, match=sentence):

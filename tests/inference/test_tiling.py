@@ -178,9 +178,12 @@ def test_a_tile_and_a_margin_of_each_axis():
 
 @pytest.mark.parametrize(
     ("tile", "margin", "words"),
-    [((3, 8, 2), (1, 2, 1), "tile of 2 voxels with a margin of 1"), (2, (0, 0, 1), "margin of 1"),
-     ((3, 8), 0, "one for each of 3 axes")],
-)  # fmt: skip
+    [
+        ((3, 8, 2), (1, 2, 1), "tile of 2 voxels with a margin of 1"),
+        (2, (0, 0, 1), "margin of 1"),
+        ((3, 8), 0, "one for each of 3 axes"),
+    ],
+)
 def test_what_keeps_no_core_along_one_axis_is_refused(tile, margin, words):
     with pytest.raises(UserError, match=words):
         check_tile(tile, margin)

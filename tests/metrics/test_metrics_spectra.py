@@ -17,8 +17,10 @@ def numpy_band(volume, low, high):
     frequency = [np.abs(np.fft.fftfreq(size)) / 0.5 for size in volume.shape[:2]]
 
     def box(limits):
-        weights = [(f < limit - 1e-9) + 0.5 * np.isclose(f, limit) if limit < 1 else np.ones_like(f)
-                   for f, limit in zip(frequency, limits, strict=True)]  # fmt: skip
+        weights = [
+            (f < limit - 1e-9) + 0.5 * np.isclose(f, limit) if limit < 1 else np.ones_like(f)
+            for f, limit in zip(frequency, limits, strict=True)
+        ]
         return np.multiply.outer(*weights)[:, :, None]
 
     return np.fft.ifftn(np.fft.fftn(volume.astype(float)) * (box(high) - box(low))).real

@@ -131,12 +131,25 @@ def saved(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tile", "24"), ("tile", 4000), ("tile", True), ("tile", 6), ("tile", None), ("margin", -1), ("margin", 2.5),
-        ("bn", "group"), ("interpolation", "magic"), ("normalisation", "minmax"), ("axes", ["UP"]),
-        ("axes", "LR,AP"), ("factor", [0, 2]), ("factor", ["2", "2"]), ("factor", [2, 2, 2]), ("notes", "none"),
+        ("tile", "24"),
+        ("tile", 4000),
+        ("tile", True),
+        ("tile", 6),
+        ("tile", None),
+        ("margin", -1),
+        ("margin", 2.5),
+        ("bn", "group"),
+        ("interpolation", "magic"),
+        ("normalisation", "minmax"),
+        ("axes", ["UP"]),
+        ("axes", "LR,AP"),
+        ("factor", [0, 2]),
+        ("factor", ["2", "2"]),
+        ("factor", [2, 2, 2]),
+        ("notes", "none"),
         ("preset", 7),
     ],
-)  # fmt: skip
+)
 def test_a_card_that_inference_could_not_go_by_is_refused(saved, field, value):
     exchange(saved, CARD_MEMBER, json.dumps({**json.loads(CARD.to_json()), field: value}).encode())
     with pytest.raises(UserError, match=rf"model card in .*net\.keras cannot be read \(its {field} "):

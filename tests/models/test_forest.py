@@ -69,8 +69,14 @@ def test_slices_are_predicted_pixel_by_pixel():
     left = np.array([1, 1, 2], np.int32)
     right = np.array([2, 1, 2], np.int32)
     # One split by hand: where the pixel to the right is brighter by more than 0.5, add 10, else subtract 1.
-    forest = Forest(left, right, np.array([13, 0, 0], np.int8), np.array([0.5, 0, 0], np.float32),
-                    np.array([0.0, -1, 10]), np.array([0], np.int32))  # fmt: skip
+    forest = Forest(
+        left,
+        right,
+        np.array([13, 0, 0], np.int8),
+        np.array([0.5, 0, 0], np.float32),
+        np.array([0.0, -1, 10]),
+        np.array([0], np.int32),
+    )
     image = np.array([[0, 1, 1.4, 3]], np.float32)
     found = forest.apply(np.stack([image, image + 1])[..., None])
     np.testing.assert_allclose(found[0, :, :, 0], [[10, 0, 11.4, 2]])
@@ -80,9 +86,15 @@ def test_slices_are_predicted_pixel_by_pixel():
 @pytest.mark.parametrize("damage", ["pickle", "cycle", "missing", "outside", "text"])
 def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
     path = tmp_path / "f.npz"
-    arrays = {"left": np.array([1, 1, 2], np.int32), "right": np.array([2, 1, 2], np.int32),
-              "feature": np.zeros(3, np.int8), "threshold": np.zeros(3, np.float32), "value": np.zeros(3),
-              "roots": np.array([0], np.int32), "card": np.frombuffer(b"{}", np.uint8)}  # fmt: skip
+    arrays = {
+        "left": np.array([1, 1, 2], np.int32),
+        "right": np.array([2, 1, 2], np.int32),
+        "feature": np.zeros(3, np.int8),
+        "threshold": np.zeros(3, np.float32),
+        "value": np.zeros(3),
+        "roots": np.array([0], np.int32),
+        "card": np.frombuffer(b"{}", np.uint8),
+    }
     if damage == "pickle":
         arrays["value"] = np.array([{}, 1, 2], dtype=object)
     elif damage == "cycle":
@@ -110,15 +122,30 @@ def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monke
         for name, data in (("low", low), ("high", head)):
             (tmp_path / name).mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / name / f"sub-{number}.nii.gz")
-    assert make_pairs.main([
-        f"--low={tmp_path / 'low'}", f"--high={tmp_path / 'high'}", f"--output={tmp_path / 'shards'}", "--split=1,1,1",
-        "--match=volume", "--plane=axial", "--patch=16", "--patches_per_subject=20", "--workers=1", "--quiet",
-    ]) == 0  # fmt: skip
+    assert (
+        make_pairs.main(
+            [
+                f"--low={tmp_path / 'low'}",
+                f"--high={tmp_path / 'high'}",
+                f"--output={tmp_path / 'shards'}",
+                "--split=1,1,1",
+                "--match=volume",
+                "--plane=axial",
+                "--patch=16",
+                "--patches_per_subject=20",
+                "--workers=1",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     assert train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["results"]["validation"]["mse"] < 0.8 * record["results"]["validation"]["input_mse"]
-    assert train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr",
-                       "--steps=5"]) == 1
+    assert (
+        train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", "--steps=5"])
+        == 1
+    )
     assert "--steps is for networks" in capsys.readouterr().err
     model = tmp_path / "run" / "best_forest.npz"
     scan = tmp_path / "low" / "sub-0.nii.gz"

@@ -98,9 +98,13 @@ def test_no_two_convolutions_of_srdensenets_head_are_one():
     model = build_generator(SrdensenetConfig(blocks=2, units=3, growth=4))
     head = [layer.name for layer in model.layers if layer.name.startswith(("reconstruct", "same_scale"))]
     assert head == [
-        "reconstruct_bottleneck", "reconstruct_norm", "reconstruct_elu", "same_scale_conv", "same_scale_elu",
+        "reconstruct_bottleneck",
+        "reconstruct_norm",
+        "reconstruct_elu",
+        "same_scale_conv",
+        "same_scale_elu",
         "reconstruct",
-    ]  # fmt: skip
+    ]
 
 
 def test_layers_are_named_by_their_path(published):
@@ -108,8 +112,13 @@ def test_layers_are_named_by_their_path(published):
     if name == "journal/b4u4k12":
         names = [layer.name for layer in model.layers]
         assert names[:6] == [
-            "low_res", "stem", "block1_compress", "block1_unit1_norm", "block1_unit1_elu", "block1_unit1_conv",
-        ]  # fmt: skip
+            "low_res",
+            "stem",
+            "block1_compress",
+            "block1_unit1_norm",
+            "block1_unit1_elu",
+            "block1_unit1_conv",
+        ]
         assert "block4_unit4_bottleneck_conv" in names
         assert "block4_unit3_bottleneck_conv" not in names
         assert names[-1] == "reconstruct"

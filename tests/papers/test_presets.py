@@ -12,12 +12,23 @@ from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
 
 def test_names_are_the_papers_codes():
     assert list(PRESETS) == [
-        "miccai/b1u8k16", "miccai/b2u4k16", "miccai/b3u4k16", "miccai/b4u4k16",
-        "journal/b1u16k12-r", "journal/b4u4k12-r", "journal/b1u12k12-r",
-        "journal/b4u4k12", "journal/b6u4k12", "journal/b8u4k12",
-        "journal/b4u4k8", "journal/b4u4k16", "journal/b8u4k8",
-        "fsrcnn3d", "srresnet3d", "srdensenet3d",
-    ]  # fmt: skip
+        "miccai/b1u8k16",
+        "miccai/b2u4k16",
+        "miccai/b3u4k16",
+        "miccai/b4u4k16",
+        "journal/b1u16k12-r",
+        "journal/b4u4k12-r",
+        "journal/b1u12k12-r",
+        "journal/b4u4k12",
+        "journal/b6u4k12",
+        "journal/b8u4k12",
+        "journal/b4u4k8",
+        "journal/b4u4k16",
+        "journal/b8u4k8",
+        "fsrcnn3d",
+        "srresnet3d",
+        "srdensenet3d",
+    ]
     assert all(preset.name == name for name, preset in PRESETS.items())
 
 

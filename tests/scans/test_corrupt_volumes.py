@@ -95,8 +95,19 @@ def bad_affine(rng, compressed):
     return gzip.compress(raw) if compressed else raw
 
 
-KINDS = [truncated, bit_flipped, wrong_magic, text, empty, bad_voxel, constant, wrong_dimensions, no_voxels,
-         wrong_type, bad_affine]
+KINDS = [
+    truncated,
+    bit_flipped,
+    wrong_magic,
+    text,
+    empty,
+    bad_voxel,
+    constant,
+    wrong_dimensions,
+    no_voxels,
+    wrong_type,
+    bad_affine,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,8 +156,13 @@ def test_the_real_command_prints_no_traceback(tmp_path):
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "bad.nii.gz").write_bytes(sound_bytes(True)[:200])
     (tmp_path / "scans" / "good.nii.gz").write_bytes(sound_bytes(True))
-    command = [sys.executable, "-m", "data_prep.degrade", f"--input={tmp_path / 'scans'}",
-               f"--output={tmp_path / 'out'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "data_prep.degrade",
+        f"--input={tmp_path / 'scans'}",
+        f"--output={tmp_path / 'out'}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.count("bad.nii.gz") == 1 and "1 of 2 scans written" in done.stderr

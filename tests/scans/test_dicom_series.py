@@ -109,9 +109,18 @@ def test_damaged_and_foreign_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key", ["RescaleSlope", "RescaleIntercept", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "Rows",
-            "ImageOrientationPatient", "PixelRepresentation"]
-)  # fmt: skip
+    "key",
+    [
+        "RescaleSlope",
+        "RescaleIntercept",
+        "NumberOfFrames",
+        "PixelSpacing",
+        "ImagePositionPatient",
+        "Rows",
+        "ImageOrientationPatient",
+        "PixelRepresentation",
+    ],
+)
 def test_an_empty_field_is_a_sentence_or_means_nothing_and_costs_no_other_scan(tmp_path, capsys, key):
     def emptied(ds, k):
         if k == 3:

@@ -32,11 +32,14 @@ def dice(one, two):
     return 2 * np.count_nonzero(one & two) / (np.count_nonzero(one) + np.count_nonzero(two))
 
 
-@pytest.mark.parametrize("contrast", [
-    {"fat": 400.0, "brain": 200.0, "fluid": 20.0},  # T1w
-    {"fat": 150.0, "brain": 200.0, "fluid": 900.0},  # T2w
-    {"fat": 250.0, "brain": 200.0, "fluid": 5.0},  # FLAIR
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        {"fat": 400.0, "brain": 200.0, "fluid": 20.0},  # T1w
+        {"fat": 150.0, "brain": 200.0, "fluid": 900.0},  # T2w
+        {"fat": 250.0, "brain": 200.0, "fluid": 5.0},  # FLAIR
+    ],
+)
 @pytest.mark.parametrize("air_noise", [0.0, 8.0, 20.0])
 def test_a_whole_head_is_found_with_skull_and_ventricles_in_any_contrast_and_noise(contrast, air_noise):
     volume, truth = whole_head(air_noise, **contrast)

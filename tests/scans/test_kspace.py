@@ -196,9 +196,7 @@ def test_small_grid_resampled_in_world_coordinates_is_the_same_grid(shape):
     volume = make_phantom(shape, seed=1)
     turn = np.array([[0.9, -0.3, 0.1], [0.25, 0.95, 0.2], [-0.1, -0.2, 1.1]])
     affine = nib.affines.from_matvec(turn, [-20, 7, 3])
-    small = nib.Nifti1Image(
-        kspace.acquire(volume, (2, 2), (0, 1)), kspace.small_affine(affine, (2, 2), (0, 1), shape)
-    )
+    small = nib.Nifti1Image(kspace.acquire(volume, (2, 2), (0, 1)), kspace.small_affine(affine, (2, 2), (0, 1), shape))
     same = kspace.degrade(volume, (2, 2), (0, 1), "linear")
     world = nib.processing.resample_from_to(small, (shape, affine), order=1, mode="nearest")
     np.testing.assert_allclose(world.get_fdata(), same, atol=1e-4 * same.max())

@@ -17,11 +17,16 @@ FINE, COARSE = np.arange(0, 14.1, 0.2), np.arange(15.0)
     [  # positions in mm; pairs as (thin slice, mm off) for each thick slice
         ([0, 5, 10], COARSE, 5, [(0, 0), (5, 0), (10, 0)], [(0, 0), (5, 0), (10, 0)]),
         ([0, 5, 10], FINE, 5, [(0, 0), (10, 3), (20, 6)], [(0, 0), (25, 0), (50, 0)]),
-        ([12, 15, 18, 21], np.arange(30.0), 3, [(9, 3), (15, 0), (18, 0), (21, 0)],
-         [(12, 0), (15, 0), (18, 0), (21, 0)]),
+        (
+            [12, 15, 18, 21],
+            np.arange(30.0),
+            3,
+            [(9, 3), (15, 0), (18, 0), (21, 0)],
+            [(12, 0), (15, 0), (18, 0), (21, 0)],
+        ),
         ([0, 5, 10, 15], np.arange(11.0), 5, [(0, 0), (5, 0), (10, 0)], [(0, 0), (5, 0), (10, 0)]),
     ],
-)  # fmt: skip
+)
 def test_the_golden_table(low, high, spacing, paper, nearest):
     for pairs, expected in ((match_paper(low, high), paper), (match_nearest(low, high, spacing / 2), nearest)):
         assert [pair.low for pair in pairs] == list(range(len(expected)))

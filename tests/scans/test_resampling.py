@@ -66,8 +66,11 @@ def test_rounding_to_8_bits_is_not_amplified():
 
 def test_possible_samplings_are_named():
     assert possible_samplings(10, 2) == [
-        Sampling(10, 2.0, 0.0), Sampling(10, 2.0, 1.0), Sampling(10, 2.0, 0.5), Sampling(10, 9 / 4, 0.0),
-    ]  # fmt: skip
+        Sampling(10, 2.0, 0.0),
+        Sampling(10, 2.0, 1.0),
+        Sampling(10, 2.0, 0.5),
+        Sampling(10, 9 / 4, 0.0),
+    ]
     stretched = possible_samplings(11, 2)[3:5]
     assert [(s.count, round(s.first, 6)) for s in stretched] == [(5, 0.0), (5, 1.2)]
     assert stretched[0].starts_the_axis and stretched[1].ends_the_axis

@@ -50,8 +50,14 @@ def test_the_slice_axis_is_the_headers_else_the_coarsest(tmp_path):
 def test_slices_like_those_of_a_scan(tmp_path, capsys):
     nib.save(nib.Nifti1Image(make_phantom((12, 8, 10), 1), CORONAL), tmp_path / "like.nii.gz")
     nib.save(nib.Nifti1Image(make_phantom((12, 16, 10), 1), np.eye(4)), tmp_path / "thin.nii.gz")
-    flags = [f"--input={tmp_path / 'thin.nii.gz'}", f"--output={tmp_path / 'o.nii'}", "--factor=4", "--grid=small",
-             "--slice_profile=box", f"--slice_like={tmp_path / 'like.nii.gz'}"]
+    flags = [
+        f"--input={tmp_path / 'thin.nii.gz'}",
+        f"--output={tmp_path / 'o.nii'}",
+        "--factor=4",
+        "--grid=small",
+        "--slice_profile=box",
+        f"--slice_like={tmp_path / 'like.nii.gz'}",
+    ]
     assert degrade.main([*flags, "--axes=AP"]) == 1
     assert "like.nii.gz does not say how thick its slices are" in capsys.readouterr().err
     (tmp_path / "like.json").write_text('{"SliceThickness": 3.6}')

@@ -205,9 +205,7 @@ def test_only_nifti_is_written_and_a_failed_write_leaves_the_old_file(tmp_path, 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SLA", "ASL"])
 def test_axes_follow_the_head_not_the_array(codes):
     affine = nib.orientations.inv_ornt_aff(
-        nib.orientations.ornt_transform(
-            nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
-        ),
+        nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)),
         (4, 5, 6),
     )
     assert nib.aff2axcodes(affine) == tuple(codes)
@@ -253,8 +251,12 @@ def test_volumes_are_found_in_files_folders_trees_and_lists(tmp_path):
     assert find_volumes(tmp_path / "scans.txt") == [plain / "b.nii", plain / "missing.nii"]
     bids = tmp_path / "bids"
     wanted = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_acq-x_T2w.nii"]
-    others = ["sub-01/func/sub-01_bold.nii.gz", "sub-01/anat/sub-01_desc-brain_mask.nii.gz",
-              "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T1w.json"]
+    others = [
+        "sub-01/func/sub-01_bold.nii.gz",
+        "sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+        "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_T1w.json",
+    ]
     for name in wanted + others:
         (bids / name).parent.mkdir(parents=True, exist_ok=True)
         (bids / name).touch()

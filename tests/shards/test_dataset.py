@@ -39,10 +39,12 @@ def stored(folder, split):
         if entry["split"] == split:
             for record in tf.data.TFRecordDataset(str(folder / entry["shard"])):
                 feature = tf.train.Example.FromString(record.numpy()).features.feature
-                pairs.append([
-                    np.frombuffer(feature[key].bytes_list.value[0], "<f2").reshape(16, 16, 16).astype(np.float32)
-                    for key in ("low_res", "high_res")
-                ])
+                pairs.append(
+                    [
+                        np.frombuffer(feature[key].bytes_list.value[0], "<f2").reshape(16, 16, 16).astype(np.float32)
+                        for key in ("low_res", "high_res")
+                    ]
+                )
     return np.array(pairs)
 
 
@@ -125,10 +127,14 @@ def matches(pair, original):
 def drawn(settings, count=64):
     rng = np.random.default_rng(0)
     low, high = rng.normal(size=(2, 6, 6, 6, 1)).astype(np.float32)
-    return low, high, [
-        [image.numpy() for image in augment(low, high, 5, tf.constant(index, tf.int64), settings)]
-        for index in range(count)
-    ]
+    return (
+        low,
+        high,
+        [
+            [image.numpy() for image in augment(low, high, 5, tf.constant(index, tf.int64), settings)]
+            for index in range(count)
+        ],
+    )
 
 
 def test_flips_are_independent_and_even():

@@ -44,8 +44,13 @@ def test_the_discriminator_learns_before_the_generator_on_one_batch():
     metrics = bce_step(state, StepOptions(OBJECTIVE, (Term("l2"),)), tf.constant(low), tf.constant(high))
     # One pass of the generator serves both; the generator is judged by the discriminator that has just learned.
     assert seen == [
-        ("G", True), ("D", True), ("D", True), ("D updated", True), ("D", True), ("G updated", True),
-    ]  # fmt: skip
+        ("G", True),
+        ("D", True),
+        ("D", True),
+        ("D updated", True),
+        ("D", True),
+        ("G updated", True),
+    ]
     assert {"loss", "intensity_loss", "adversarial_loss", "critic_loss"} <= metrics.keys()
 
 
@@ -58,9 +63,11 @@ def test_the_generators_gradient_passes_through_vgg_and_discriminator_and_leaves
     for terms, weight in (((Term("vgg19", 1.0),), 0.0), ((Term("l2", 0.0),), 1.0)):
         generator, generator_optimizer = network("G", seen)
         state = SimpleNamespace(
-            generator=generator, generator_optimizer=generator_optimizer, critic=critic,
+            generator=generator,
+            generator_optimizer=generator_optimizer,
+            critic=critic,
             critic_optimizer=critic_optimizer,
-        )  # fmt: skip
+        )
         objective = BceGan(critic=ReleasedDiscriminatorConfig(), adversarial_weight=weight)
         bce_step(state, StepOptions(objective, terms, features={"vgg19": vgg}), tf.constant(low), tf.constant(high))
         assert seen[-1] == ("G updated", True), "by either part of the loss alone"

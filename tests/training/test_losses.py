@@ -45,8 +45,10 @@ def test_penalty_of_a_linear_critic_is_exact():
     weights = noise(*SHAPE[1:], seed=2) * 0.1
     penalty = losses.gradient_penalty(
         lambda x: tf.reduce_sum(x * weights, axis=[1, 2, 3, 4])[:, tf.newaxis],
-        tf.constant(noise(*SHAPE)), tf.constant(noise(*SHAPE, seed=1)), tf.constant([0.1, 0.5, 0.9], tf.float64),
-    )  # fmt: skip
+        tf.constant(noise(*SHAPE)),
+        tf.constant(noise(*SHAPE, seed=1)),
+        tf.constant([0.1, 0.5, 0.9], tf.float64),
+    )
     assert abs(float(penalty) - (np.sqrt((weights**2).sum()) - 1) ** 2) < 1e-6
 
 
@@ -56,8 +58,10 @@ def test_penalty_takes_each_samples_own_norm():
     shape = (2, 2, 2, 2, 1)
     penalty = losses.gradient_penalty(
         lambda x: slopes[:, tf.newaxis] * tf.reduce_sum(x, axis=[1, 2, 3, 4])[:, tf.newaxis],
-        tf.constant(noise(*shape)), tf.constant(noise(*shape, seed=1)), tf.constant([0.3, 0.6], tf.float64),
-    )  # fmt: skip
+        tf.constant(noise(*shape)),
+        tf.constant(noise(*shape, seed=1)),
+        tf.constant([0.3, 0.6], tf.float64),
+    )
     norms = np.array([3.0, 0.5]) * np.sqrt(8)
     assert float(penalty) == pytest.approx(((norms - 1) ** 2).mean(), abs=1e-9)
 
@@ -67,8 +71,10 @@ def test_penalty_is_taken_at_the_blended_patches():
     real, fake, alpha = noise(*SHAPE), noise(*SHAPE, seed=1), np.array([0.2, 0.5, 0.7])
     penalty = losses.gradient_penalty(
         lambda x: tf.reduce_sum(x**2, axis=[1, 2, 3, 4])[:, tf.newaxis] / 2,
-        tf.constant(real), tf.constant(fake), tf.constant(alpha),
-    )  # fmt: skip
+        tf.constant(real),
+        tf.constant(fake),
+        tf.constant(alpha),
+    )
     share = alpha[:, None, None, None, None]
     norms = np.sqrt(((share * real + (1 - share) * fake) ** 2).sum(axis=(1, 2, 3, 4)))
     assert float(penalty) == pytest.approx(((norms - 1) ** 2).mean(), rel=1e-12)
@@ -79,8 +85,10 @@ def test_penalty_and_its_gradient_are_finite_where_the_critic_is_flat():
     with tf.GradientTape() as tape:
         penalty = losses.gradient_penalty(
             lambda x: weight * tf.reduce_sum(x, axis=[1, 2, 3, 4])[:, tf.newaxis],
-            tf.constant(noise(*SHAPE)), tf.constant(noise(*SHAPE, seed=1)), tf.constant([0.1, 0.5, 0.9], tf.float64),
-        )  # fmt: skip
+            tf.constant(noise(*SHAPE)),
+            tf.constant(noise(*SHAPE, seed=1)),
+            tf.constant([0.1, 0.5, 0.9], tf.float64),
+        )
     assert float(penalty) == pytest.approx(1.0, abs=1e-5)
     assert np.isfinite(float(tape.gradient(penalty, weight)))
 

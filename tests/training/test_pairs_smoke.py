@@ -17,8 +17,11 @@ def test_two_scans_of_each_person_to_a_super_resolved_series(tmp_path):
     assert dry.stdout.strip().endswith(".ci/pairs_smoke .venv/bin runs/pairs_smoke")
     done = subprocess.run(
         [str(ROOT / ".ci" / "pairs_smoke"), str(Path(sys.executable).parent), str(tmp_path), "2"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text())
     assert [entry["pairs"] for entry in manifest["shards"]] == [8] * 4

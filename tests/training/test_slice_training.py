@@ -21,8 +21,14 @@ SIDES = {
 }
 RESUMED = ("7t/fcn2", "7t/pix2pix11")  # by each objective
 PAIRS = 4
-QUIET = ("--batch_size=2", "--set=feature_side=32", "--set=run.log_every=1", "--set=run.validate_every=100",
-         "--set=run.picture_every=100", "--set=run.checkpoint_every=1")  # fmt: skip
+QUIET = (
+    "--batch_size=2",
+    "--set=feature_side=32",
+    "--set=run.log_every=1",
+    "--set=run.validate_every=100",
+    "--set=run.picture_every=100",
+    "--set=run.checkpoint_every=1",
+)
 
 
 @pytest.fixture(scope="module")

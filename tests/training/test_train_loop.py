@@ -279,10 +279,18 @@ def test_tensorboard_and_pictures_are_written(tmp_path):
         for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
     }
     assert {
-        "train/loss", "train/earth_mover", "train/penalty", "train/gradient_norm", "train/critic_gradient_norm",
-        "train/score_real", "train/score_fake", "train/adversarial_loss", "validation/psnr", "validation/earth_mover",
+        "train/loss",
+        "train/earth_mover",
+        "train/penalty",
+        "train/gradient_norm",
+        "train/critic_gradient_norm",
+        "train/score_real",
+        "train/score_fake",
+        "train/adversarial_loss",
+        "validation/psnr",
+        "validation/earth_mover",
         "gan/patches",
-    } <= tags  # fmt: skip
+    } <= tags
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert pictures == [f"gan-{step:09d}.png" for step in (0, 3, 6, 9)]
     pixels = tf.io.decode_png((tmp_path / "pictures" / pictures[0]).read_bytes()).numpy()

@@ -26,12 +26,24 @@ from mdcsrn_tf.training.data_check import check_exchange
 SCRIPT = Path(__file__).parents[2] / "train.py"
 # A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
 SMALL = (
-    "--preset=miccai/b1u8k16", "--recipe=quick", "--batch_size=2", "--set=patch_size=12", "--set=critic.filters=4",
-    "--set=critic.stages=2", "--set=critic.dense_units=8", "--set=gan.critic_warmup_steps=2", "--set=gan.steps=3",
-    "--set=gan.critic_steps_per_generator_step=1", "--set=gan.extra_critic_every=2", "--set=gan.extra_critic_steps=1",
-    "--set=bn_reestimation_batches=2", "--set=run.validate_every=3", "--set=run.picture_every=1000",
-    "--set=run.checkpoint_every=1", "--set=run.log_every=1",
-)  # fmt: skip
+    "--preset=miccai/b1u8k16",
+    "--recipe=quick",
+    "--batch_size=2",
+    "--set=patch_size=12",
+    "--set=critic.filters=4",
+    "--set=critic.stages=2",
+    "--set=critic.dense_units=8",
+    "--set=gan.critic_warmup_steps=2",
+    "--set=gan.steps=3",
+    "--set=gan.critic_steps_per_generator_step=1",
+    "--set=gan.extra_critic_every=2",
+    "--set=gan.extra_critic_steps=1",
+    "--set=bn_reestimation_batches=2",
+    "--set=run.validate_every=3",
+    "--set=run.picture_every=1000",
+    "--set=run.checkpoint_every=1",
+    "--set=run.log_every=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +88,11 @@ def test_a_run_leaves_two_models_with_cards_a_record_curves_and_metrics(uninterr
     for name, phase in (("best_l1.keras", "l1"), ("best_gan.keras", "gan")):
         model, card = load_model(uninterrupted / name)
         assert (card.preset, card.interpolation, card.axes, card.factor) == (
-            "miccai/b1u8k16", "linear", ("LR", "AP"), (2, 2)
-        )  # fmt: skip
+            "miccai/b1u8k16",
+            "linear",
+            ("LR", "AP"),
+            (2, 2),
+        )
         assert (card.notes["phase"], card.notes["recipe"]) == (phase, "quick")
         assert model(np.zeros((1, 9, 10, 11, 1), np.float32)).shape == (1, 9, 10, 11, 1)
     record = json.loads((uninterrupted / "run.json").read_text())
@@ -222,16 +237,19 @@ def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
     assert " h in all" in text
 
 
-@pytest.mark.parametrize(("axes", "factor", "allowed"), [
-    ("LR,AP", (2, 2), True),
-    ("pa,RL", (3, 3), True),
-    ("0,1", (2, 2), True),
-    ("LR,AP", (2, 3), False),
-    ("IS", (2,), False),
-    ("AP,IS", (2, 2), False),
-    ("1,2", (2, 2), False),
-    ("LR,AP,IS", (2, 2, 2), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("axes", "factor", "allowed"),
+    [
+        ("LR,AP", (2, 2), True),
+        ("pa,RL", (3, 3), True),
+        ("0,1", (2, 2), True),
+        ("LR,AP", (2, 3), False),
+        ("IS", (2,), False),
+        ("AP,IS", (2, 2), False),
+        ("1,2", (2, 2), False),
+        ("LR,AP,IS", (2, 2, 2), False),
+    ],
+)
 def test_axes_are_exchanged_only_where_both_were_degraded_alike(axes, factor, allowed):
     manifest = SimpleNamespace(axes=tuple(axes.split(",")), factor=factor)
     with nullcontext() if allowed else pytest.raises(UserError, match="--set=exchange=never"):

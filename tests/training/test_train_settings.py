@@ -17,9 +17,16 @@ START = TrainSettings(get_preset("journal/b4u4k12"), "gan")
 def test_every_section_can_be_set_by_its_fields_type():
     settings = override(
         START,
-        ["batch_size=2", "learning_rate=3e-4", "init=identity", "gan.steps=7", "gan.counted_in=steps",
-         "critic.filters=8", "run.checkpoint_minutes=0.5"],
-    )  # fmt: skip
+        [
+            "batch_size=2",
+            "learning_rate=3e-4",
+            "init=identity",
+            "gan.steps=7",
+            "gan.counted_in=steps",
+            "critic.filters=8",
+            "run.checkpoint_minutes=0.5",
+        ],
+    )
     recipe = settings.preset.training
     l1, gan = recipe.phases
     assert (recipe.batch_size, l1.learning_rate, recipe.init) == (2, 3e-4, "identity")

@@ -20,8 +20,12 @@ def test_phantoms_to_a_super_resolved_phantom_in_under_three_minutes(tmp_path):
     begun = time.monotonic()
     done = subprocess.run(
         [str(ROOT / ".ci" / "train_smoke"), str(commands), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=400,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - begun < 180
     low, high, found = (
@@ -31,5 +35,9 @@ def test_phantoms_to_a_super_resolved_phantom_in_under_three_minutes(tmp_path):
     assert np.sqrt(np.mean((found - high) ** 2)) < np.sqrt(np.mean((low - high) ** 2))
     assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {
-        "best_l1.keras", "best_gan.keras", "metrics.csv", "run.json", "curves.png"
-    }  # fmt: skip
+        "best_l1.keras",
+        "best_gan.keras",
+        "metrics.csv",
+        "run.json",
+        "curves.png",
+    }

@@ -32,8 +32,13 @@ def gan_options(**changes):
 
 def values(state):
     generator = state.generator
-    owners = (generator.trainable_variables, generator.non_trainable_variables, state.generator_optimizer.variables,
-              state.critic.variables, state.critic_optimizer.variables)  # fmt: skip
+    owners = (
+        generator.trainable_variables,
+        generator.non_trainable_variables,
+        state.generator_optimizer.variables,
+        state.critic.variables,
+        state.critic_optimizer.variables,
+    )
     # A learning rate is set before every step; the loop owns it, not the step.
     return {
         part: [v.numpy().copy() for v in owned if not v.path.endswith("learning_rate")]
@@ -92,8 +97,7 @@ def test_without_the_penalty_the_critic_widens_the_earth_mover_estimate():
     state, options = gan_state(), gan_options(gradient_penalty_weight=0.0)
     state.critic_optimizer.learning_rate.assign(1e-3)
     estimates = [
-        float(wgan_gp.critic_step(state, options, low, high, tf.constant([0.3, 0.6]))["earth_mover"])
-        for _ in range(12)
+        float(wgan_gp.critic_step(state, options, low, high, tf.constant([0.3, 0.6]))["earth_mover"]) for _ in range(12)
     ]
     assert estimates[-1] > estimates[0]
 

@@ -94,10 +94,19 @@ def test_a_killed_worker_rejoins_and_a_polite_stop_of_one_stops_both(tmp_path):
     arguments = ["--phantoms=3", "--patch=12", "--patches_per_subject=4", "--split=2,1,0,0", "--workers=1", "--quiet"]
     assert make_shards([*arguments, f"--output={shards}"]) == 0
     command = [
-        sys.executable, str(HERE.parent / "train.py"), f"--data={shards}", f"--workdir={tmp_path / 'run'}",
-        "--preset=fsrcnn3d", "--recipe=quick", "--phase=l1", "--steps=100000", "--batch_size=2", "--set=patch_size=12",
-        "--strategy=multiworker", "--set=run.checkpoint_every=20",
-    ]  # fmt: skip
+        sys.executable,
+        str(HERE.parent / "train.py"),
+        f"--data={shards}",
+        f"--workdir={tmp_path / 'run'}",
+        "--preset=fsrcnn3d",
+        "--recipe=quick",
+        "--phase=l1",
+        "--steps=100000",
+        "--batch_size=2",
+        "--set=patch_size=12",
+        "--strategy=multiworker",
+        "--set=run.checkpoint_every=20",
+    ]
     cluster = addresses()
 
     def start(index):
@@ -144,9 +153,13 @@ tf.distribute.MultiWorkerMirroredStrategy()
 
 def test_a_worker_that_waits_for_its_peers_heeds_sigterm():
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITING], cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        [sys.executable, "-c", WAITING],
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
         env=environment(addresses(), 0) | {"PYTHONPATH": str(HERE.parent)},
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "waiting\n"
     time.sleep(3)
     process.terminate()

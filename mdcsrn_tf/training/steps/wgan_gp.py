@@ -95,8 +95,16 @@ WGAN_GP = Objective(
     schedule=GanSchedule.of,
     merit=_least_distance,
     columns=(
-        "loss", "intensity_loss", "adversarial_loss", "gradient_norm",
-        "critic_loss", "earth_mover", "penalty", "score_real", "score_fake", "critic_gradient_norm",
+        "loss",
+        "intensity_loss",
+        "adversarial_loss",
+        "gradient_norm",
+        "critic_loss",
+        "earth_mover",
+        "penalty",
+        "score_real",
+        "score_fake",
+        "critic_gradient_norm",
     ),
     judge=_earth_mover,
-)  # fmt: skip
+)
