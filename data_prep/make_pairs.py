@@ -32,25 +32,52 @@ from mdcsrn_tf.workers import available_cores
 
 _COMMAND = "mdcsrn-pairs"
 _FORMAT = 2  # of the manifest and its records: arrays with channels
+_HEADINGS = {
+    "low": "Everyday",
+    "match": "How scans are brought together",
+    "plane": "What makes a pair",
+    "patch": "What is cut from the pairs",
+    "workers": "How it is run",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of mdcsrn-pairs."""
-    text, number, choice = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
-    switch = flags.DEFINE_bool
+    """The flags of mdcsrn-pairs, the everyday ones first."""
     own: dict[str, Any] = {"flag_values": values}
+    _define_scans(own)
+    _define_matching(own)
+    _define_pairs(own)
+    _define_patches(own)
+    _define_running(own)
+
+
+def _define_scans(own: dict[str, Any]) -> None:
+    """What is read and written, and who comes into which split."""
+    text = flags.DEFINE_string
     text("low", None, "Low-resolution scans: folder of DICOM series or volumes, list (.txt) or one scan.", **own)
     text("high", None, "High-resolution scans of the same people.", **own)
     text("low_series", None, "Which series of --low: its UID, or a part of its description or name.", **own)
     text("high_series", None, "Which series of --high.", **own)
     text("output", None, "Folder of the shards and manifest.json.", **own)
+    text(
+        "split",
+        "0.7,0.1,0.1,0.1",
+        "train,validation,evaluation,test as fractions or as numbers of people, or a .tsv file with the columns "
+        "subject and split.",
+        **own,
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", **own)
+
+
+def _define_matching(own: dict[str, Any]) -> None:
+    """How the slices or volumes of two scans are brought together."""
+    choice, switch = flags.DEFINE_enum, flags.DEFINE_bool
     choice(
         "match",
         "nearest",
         MATCHES,
-        "nearest: slices in order, each at most once, at most half the thick spacing "
-        "apart; paper: the thick-slice paper's code, greedy in a window of 10; volume: the low-resolution scan is "
-        "resampled onto the other's grid.",
+        "nearest: slices in order, each at most once, at most half the thick spacing apart; paper: the thick-slice "
+        "paper's code, greedy in a window of 10; volume: the low-resolution scan is resampled onto the other's grid.",
         **own,
     )
     choice("register", "none", KINDS, "With --match=volume: find the movement between the scans first.", **own)
@@ -63,15 +90,32 @@ def define_flags(values: flags.FlagValues) -> None:
         **own,
     )
     switch("assume_same_frame", False, "Pair scans whose frames of reference differ, too.", **own)
-    text(
+
+
+def _define_pairs(own: dict[str, Any]) -> None:
+    """Which slices make a pair."""
+    choice = flags.DEFINE_enum
+    flags.DEFINE_string(
         "plane",
         "acquired",
-        "acquired (the low-resolution scan's own), axial, coronal, sagittal; with "
-        "--match=volume also several, as in axial,coronal, or all.",
+        "acquired (the low-resolution scan's own), axial, coronal, sagittal; with --match=volume also several, as in "
+        "axial,coronal, or all.",
         **own,
     )
     choice("stack", "1", ("1", "3"), "Low-resolution slices a pair; 3: with both neighbours.", **own)
     choice("targets", "1", ("1", "3"), "High-resolution slices a pair; 3: with both neighbours.", **own)
+    choice(
+        "normalisation",
+        "zscore_each_image",
+        [*PAIR_RULES, *RULES],
+        "Each scan by its own statistics, or both by the low-resolution one's.",
+        **own,
+    )
+
+
+def _define_patches(own: dict[str, Any]) -> None:
+    """What is cut from the pairs."""
+    number = flags.DEFINE_integer
     number("patch", 64, "Edge of the square patches, pixels.", lower_bound=4, **own)
     number(
         "patches_per_subject",
@@ -89,29 +133,18 @@ def define_flags(values: flags.FlagValues) -> None:
         upper_bound=1,
         **own,
     )
-    choice(
-        "normalisation",
-        "zscore_each_image",
-        [*PAIR_RULES, *RULES],
-        "Each scan by its own statistics, or both by the low-resolution one's.",
-        **own,
-    )
-    text(
-        "split",
-        "0.7,0.1,0.1,0.1",
-        "train,validation,evaluation,test as fractions or as numbers of people, or a "
-        ".tsv file with the columns subject and split.",
-        **own,
-    )
     number("seed", 0, "Decides the split, the patches and the search.", lower_bound=0, **own)
-    number("workers", 0, "Processes; 0: one a core.", lower_bound=0, **own)
-    switch("overwrite", False, "Replace shards of other settings.", **own)
-    switch("quiet", False, "No progress bar.", **own)
+
+
+def _define_running(own: dict[str, Any]) -> None:
+    """How the command runs."""
+    flags.DEFINE_integer("workers", 0, "Processes; 0: one a core.", lower_bound=0, **own)
+    flags.DEFINE_bool("quiet", False, "No progress bar.", **own)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    return run_command(_COMMAND, __doc__ or "", define_flags, _run, argv)
+    return run_command(_COMMAND, __doc__ or "", define_flags, _run, argv, _HEADINGS)
 
 
 def _run(values: flags.FlagValues) -> int:

@@ -25,50 +25,80 @@ from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, RULES
 from mdcsrn_tf.workers import available_cores
 
+_HEADINGS = {
+    "input": "Everyday",
+    "axes": "How scans are degraded",
+    "patch": "What is cut from them",
+    "workers": "How it is run",
+}
+
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of mdcsrn-shards."""
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
-    text("input", None, "Folder, BIDS tree, list of paths (.txt) or one scan.", flag_values=values)
-    text("output", None, "Folder of the shards and manifest.json.", flag_values=values)
-    number("patch", 40, "Edge of the cubic patches, voxels.", lower_bound=4, flag_values=values)
-    number("patches_per_subject", 18, "Patches of a scan and epoch.", lower_bound=1, flag_values=values)
-    number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, flag_values=values)
+    """The flags of mdcsrn-shards, the everyday ones first."""
+    own: dict[str, Any] = {"flag_values": values}
+    _define_scans(own)
+    _define_degradation(own)
+    define_slice_flags(values)
+    _define_patches(own)
+    _define_running(own)
+
+
+def _define_scans(own: dict[str, Any]) -> None:
+    """What is read and written, and who comes into which split."""
+    text = flags.DEFINE_string
+    text("input", None, "Folder, BIDS tree, list of paths (.txt) or one scan.", **own)
+    text("output", None, "Folder of the shards and manifest.json.", **own)
     text(
         "split",
         "0.7,0.1,0.1,0.1",
-        "train,validation,evaluation,test as fractions or as numbers of subjects, or "
-        "a .tsv file with the columns subject and split.",
-        flag_values=values,
+        "train,validation,evaluation,test as fractions or as numbers of subjects, or a .tsv file with the columns "
+        "subject and split.",
+        **own,
     )
-    number("seed", 0, "Decides the split and the patches.", lower_bound=0, flag_values=values)
-    number("workers", 0, "Processes; 0: one a core.", lower_bound=0, flag_values=values)
-    text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", flag_values=values)
-    text("factor", "2,2", "How much coarser each of the axes becomes.", flag_values=values)
-    flags.DEFINE_enum(
+    flags.DEFINE_integer("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, **own)
+    flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", **own)
+
+
+def _define_degradation(own: dict[str, Any]) -> None:
+    """How a scan becomes low-resolution, and by which rule both are brought to one scale."""
+    text, choice = flags.DEFINE_string, flags.DEFINE_enum
+    text("axes", "LR,AP", "Phase-encoded axes, in anatomical terms or as array indices.", **own)
+    text("factor", "2,2", "How much coarser each of the axes becomes.", **own)
+    choice(
         "interpolation",
         "linear",
         ("linear", "sinc"),
         "How the low-resolution image comes back to the grid; linear is the papers'.",
-        flag_values=values,
+        **own,
     )
-    flags.DEFINE_enum(
+    choice(
         "normalisation",
         ABOVE_MEAN,
         list(RULES),
         "The rule that brings scans to one scale; tissue_level does not depend on the field of view.",
-        flag_values=values,
+        **own,
     )
-    define_slice_flags(values)
-    number("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, flag_values=values)
-    text("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", flag_values=values)
-    flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", flag_values=values)
-    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+
+
+def _define_patches(own: dict[str, Any]) -> None:
+    """What is cut from a scan."""
+    number = flags.DEFINE_integer
+    number("patch", 40, "Edge of the cubic patches, voxels.", lower_bound=4, **own)
+    number("patches_per_subject", 18, "Patches of a scan and epoch.", lower_bound=1, **own)
+    number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, **own)
+    number("seed", 0, "Decides the split and the patches.", lower_bound=0, **own)
+
+
+def _define_running(own: dict[str, Any]) -> None:
+    """Where and how the command runs."""
+    flags.DEFINE_integer("workers", 0, "Processes; 0: one a core.", lower_bound=0, **own)
+    flags.DEFINE_string("cluster", None, "Address of a Dask scheduler (tcp://...) to work on.", **own)
+    flags.DEFINE_bool("quiet", False, "No progress bar.", **own)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    return run_command("mdcsrn-shards", __doc__ or "", define_flags, _run, argv)
+    return run_command("mdcsrn-shards", __doc__ or "", define_flags, _run, argv, _HEADINGS)
 
 
 def _run(values: flags.FlagValues) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import check_writable, remove_abandoned
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.folder import Run
+    from mdcsrn_tf.inference.settings import ScanSettings, Settings
 
 NAME = "mdcsrn-infer"
 DESCRIPTION = """Super-resolve a scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans, a list (.txt) or BIDS.
@@ -25,9 +29,9 @@ HEADINGS = {
     "input": "Everyday",
     "grid": "What the scan is, where it is not to be found out",
     "tile": "How the network is run over it",
-    "dtype": "What is written",
-    "batch_tiles": "Speed and place",
     "plane": "Networks on slices",
+    "consistency": "What is written",
+    "batch_tiles": "Speed and place",
     "list_models": "Else",
 }
 
@@ -36,13 +40,16 @@ def define_flags(values: flags.FlagValues) -> None:
     """What to read and write, by which network, and how; the everyday ones first."""
     own: dict[str, Any] = {"flag_values": values}
     _define_everyday(own)
-    _define_network(own)
+    _define_scan(own)
+    _define_tiles(own)
+    _define_slices(own)
+    _define_result(own)
     _define_running(own)
 
 
 def _define_everyday(own: dict[str, Any]) -> None:
-    """Input and output, and what is found out unless it is said."""
-    text, switch, choice = flags.DEFINE_string, flags.DEFINE_bool, flags.DEFINE_enum
+    """Input and output, the network, and what to do about results."""
+    text, switch = flags.DEFINE_string, flags.DEFINE_bool
     text("input", None, "A scan, a folder of scans, a BIDS dataset or a list of paths (.txt).", short_name="i", **own)
     text("output", None, "The file to write (.nii or .nii.gz), or a folder.", short_name="o", **own)
     text(
@@ -56,7 +63,12 @@ def _define_everyday(own: dict[str, Any]) -> None:
     switch("self_check", False, "Degrade the scan once more, and tell whether the network beats sinc there.", **own)
     switch("overwrite", False, "Replace results that are there already.", **own)
     switch("force", False, "Also super-resolve what the scan or the model card speaks against.", **own)
-    choice(
+
+
+def _define_scan(own: dict[str, Any]) -> None:
+    """What is found out of the scan unless it is said."""
+    text = flags.DEFINE_string
+    flags.DEFINE_enum(
         "grid",
         "auto",
         ["auto", "same", "small"],
@@ -72,7 +84,7 @@ def _define_everyday(own: dict[str, Any]) -> None:
     text("nan", "0", "What takes the place of NaN outside the head; refuse: scans with NaN are not read.", **own)
 
 
-def _define_network(own: dict[str, Any]) -> None:
+def _define_tiles(own: dict[str, Any]) -> None:
     """How the network is run over the scan."""
     switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
     number("tile", None, "Edge of the cubes, in voxels (default: the model card's, 70 in the paper).", **own)
@@ -99,6 +111,11 @@ def _define_network(own: dict[str, Any]) -> None:
         "2: the mean of the scan's result and of its mirror image's, in twice the time.",
         **own,
     )
+
+
+def _define_slices(own: dict[str, Any]) -> None:
+    """How a network on slices is run over the scan."""
+    choice, number = flags.DEFINE_enum, flags.DEFINE_integer
     choice(
         "plane",
         None,
@@ -116,9 +133,9 @@ def _define_network(own: dict[str, Any]) -> None:
     )
 
 
-def _define_running(own: dict[str, Any]) -> None:
-    """The result, and what computes it."""
-    switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
+def _define_result(own: dict[str, Any]) -> None:
+    """What is written."""
+    switch, choice = flags.DEFINE_bool, flags.DEFINE_enum
     switch("consistency", False, "Put the measured centre of k-space back into the result.", **own)
     choice("dtype", "float32", ["float32", "same"], "The voxels on disk: float32, or as the input stores them.", **own)
     switch(
@@ -128,7 +145,12 @@ def _define_running(own: dict[str, Any]) -> None:
         **own,
     )
     switch("qc_seams", False, "Mark the borders of the cubes in the picture.", **own)
-    number(
+
+
+def _define_running(own: dict[str, Any]) -> None:
+    """What computes the result, and what is printed meanwhile."""
+    switch, choice = flags.DEFINE_bool, flags.DEFINE_enum
+    flags.DEFINE_integer(
         "batch_tiles",
         1,
         "Cubes at a time; never changes the result, and saves no time where each cube "
@@ -165,7 +187,7 @@ def run(values: flags.FlagValues) -> int:
     _check_folder(jobs[0].target.parent)
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
-    failed = _asked(values).over(jobs, Console(NAME, values.quiet))
+    failed = _run_of(values).over(jobs, Console(NAME, values.quiet))
     if any(job.bids_root for job in jobs) and len(failed) < len(jobs):
         from mdcsrn_tf.inference.outputs import write_dataset_description
 
@@ -187,12 +209,17 @@ def _of_subjects(jobs, labels: str | None):
     return [job for job in jobs if wanted & set(job.source.parts)]
 
 
-def _asked(values: flags.FlagValues):
-    """The flags, checked as far as no scan is needed for it, as what the library is asked to do."""
+def _run_of(values: flags.FlagValues) -> Run:
+    """What the library is asked to do, by the flags; these are checked as far as no scan is needed for it."""
+    from mdcsrn_tf.inference.folder import Run
+
+    _check_axes(values)
+    return Run(values.model, _network_settings(values), _scan_settings(values), values.overwrite, _load_tensorflow)
+
+
+def _check_axes(values: flags.FlagValues) -> None:
     import numpy as np
 
-    from mdcsrn_tf.inference.folder import Run
-    from mdcsrn_tf.inference.settings import ScanSettings, Settings
     from mdcsrn_tf.scans.axes import resolve_axes
     from mdcsrn_tf.scans.factors import parse_factors
 
@@ -200,7 +227,13 @@ def _asked(values: flags.FlagValues):
         resolve_axes(values.axes, np.eye(4))
     if values.factor and values.axes:
         parse_factors(values.factor, values.axes)
-    settings = Settings(
+
+
+def _network_settings(values: flags.FlagValues) -> Settings:
+    """How the network is to be run."""
+    from mdcsrn_tf.inference.settings import Settings
+
+    return Settings(
         tile=values.tile,
         margin=values.margin,
         bn=values.bn,
@@ -214,7 +247,13 @@ def _asked(values: flags.FlagValues):
         stride=values.stride,
         merge=values.merge,
     )
-    wanted = ScanSettings(
+
+
+def _scan_settings(values: flags.FlagValues) -> ScanSettings:
+    """What is said of the scan, and what is to be written."""
+    from mdcsrn_tf.inference.settings import ScanSettings
+
+    return ScanSettings(
         grid=values.grid,
         axes=values.axes,
         factor=values.factor,
@@ -229,7 +268,6 @@ def _asked(values: flags.FlagValues):
         nan=_number(values.nan),
         keep_header_text=values.keep_header_text,
     )
-    return Run(values.model, settings, wanted, values.overwrite, _load_tensorflow)
 
 
 def _number(nan: str) -> float | None:

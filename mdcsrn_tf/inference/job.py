@@ -17,15 +17,16 @@ from mdcsrn_tf.inference import provenance, tiling
 from mdcsrn_tf.inference.decision import Decision, Sight, decide, in_words, look
 from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.outputs import Job, write_sidecar
+from mdcsrn_tf.inference.provenance import Remarks
 from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress, Result
+from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
-    from mdcsrn_tf.inference.self_check import SelfCheck
 
 Say = Callable[[str], None]
 
@@ -58,39 +59,41 @@ def process(
 
     What speaks against it is said before `load` is asked for the network.
     """
-    clock, sight = _Clock(), scan.sight
-    decision = decide(sight, wanted, read_any_card(model))
-    _refuse(sight, decision, model, wanted)
+    clock, decision = _Clock(), decide(scan.sight, wanted, read_any_card(model))
+    _refuse(scan.sight, decision, model, wanted)
     engine = load(model)
-    line = in_words(sight, decision, model.stem, engine.card)
-    warnings = [*sight.volume.remarks, *decision.doubts, *decision.warnings]
-    _say_decision(job, line, warnings, say)
+    remarks = _remarks(scan.sight, decision, model, engine.card)
+    _say_remarks(job, remarks, say)
     outcome, data = _super_resolve(scan, decision, engine, settings, wanted, on_progress)
-    prepared = outcome.prepared
     _say_tiles(outcome.result, clock, say)
-    check = _self_check(job, prepared, engine, settings, warnings, say) if wanted.self_check else None
+    if wanted.self_check:
+        remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
 
     def describe(written: Path) -> None:
-        # Written before the result: a repeated run takes a result that exists for finished, with all its files.
         if wanted.qc:
-            remark = f"self-check {check.gain:+.2f} dB" if check else None
-            caption = [line, *map("warning: {}".format, warnings)]
-            draw(job, prepared, outcome.data, outcome.result, wanted, remark, caption)
+            _draw_new(job, outcome, wanted, remarks)
         asked = provenance.request(model, settings, wanted)
-        content = provenance.describe(job, model, engine.card, asked, outcome, line, warnings, check)
+        content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
 
+    _write(job, data, outcome.prepared, wanted, describe)
+    _say_written(outcome.result, job, clock, say)
+
+
+def _write(
+    job: Job, data: np.ndarray, prepared: Prepared, wanted: ScanSettings, describe: Callable[[Path], None]
+) -> None:
+    """Write the result; its picture and sidecar first: a repeated run takes a result that exists for finished."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_volume(
         job.target,
         data,
-        sight.volume,
+        prepared.volume,
         affine=prepared.affine,
         dtype=wanted.dtype,
         keep_text=wanted.keep_header_text,
         before_it_appears=describe,
     )
-    _say_written(outcome.result, job, clock, say)
 
 
 def _super_resolve(
@@ -126,9 +129,14 @@ def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
     say(f"{job.source.name} -> {job.target.name}: {clock}{seam}")
 
 
-def _say_decision(job: Job, line: str, warnings: Sequence[str], say: Say) -> None:
-    say(f"{job.source.name}: {line}")
-    for warning in warnings:
+def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard) -> Remarks:
+    warnings = [*sight.volume.remarks, *decision.doubts, *decision.warnings]
+    return Remarks(in_words(sight, decision, model.stem, card), warnings)
+
+
+def _say_remarks(job: Job, remarks: Remarks, say: Say) -> None:
+    say(f"{job.source.name}: {remarks.seen}")
+    for warning in remarks.warnings:
         say(f"warning: {job.source.name}: {warning}")
 
 
@@ -144,8 +152,18 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
     result = Result(
         np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
     )
-    caption = [made["Seen"], *map("warning: {}".format, made["Warnings"])]
+    caption = _caption(Remarks(made["Seen"], made["Warnings"]))
     draw(job, prepared, read_volumes(job.target)[0].data, result, wanted, caption=caption)
+
+
+def _draw_new(job: Job, outcome: Outcome, wanted: ScanSettings, remarks: Remarks) -> None:
+    """The picture of a result that was computed just now."""
+    remark = f"self-check {remarks.check.gain:+.2f} dB" if remarks.check else None
+    draw(job, outcome.prepared, outcome.data, outcome.result, wanted, remark, _caption(remarks))
+
+
+def _caption(remarks: Remarks) -> list[str]:
+    return [remarks.seen, *map("warning: {}".format, remarks.warnings)]
 
 
 def draw(
@@ -188,9 +206,10 @@ def draw(
     )
 
 
-def _self_check(
-    job: Job, prepared: Prepared, engine: Engine, settings: Settings, warnings: list[str], say: Say
-) -> SelfCheck:
+def _self_checked(
+    job: Job, prepared: Prepared, engine: Engine, settings: Settings, remarks: Remarks, say: Say
+) -> Remarks:
+    """The remarks with the self-check's, which is made and told."""
     from mdcsrn_tf.inference.self_check import check_itself
 
     check = check_itself(prepared, engine, settings)
@@ -198,10 +217,10 @@ def _self_check(
         f"{job.source.name}: self-check: degraded once more, the network is {check.gain:+.2f} dB from sinc "
         f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
     )
-    if check.gain < 0:
-        warnings.append(f"the self-check found the network {-check.gain:.2f} dB below sinc on this scan.")
-        say(f"warning: {job.source.name}: {warnings[-1]}")
-    return check
+    checked = remarks.and_of(check)
+    for warning in checked.warnings[len(remarks.warnings) :]:
+        say(f"warning: {job.source.name}: {warning}")
+    return checked
 
 
 def _say_fallbacks(result: Result, say: Say) -> None:

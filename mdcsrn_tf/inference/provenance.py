@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.files import sha256_of
+from mdcsrn_tf.inference.decision import Decision
 from mdcsrn_tf.inference.outputs import GENERATOR, Job
 from mdcsrn_tf.inference.scan import Outcome
 from mdcsrn_tf.inference.self_check import SelfCheck
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.volume import Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.run_record import plain, versions
 from mdcsrn_tf.scans.find import files_of
@@ -30,18 +32,25 @@ def request(model: Path | None, settings: Settings, wanted: ScanSettings) -> dic
     return plain({"model": identity_of(model) if model else None, **kept})
 
 
+@dataclass(frozen=True)
+class Remarks:
+    """What was found out about a scan, and is said on the terminal, in the picture and in the sidecar."""
+
+    seen: str  # a line: what the scan is, and which network was taken
+    warnings: list[str]
+    check: SelfCheck | None = None
+
+    def and_of(self, check: SelfCheck) -> Remarks:
+        """These and the self-check's, with a warning where the network was below sinc."""
+        below = f"the self-check found the network {-check.gain:.2f} dB below sinc on this scan."
+        return Remarks(self.seen, [*self.warnings, *([below] if check.gain < 0 else [])], check)
+
+
 def describe(
-    job: Job,
-    model: Path,
-    card: ModelCard,
-    asked: Mapping[str, Any],
-    outcome: Outcome,
-    line: str,
-    warnings: list[str],
-    check: SelfCheck | None,
+    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, remarks: Remarks
 ) -> dict[str, Any]:
     """The sidecar's content; nothing in it changes from one run to the next."""
-    decision, result = outcome.prepared.decision, outcome.result
+    check = remarks.check
     content: dict[str, Any] = {
         "Description": "Super-resolved by mDCSRN",
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
@@ -54,7 +63,19 @@ def describe(
             "card_sha256": _hash(card.to_json()),
         },
         "Request": dict(asked),
-        "Seen": line,
+        "Seen": remarks.seen,
+        **_decided(outcome.prepared.decision),
+        "Warnings": remarks.warnings,
+        "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
+        **_run(outcome.result),
+        "Versions": versions(),
+    }
+    return plain(content)
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    """How the scan was taken to have been interpolated."""
+    return {
         "Grid": decision.grid,
         "Axes": list(decision.names),
         "Factor": list(decision.factors),
@@ -62,16 +83,18 @@ def describe(
             {"axis": name, "method": finding.method, "factor": round(finding.factor, 4), "evidence": finding.evidence}
             for name, finding in zip(decision.names, decision.findings, strict=True)
         ],
-        "Warnings": warnings,
-        "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
+    }
+
+
+def _run(result: Result) -> dict[str, Any]:
+    """How the network was run."""
+    return {
         "Tile": result.tile,
         "Margin": result.margin,
         "Tiles": result.tiles,
         "BatchNormalization": result.bn,
         "SeamFigure": result.seam_figure,
-        "Versions": versions(),
     }
-    return plain(content)
 
 
 def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
