@@ -14,7 +14,7 @@ from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, with_recipe
 from mdcsrn_tf.papers.forests import FORESTS
-from mdcsrn_tf.shards.dataset import read_manifest
+from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.settings import TrainSettings, in_steps, override, with_terms
 from mdcsrn_tf.training.stop_request import end_when_stuck
 
@@ -29,7 +29,9 @@ HEADINGS = {"data": "Everyday", "steps": "What to change of the preset and its r
 def define_flags(values: flags.FlagValues) -> None:
     """What to train on, what to train, which fields of the preset to change, and how to run."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("data", None, "Folder of shards, made by mdcsrn-shards.", **own)
+    flags.DEFINE_string(
+        "data", None, "Folder of shards, made by mdcsrn-shards; several, separated by commas, are mixed.", **own
+    )
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
     presets = ", ".join([*PRESETS, *SLICE_PRESETS, *FORESTS])
     flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {presets}.", **own)
@@ -160,7 +162,7 @@ def _run(values: flags.FlagValues) -> int:
         from mdcsrn_tf.training.dry_run import describe
 
         if values.data:
-            patches = read_manifest(values.data).pairs("train")
+            patches = read_manifests(values.data).pairs("train")
             settings = [in_steps(phase, patches) for phase in settings]
         print(describe(settings))
         return 0
@@ -168,5 +170,5 @@ def _run(values: flags.FlagValues) -> int:
     from mdcsrn_tf.training import run as train_run
 
     return train_run.train(
-        settings, Path(values.data), Path(values.workdir), init_from=values.init_from, allow_change=values.allow_change
+        settings, values.data, Path(values.workdir), init_from=values.init_from, allow_change=values.allow_change
     )

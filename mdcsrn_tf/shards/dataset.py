@@ -64,6 +64,7 @@ class Manifest:
     slices: dict[str, str] | None = None  # slice profile, thickness and gap; None: k-space truncation
     source: str = "kspace"  # how the low-resolution images came about: degraded, or "pairs": scanned as well
     planes: tuple[str, ...] = ()  # of slices: which they are cut in
+    factors: tuple[tuple[int, ...], ...] = ()  # every factor that pairs were made with (joined.py)
 
     @property
     def rank(self) -> int:
@@ -230,6 +231,7 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
         interpolation=settings["interpolation"],
         axes=tuple(axis for axis in settings["axes"].split(",") if axis),
         factor=tuple(settings["factor"]),
+        factors=(tuple(settings["factor"]),),
         normalisation=settings["normalisation"],
         splits={split: tuple(shards) for split, shards in splits.items()},
         sha256=checksum,

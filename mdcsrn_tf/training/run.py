@@ -24,6 +24,7 @@ from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
+from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_data
 from mdcsrn_tf.training.distribution import (
@@ -47,14 +48,17 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def train(
     settings: Sequence[TrainSettings],
-    data: Path,
+    data: str,
     workdir: Path,
     *,
     init_from: str | None = None,
     allow_change: bool = False,
 ) -> int:
-    """Run the phases one after the other; 0 when they are complete or were stopped by SIGTERM."""
-    manifest = dataset.read_manifest(data)
+    """Run the phases one after the other; 0 when they are complete or were stopped by SIGTERM.
+
+    `data` is a folder of shards, or several, separated by commas.
+    """
+    manifest = read_manifests(data)
     patches = manifest.pairs("train")
     settings = [with_checksum(phase) for phase in settings]
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
@@ -69,7 +73,7 @@ def train(
 def _train_in(
     workdir: Path,
     settings: Sequence[TrainSettings],
-    data: Path,
+    data: str,
     manifest: Any,
     strategy: tf.distribute.Strategy,
     init_from: str | None,
@@ -118,6 +122,7 @@ def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) ->
         **_tiles(settings, manifest),
         bn=settings.statistics,
         normalisation=manifest.normalisation,
+        tested={"factors": [list(factor) for factor in manifest.factors]} if len(manifest.factors) > 1 else {},
         notes=plain({"recipe": recipe.name, "phase": settings.phase, "changed": settings.changed, **notes}),
     )
 

@@ -1,0 +1,55 @@
+"""Several folders of shards as one: pairs made in different ways (factors, slice profiles) for one network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.shards.dataset import Manifest, Shard, read_manifest
+
+# What a network cannot mix: it has one kind of input. Factors and slice profiles may differ.
+_ALIKE = ("low_shape", "high_shape", "interpolation", "axes", "normalisation", "source", "planes")
+
+
+def read_manifests(folders: str) -> Manifest:
+    """The manifest of one folder of shards, or of several that are separated by commas."""
+    named = [folders] if Path(folders).exists() else folders.split(",")  # a name may hold a comma itself
+    manifests = [read_manifest(folder) for folder in named]
+    return manifests[0] if len(manifests) == 1 else join(manifests)
+
+
+def join(manifests: Sequence[Manifest]) -> Manifest:
+    """All pairs of all folders; factor and slice profile are the first one's, `factors` tells all.
+
+    UserError where they cannot be mixed, or where a subject is learned from in one and judged by in another.
+    """
+    first = manifests[0]
+    for other in manifests[1:]:
+        for name in _ALIKE:
+            if getattr(other, name) != getattr(first, name):
+                raise UserError(
+                    f"{first.directory} and {other.directory} cannot be learned from together: their {name} are "
+                    f"{getattr(first, name)} and {getattr(other, name)}; make the shards anew with the same."
+                )
+    splits: dict[str, tuple[Shard, ...]] = {}
+    for manifest in manifests:
+        for split, shards in manifest.splits.items():
+            splits[split] = splits.get(split, ()) + shards
+    _check_subjects(splits)
+    together = hashlib.sha256("\n".join(manifest.sha256 for manifest in manifests).encode()).hexdigest()
+    factors = tuple(dict.fromkeys(factor for manifest in manifests for factor in manifest.factors))
+    return replace(first, splits=splits, sha256=together, factors=factors)
+
+
+def _check_subjects(splits: dict[str, tuple[Shard, ...]]) -> None:
+    learned = {shard.subject for shard in splits.get("train", ())}
+    for split, shards in splits.items():
+        both = sorted(learned & {shard.subject for shard in shards}) if split != "train" else []
+        if both:
+            raise UserError(
+                f"{both[0]} is a training subject in one folder of shards and a {split} subject in another: make "
+                "them with one --split file."
+            )
