@@ -63,7 +63,7 @@ setup(
             "mdcsrn-shards = data_prep.make_shards:main",
             "mdcsrn-pairs = data_prep.make_pairs:main",
             "mdcsrn-variants = data_prep.variants:main",
-        ],
+        ]
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -127,17 +127,8 @@ def section(record: dict) -> str:
     summary = results.pop("summary")
     scans = list(results)
     views = list(dict.fromkeys(name for found in results.values() for name in found))
-    rows = [
-        [
-            view,
-            *(
-                cell
-                for scan in scans
-                for cell in (f"{results[scan][view]['gain_db']:+.2f}", f"{results[scan][view]['change_db']:+.2f}")
-            ),
-        ]
-        for view in views
-    ]
+    columns = [(scan, figure) for scan in scans for figure in ("gain_db", "change_db")]
+    rows = [[view, *(f"{results[scan][view][figure]:+.2f}" for scan, figure in columns)] for view in views]
     head = ["", *(title for scan in scans for title in (f"{scan}: gain", "change"))]
     lines = [
         "## The field of view",

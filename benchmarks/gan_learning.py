@@ -74,18 +74,8 @@ def main() -> None:
 def run(workdir: Path, arguments: argparse.Namespace) -> None:
     """Shards of phantoms, then both phases by the command that users run."""
     shards = workdir / "shards"
-    _must(
-        make_shards(
-            [
-                "--phantoms=16",
-                f"--patch={PATCH}",
-                "--split=14,2,0,0",
-                "--epochs_of_patches=5",
-                "--quiet",
-                f"--output={shards}",
-            ]
-        )
-    )
+    heads = ["--phantoms=16", f"--patch={PATCH}", "--split=14,2,0,0", "--epochs_of_patches=5", "--quiet"]
+    _must(make_shards([*heads, f"--output={shards}"]))
     settings = SETTINGS | {"gan.adversarial_weight": arguments.adversarial_weight}
     common = [f"--data={shards}", f"--workdir={workdir}", f"--preset={PRESET}", "--recipe=quick"]
     common += [f"--set={name}={value}" for name, value in settings.items()]

@@ -32,13 +32,7 @@ from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
 
 PRESET = get_preset("journal/b4u4k12")
-ENGINES = (
-    "torch-bfloat16",
-    "torch-bfloat16-kept",
-    "tensorflow-bfloat16",
-    "openvino-bfloat16",
-    "tensorflow-float32",
-)
+ENGINES = ("torch-bfloat16", "torch-bfloat16-kept", "tensorflow-bfloat16", "openvino-bfloat16", "tensorflow-float32")
 REFERENCE = "torch-bfloat16"
 RESULTS = Path(__file__).parent / "results" / "infer_volume.json"
 TILE, MARGIN = 70, 3

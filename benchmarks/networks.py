@@ -33,18 +33,7 @@ from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.weights import find_model, list_models
 
-METRICS = (
-    "psnr",
-    "ssim",
-    "nrmse",
-    "psnr_head",
-    "ssim_head",
-    "nrmse_head",
-    "band_db",
-    "band_corr",
-    "piqe",
-    "niqe",
-)
+METRICS = ("psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "band_db", "band_corr", "piqe", "niqe")
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
 ENSEMBLE = " ensemble"

@@ -15,11 +15,7 @@ _TRIES = 50
 
 
 def draw_corners(
-    rng: np.random.Generator,
-    foreground: np.ndarray,
-    size: int,
-    count: int,
-    min_foreground: float = MIN_FOREGROUND,
+    rng: np.random.Generator, foreground: np.ndarray, size: int, count: int, min_foreground: float = MIN_FOREGROUND
 ) -> np.ndarray:
     """`count` corners [count, 3] of patches of `size`^3, uniform over those with enough foreground.
 

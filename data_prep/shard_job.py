@@ -18,13 +18,7 @@ from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
-from mdcsrn_tf.scans.volumes import (
-    Normalisation,
-    axes_are_anatomical,
-    read_volume,
-    resolve_axes,
-    to_ras,
-)
+from mdcsrn_tf.scans.volumes import Normalisation, axes_are_anatomical, read_volume, resolve_axes, to_ras
 from mdcsrn_tf.shards.records import VOXEL_DTYPE, write_shard
 
 _PHANTOM_SHAPE = (128, 144, 128)
@@ -152,10 +146,7 @@ def _slices_entry(slices: SliceProfile | None, size: int, factor: int, voxel_mm:
     if slices is None:
         return {}
     spacing = size / kspace.small_size(size, factor) * voxel_mm
-    return {
-        "slice_thickness_mm": round(slices.thickness * voxel_mm, 5),
-        "slice_spacing_mm": round(spacing, 5),
-    }
+    return {"slice_thickness_mm": round(slices.thickness * voxel_mm, 5), "slice_spacing_mm": round(spacing, 5)}
 
 
 def check_range(normalisation: Normalisation, *images: np.ndarray) -> None:
@@ -173,18 +164,9 @@ def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.nda
     foreground = low_res > low_res.mean(dtype=np.float64)
     identity = int.from_bytes(digest_of(scan.name)[:8], "big")
     epochs = settings.epochs_of_patches if scan.split == "train" else 1
-    return np.concatenate(
-        [
-            draw_corners(
-                np.random.default_rng([settings.seed, identity, epoch]),
-                foreground,
-                settings.patch,
-                settings.patches_per_subject,
-                settings.min_foreground,
-            )
-            for epoch in range(epochs)
-        ]
-    )
+    rngs = (np.random.default_rng([settings.seed, identity, epoch]) for epoch in range(epochs))
+    wanted = (settings.patch, settings.patches_per_subject, settings.min_foreground)
+    return np.concatenate([draw_corners(rng, foreground, *wanted) for rng in rngs])
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -41,10 +41,7 @@ class RunRecord:
 
     @classmethod
     def begin(
-        cls,
-        config: Any = None,
-        data: Mapping[str, Any] | None = None,
-        command: Sequence[str] | None = None,
+        cls, config: Any = None, data: Mapping[str, Any] | None = None, command: Sequence[str] | None = None
     ) -> RunRecord:
         """Start the clock. `config` may be a mapping or a dataclass; `data` names the input and its hash."""
         return cls(

@@ -15,22 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TOPS = ("mdcsrn_tf", "data_prep")
 
 # The ground floor: what every room may enter.
-GROUND = {
-    f"mdcsrn_tf{name}"
-    for name in (
-        "",
-        ".errors",
-        ".files",
-        ".locks",
-        ".names",
-        ".npz",
-        ".streams",
-        ".workers",
-        ".run_record",
-        ".command_line",
-        ".chatter",
-    )
-}
+_GROUND = "errors files locks names npz streams workers run_record command_line chatter"
+GROUND = {"mdcsrn_tf", *(f"mdcsrn_tf.{name}" for name in _GROUND.split())}
 
 # package (or single module) -> the packages of ours it may import, besides itself and the ground floor
 TABLE = {

@@ -9,13 +9,7 @@ from absl import flags
 
 from data_prep.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.methods import (
-    BASELINES,
-    baseline_methods,
-    folder_method,
-    folder_methods,
-    model_methods,
-)
+from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
 from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.papers import TABLES

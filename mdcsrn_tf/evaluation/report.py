@@ -31,12 +31,7 @@ _AXIAL = 2
 
 
 def write_report(
-    path: Path,
-    results: Results,
-    tables: Sequence[Table],
-    figures: Sequence[Drawn],
-    output: Path,
-    record: RunRecord,
+    path: Path, results: Results, tables: Sequence[Table], figures: Sequence[Drawn], output: Path, record: RunRecord
 ) -> Path:
     """Write the page and return its path."""
     template = resources.files("mdcsrn_tf.evaluation").joinpath("report.html").read_text(encoding="utf-8")

@@ -80,10 +80,7 @@ def beside_paper(published: PublishedTable, results: Results) -> Table:
         cells = {column: _cell(column, theirs, ours) for column in columns}
         rows.append(
             TableRow(
-                theirs.method,
-                ours.method.name if ours else None,
-                cells,
-                ours.device if ours else "not evaluated here",
+                theirs.method, ours.method.name if ours else None, cells, ours.device if ours else "not evaluated here"
             )
         )
         if ours:

@@ -28,11 +28,7 @@ class Overlap:
 
 
 def overlap(
-    reference: np.ndarray,
-    segmentation: np.ndarray,
-    *,
-    labels: Sequence[int] | None = None,
-    background: int = 0,
+    reference: np.ndarray, segmentation: np.ndarray, *, labels: Sequence[int] | None = None, background: int = 0
 ) -> Overlap:
     """Compare two label maps on one grid.
 

@@ -42,9 +42,7 @@ VGG_FILES: dict[str, VggFile] = {
         ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"),
     ),
     "vgg19": VggFile(
-        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "253f8cb515780f3b799900260a226db6",
-        ("block4_pool",),
+        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "253f8cb515780f3b799900260a226db6", ("block4_pool",)
     ),
 }
 

@@ -108,11 +108,7 @@ JOURNAL2 = PublishedTable(
             _perceptual((71.86, 7.24), (5.00, 0.16), (5.04, 0.04), (4.98, 0.07)),
             gan=True,
         ),
-        PublishedRow(
-            "Original resolution",
-            None,
-            _perceptual((69.70, 7.02), (5.52, 0.14), (5.05, 0.03), (5.23, 0.06)),
-        ),
+        PublishedRow("Original resolution", None, _perceptual((69.70, 7.02), (5.52, 0.14), (5.05, 0.03), (5.23, 0.06))),
     ),
 )
 

@@ -160,12 +160,7 @@ def degrade(
 
 
 def put_back_centre(
-    image: np.ndarray,
-    measured_small: np.ndarray,
-    factors: Sequence[int],
-    axes: Sequence[int],
-    *,
-    workers: int = 1,
+    image: np.ndarray, measured_small: np.ndarray, factors: Sequence[int], axes: Sequence[int], *, workers: int = 1
 ) -> np.ndarray:
     """`image` with the centre of its k-space replaced by the measured one (data consistency).
 

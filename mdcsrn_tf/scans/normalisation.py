@@ -129,7 +129,4 @@ RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {
     TISSUE_LEVEL: by_tissue_level,
 }
 # For pairs of scans, not for a scan and what was made of it: there the two need one scale.
-PAIR_RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {
-    EACH_IMAGE: by_each_image,
-    UNIT_RANGE: by_unit_range,
-}
+PAIR_RULES: dict[str, Callable[[np.ndarray], Normalisation]] = {EACH_IMAGE: by_each_image, UNIT_RANGE: by_unit_range}

@@ -18,15 +18,8 @@ def test_a_series_is_super_resolved_like_its_nifti(tmp_path):
     np.testing.assert_array_equal(volume.data, voxels)
     write_volume(tmp_path / "scan.nii.gz", volume.data, volume)
     for source in (series, tmp_path / "scan.nii.gz"):
-        assert (
-            infer(
-                f"--input={source}",
-                f"--output={tmp_path / f'sr_{source.name[:4]}.nii.gz'}",
-                f"--model={model}",
-                "--axes=LR,AP",
-            )
-            == 0
-        )
+        output = tmp_path / f"sr_{source.name[:4]}.nii.gz"
+        assert infer(f"--input={source}", f"--output={output}", f"--model={model}", "--axes=LR,AP") == 0
     from_series, from_nifti = tmp_path / "sr_seri.nii.gz", tmp_path / "sr_scan.nii.gz"
     np.testing.assert_array_equal(data_of(from_series), data_of(from_nifti))
     np.testing.assert_allclose(nib.load(from_series).affine, volume.affine, atol=1e-5)

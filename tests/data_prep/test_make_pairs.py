@@ -143,23 +143,19 @@ def test_several_series_are_told_apart_by_their_descriptions(tmp_path, capsys):
         file.rename(both / file.name)
     assert make_pairs.main([f"--low={both}", f"--high={both}", f"--output={tmp_path / 'x'}", "--split=1"]) == 1
     assert "choose by --low_series and --high_series" in capsys.readouterr().err
-    assert (
-        make_pairs.main(
-            [
-                f"--low={both}",
-                f"--high={both}",
-                "--low_series=thick",
-                "--high_series=thin",
-                "--split=1",
-                f"--output={tmp_path / 'out'}",
-                "--patch=16",
-                "--patches_per_subject=0",
-                "--quiet",
-                "--workers=1",
-            ]
-        )
-        == 0
-    )
+    asked = [
+        f"--low={both}",
+        f"--high={both}",
+        "--low_series=thick",
+        "--high_series=thin",
+        "--split=1",
+        f"--output={tmp_path / 'out'}",
+        "--patch=16",
+        "--patches_per_subject=0",
+        "--quiet",
+        "--workers=1",
+    ]
+    assert make_pairs.main(asked) == 0
     assert [k for _, k, _ in read(tmp_path)[1]["pairs_mm"]] == [0, 3, 6, 9]
 
 

@@ -113,12 +113,7 @@ def test_turned_scans_lie_on_another_side_with_their_voxels_as_they_were(tmp_pat
 
 @pytest.mark.parametrize(
     "stem, subject",
-    [
-        ("patient1_T1", "patient1_T1"),
-        ("sub-01_T1w", "sub-01"),
-        ("OAS1_0001_MR1", "OAS1_0001"),
-        ("brain", "brain"),
-    ],
+    [("patient1_T1", "patient1_T1"), ("sub-01_T1w", "sub-01"), ("OAS1_0001_MR1", "OAS1_0001"), ("brain", "brain")],
 )
 def test_variants_are_the_same_subject_whatever_the_names_are(stem, subject):
     assert {subject_of(f"{stem}_{kind}.nii.gz") for kind in variants.VARIANTS} == {subject}

@@ -124,8 +124,7 @@ class Hungry(engines.Engine):
 
 
 @pytest.mark.parametrize(
-    "error",
-    [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM"), RuntimeError("std::bad_alloc")],
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM"), RuntimeError("std::bad_alloc")]
 )
 def test_smaller_tiles_where_memory_runs_out(model_file, low_res, error):
     engine = Hungry(engines.load_engine(model_file, Settings()), 13, error)

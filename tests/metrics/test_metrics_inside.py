@@ -81,10 +81,7 @@ def test_air_changes_nothing():
 
 def test_a_mask_of_everything_gives_the_papers_figures():
     everything = np.ones(X.shape, bool)
-    plain, found = (
-        slice_scores(X, Y, 2, data_range=PEAK),
-        slice_scores_inside(X, Y, everything, 2, data_range=PEAK),
-    )
+    plain, found = (slice_scores(X, Y, 2, data_range=PEAK), slice_scores_inside(X, Y, everything, 2, data_range=PEAK))
     for name in plain:
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-12)
     whole = volume_scores(X, Y, data_range=PEAK)

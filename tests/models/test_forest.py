@@ -122,30 +122,24 @@ def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monke
         for name, data in (("low", low), ("high", head)):
             (tmp_path / name).mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / name / f"sub-{number}.nii.gz")
-    assert (
-        make_pairs.main(
-            [
-                f"--low={tmp_path / 'low'}",
-                f"--high={tmp_path / 'high'}",
-                f"--output={tmp_path / 'shards'}",
-                "--split=1,1,1",
-                "--match=volume",
-                "--plane=axial",
-                "--patch=16",
-                "--patches_per_subject=20",
-                "--workers=1",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    asked = [
+        f"--low={tmp_path / 'low'}",
+        f"--high={tmp_path / 'high'}",
+        f"--output={tmp_path / 'shards'}",
+        "--split=1,1,1",
+        "--match=volume",
+        "--plane=axial",
+        "--patch=16",
+        "--patches_per_subject=20",
+        "--workers=1",
+        "--quiet",
+    ]
+    assert make_pairs.main(asked) == 0
     assert train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["results"]["validation"]["mse"] < 0.8 * record["results"]["validation"]["input_mse"]
-    assert (
-        train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", "--steps=5"])
-        == 1
-    )
+    asked = [f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", "--steps=5"]
+    assert train.main(asked) == 1
     assert "--steps is for networks" in capsys.readouterr().err
     model = tmp_path / "run" / "best_forest.npz"
     scan = tmp_path / "low" / "sub-0.nii.gz"

@@ -122,25 +122,9 @@ def test_steps_stand_above_epochs():
 
 
 def test_the_printed_digits():
-    psnr = {row.method: row.metrics["psnr_penn"][0] for name in ("penn2", "penn3") for row in TABLES[name].rows}
-    assert list(psnr.values()) == [
-        57.01,
-        56.47,
-        65.51,
-        62.83,
-        64.1,
-        65.31,
-        67.44,
-        67.06,
-        65.67,
-        65.90,
-        66.17,
-        67.55,
-        66.27,
-        65.87,
-        63.18,
-        61.07,
-    ]
+    psnr = {name: [row.metrics["psnr_penn"][0] for row in TABLES[name].rows] for name in ("penn2", "penn3")}
+    assert psnr["penn2"] == [57.01, 56.47, 65.51, 62.83, 64.1]
+    assert psnr["penn3"] == [65.31, 67.44, 67.06, 65.67, 65.90, 66.17, 67.55, 66.27, 65.87, 63.18, 61.07]
     # A mean of logarithms lies above the logarithm of the mean: the table's two columns fit a peak of 255.
     for name in ("penn2", "penn3"):
         for row in TABLES[name].rows:

@@ -5,13 +5,7 @@ import pytest
 import scipy.ndimage
 
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.resampling import (
-    Sampling,
-    interpolated,
-    matrix,
-    measured_samples,
-    possible_samplings,
-)
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, matrix, measured_samples, possible_samplings
 
 RNG = np.random.default_rng(0)
 SIZES = [(24, 2), (25, 2), (24, 3), (26, 3), (27, 4)]

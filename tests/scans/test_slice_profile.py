@@ -111,30 +111,24 @@ def test_the_commands_make_thick_slices_and_record_them(tmp_path, capsys):
     turned = np.diag([1.0, 1.2, 0.8, 1.0])[[0, 2, 1, 3]]  # IS is the array's second axis, 1.2 mm
     nib.save(nib.Nifti1Image(make_phantom((18, 20, 18), 1), turned), tmp_path / "a.nii.gz")
     flags = ["--axes=IS", "--factor=4", "--slice_profile=gaussian", "--slice_thickness=4.2mm"]
-    assert (
-        degrade.main([f"--input={tmp_path / 'a.nii.gz'}", f"--output={tmp_path / 'low.nii'}", "--grid=small", *flags])
-        == 0
-    )
+    asked = [f"--input={tmp_path / 'a.nii.gz'}", f"--output={tmp_path / 'low.nii'}", "--grid=small", *flags]
+    assert degrade.main(asked) == 0
     low, high = nib.load(tmp_path / "low.nii"), nib.load(tmp_path / "a.nii.gz")
     np.testing.assert_allclose(low.header.get_zooms(), [1.0, 4.8, 0.8], rtol=1e-5)
     expected = SliceProfile("gaussian", 4.2 / 1.2).weights(20, 5) @ high.get_fdata()
     np.testing.assert_allclose(low.get_fdata(), expected, rtol=1e-5)
     shards = tmp_path / "shards"
-    assert (
-        make_shards.main(
-            [
-                f"--input={tmp_path / 'a.nii.gz'}",
-                f"--output={shards}",
-                "--patch=16",
-                "--split=1",
-                "--patches_per_subject=2",
-                "--workers=1",
-                "--quiet",
-                *flags,
-            ]
-        )
-        == 0
-    )
+    asked = [
+        f"--input={tmp_path / 'a.nii.gz'}",
+        f"--output={shards}",
+        "--patch=16",
+        "--split=1",
+        "--patches_per_subject=2",
+        "--workers=1",
+        "--quiet",
+        *flags,
+    ]
+    assert make_shards.main(asked) == 0
     manifest = json.loads((shards / "manifest.json").read_text())
     assert manifest["settings"]["slices"] == {"profile": "gaussian", "thickness": "4.2mm", "gap": ""}
     assert manifest["shards"][0]["slice_thickness_mm"] == 4.2
@@ -144,17 +138,13 @@ def test_the_commands_make_thick_slices_and_record_them(tmp_path, capsys):
     at_slices = measured[:, ::4, :]  # where linear interpolation meets the thick slices
     np.testing.assert_allclose(at_slices, expected, rtol=1e-5)
     capsys.readouterr()
-    assert (
-        degrade.main(
-            [
-                f"--input={tmp_path / 'a.nii.gz'}",
-                f"--output={tmp_path / 'x.nii'}",
-                "--axes=IS",
-                "--factor=4",
-                "--slice_profile=box",
-                "--slice_thickness=1mm",
-            ]
-        )
-        == 1
-    )
+    asked = [
+        f"--input={tmp_path / 'a.nii.gz'}",
+        f"--output={tmp_path / 'x.nii'}",
+        "--axes=IS",
+        "--factor=4",
+        "--slice_profile=box",
+        "--slice_thickness=1mm",
+    ]
+    assert degrade.main(asked) == 1
     assert "a.nii.gz: --slice_thickness=1mm leaves slices of 1 mm, thinner than the 1.2 mm" in capsys.readouterr().err

@@ -43,14 +43,7 @@ def test_the_discriminator_learns_before_the_generator_on_one_batch():
     low, high = np.random.default_rng(0).normal(size=(2, 1, 4, 4, 1)).astype(np.float32)
     metrics = bce_step(state, StepOptions(OBJECTIVE, (Term("l2"),)), tf.constant(low), tf.constant(high))
     # One pass of the generator serves both; the generator is judged by the discriminator that has just learned.
-    assert seen == [
-        ("G", True),
-        ("D", True),
-        ("D", True),
-        ("D updated", True),
-        ("D", True),
-        ("G updated", True),
-    ]
+    assert seen == [("G", True), ("D", True), ("D", True), ("D updated", True), ("D", True), ("G updated", True)]
     assert {"loss", "intensity_loss", "adversarial_loss", "critic_loss"} <= metrics.keys()
 
 

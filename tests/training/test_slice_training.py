@@ -12,13 +12,7 @@ from mdcsrn_tf.papers import SLICE_PRESETS
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 
 # One of each kind of P's generators, discriminators and losses (S's come below); 64 pixels are the U-net's least.
-SIDES = {
-    "7t/fcn2": 16,
-    "7t/dcsrn2d-p": 16,
-    "7t/dcgan1": 16,
-    "7t/unet6": 64,
-    "7t/pix2pix11": 64,
-}
+SIDES = {"7t/fcn2": 16, "7t/dcsrn2d-p": 16, "7t/dcgan1": 16, "7t/unet6": 64, "7t/pix2pix11": 64}
 RESUMED = ("7t/fcn2", "7t/pix2pix11")  # by each objective
 PAIRS = 4
 QUIET = (

@@ -53,13 +53,7 @@ def generator_step(
         loss = content + options.objective.adversarial_weight * adversarial
         share = loss / options.replicas
     norm = apply_gradient(tape, share, state.generator, state.generator_optimizer, options)
-    return {
-        "loss": loss,
-        "intensity_loss": content,
-        **parts,
-        "adversarial_loss": adversarial,
-        "gradient_norm": norm,
-    }
+    return {"loss": loss, "intensity_loss": content, **parts, "adversarial_loss": adversarial, "gradient_norm": norm}
 
 
 def draw_alpha(seed: int, step: tf.Tensor, batch: int) -> tf.Tensor:
