@@ -25,6 +25,14 @@ from mdcsrn_tf.scans.slice_profile import SliceProfile
 # Axial slices, 1 mm pixels: RAS+ millimetres of column, row and slice.
 _THIN = np.array([[-1.0, 0, 0, 40], [0, -1.0, 0, 40], [0, 0, 1.0, -30], [0, 0, 0, 1]])
 
+# Where an enhanced file says what is the same in all frames, and what is each one's own.
+_SHARED = {
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+}
+_OWN = {"PlanePositionSequence": ("ImagePositionPatient",)}
+
 
 @dataclass(frozen=True)
 class SeriesTags:
@@ -47,6 +55,34 @@ def write_series(folder: Path, voxels: np.ndarray, affine: np.ndarray, tags: Ser
         dataset.InstanceNumber = number
         dataset.save_as(folder / f"IM-{tags.description}-{number:04d}.dcm", enforce_file_format=True)
     return folder
+
+
+def write_enhanced(path: Path, voxels: np.ndarray, affine: np.ndarray, tags: SeriesTags) -> Path:
+    """As `write_series`, but as one enhanced file: the slices, the last one first, are its frames."""
+    from pydicom.dataset import Dataset
+    from pydicom.uid import EnhancedMRImageStorage
+
+    frames = [_slice(voxels[:, :, k], k, affine, tags) for k in reversed(range(voxels.shape[2]))]
+    whole = _slice(voxels[:, :, 0], 0, affine, tags)
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = EnhancedMRImageStorage
+    whole.NumberOfFrames, whole.PixelData = len(frames), b"".join(frame.PixelData for frame in frames)
+
+    def groups(frame: Any, sequences: dict[str, tuple[str, ...]]) -> Any:
+        found = Dataset()
+        for sequence, names in sequences.items():
+            item = Dataset()
+            for name in names:
+                if name in frame:
+                    setattr(item, name, frame.get(name))
+            setattr(found, sequence, [item])
+        return found
+
+    whole.SharedFunctionalGroupsSequence = [groups(whole, _SHARED)]
+    whole.PerFrameFunctionalGroupsSequence = [groups(frame, _OWN) for frame in frames]
+    for name in [name for names in (*_SHARED.values(), *_OWN.values()) for name in names if name in whole]:
+        del whole[name]
+    whole.save_as(path, enforce_file_format=True)
+    return path
 
 
 def write_person(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.dicom_frames import decoded, slices_of
 
 # Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
 _SPACING_TOLERANCE = 0.1
@@ -61,7 +62,7 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
             raise UserError(f"{file} cannot be read as DICOM ({brief}); export the series again.") from error
         if ("Rows" if headers_alone else "PixelData") in dataset:
             dataset.filename = str(file)
-            series[str(dataset.get("SeriesInstanceUID", ""))].append(dataset)
+            series[str(dataset.get("SeriesInstanceUID", ""))] += slices_of(dataset)
     if not series:
         raise UserError(f"{folder} holds no DICOM image; name the folder of one series.")
     return series
@@ -105,9 +106,10 @@ def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
             for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
             if dataset.get(key) in (None, "")
         ]
-        if missing or int(dataset.get("NumberOfFrames") or 1) > 1:
-            what = f"lacks {missing[0]}" if missing else "has several frames in one file"
-            raise UserError(f"{dataset.filename} {what}; convert the series to NIfTI, with dcm2niix for instance.")
+        if missing:
+            raise UserError(
+                f"{dataset.filename} lacks {missing[0]}; convert the series to NIfTI, with dcm2niix for instance."
+            )
     first = slices[0]
     for dataset in slices[1:]:
         if not np.allclose(_orientation(dataset), _orientation(first), atol=_ORIENTATION_TOLERANCE):
@@ -138,13 +140,7 @@ def pixels_of(dataset: Any) -> np.ndarray:
     """float32 [column, row], with slope and intercept applied."""
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         raise UserError(f"{dataset.filename} is a negative (MONOCHROME1): dark is bright; export it as MONOCHROME2.")
-    try:
-        stored = dataset.pixel_array
-    except Exception as error:  # pydicom's decoders raise what their libraries raise
-        brief = " ".join(str(error).split())[:120]
-        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
-    if stored.ndim != 2:
-        raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
+    stored = decoded(dataset)
     slope, intercept = scaling_of(dataset)
     return stored.T.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 

@@ -16,6 +16,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.dicom_frames import slices_of
 
 _NAMES = ("LR", "AP", "IS")
 
@@ -88,11 +89,11 @@ def _from_dicom(folder: Path) -> tuple[float | None, str]:
 
     for file in sorted(folder.iterdir()):
         try:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=["SliceThickness", "Rows"])
+            dataset = dcmread(file, stop_before_pixels=True)
         except (errors.InvalidDicomError, OSError, ValueError):
             continue
         if "Rows" in dataset:
-            return millimetres(dataset.get("SliceThickness")), "DICOM"
+            return millimetres(slices_of(dataset)[0].get("SliceThickness")), "DICOM"
     return None, ""
 
 

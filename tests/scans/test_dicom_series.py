@@ -84,7 +84,7 @@ def negative(ds, k):
         ({"modify": other_spacing}, "mixes matrix or voxel sizes"),
         ({"modify": same_position}, "two slices at one position"),
         ({"modify": without_position}, "lacks ImagePositionPatient"),
-        ({"modify": several_frames}, "several frames"),
+        ({"modify": several_frames}, "has 2 frames without saying where each lies"),
         ({"modify": negative}, "MONOCHROME1"),
         ({"skip": range(6)}, "single slice"),
     ],

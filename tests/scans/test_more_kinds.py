@@ -6,9 +6,12 @@ import pytest
 from dicom_helpers import write_series
 from pydicom.uid import generate_uid
 
+from data_prep.dicom_phantom import SeriesTags, write_enhanced
+from data_prep.dicom_phantom import write_series as write_slices
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.find import find_volumes
+from mdcsrn_tf.scans.slice_geometry import slice_geometry
 from mdcsrn_tf.scans.volumes import read_volume, read_volumes, write_volume
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -8], [0, 0, 2, 3], [0, 0, 0, 1]])
@@ -96,6 +99,24 @@ def test_scaled_dicom_keeps_its_scale(tmp_path):
     assert written.get_data_dtype() == np.int16
     assert len(np.unique(np.asarray(written.dataobj))) == voxels.size
     np.testing.assert_allclose(written.get_fdata(), voxels * 0.001 - 1, atol=6e-4)
+
+
+def test_an_enhanced_file_is_the_series_it_holds(tmp_path):
+    tags = SeriesTags(thickness=1.6, slope=0.5, intercept=-20.0)
+    slices = write_slices(tmp_path / "classic", DATA, AFFINE, tags)
+    (tmp_path / "enhanced").mkdir()
+    file = write_enhanced(tmp_path / "enhanced" / "all.dcm", DATA, AFFINE, tags)
+    expected = read_volume(slices)
+    for source in (file, file.parent):
+        volume = read_volume(source)
+        np.testing.assert_array_equal(volume.data, DATA[..., ::-1])  # along the slices' normal
+        np.testing.assert_array_equal(volume.data, expected.data)
+        np.testing.assert_allclose(volume.affine, expected.affine, atol=1e-6)
+        assert (volume.stored_dtype, volume.slope, volume.intercept) == (np.int16, 0.5, -20.0)
+    assert slice_geometry(file.parent, volume.affine).thickness == 1.6
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(UserError, match=r"all\.dcm cannot be decoded"):
+        read_volume(file)
 
 
 def test_a_slice_stands_for_its_series(tmp_path):

@@ -1,0 +1,77 @@
+"""Enhanced DICOM: one file that holds all slices of a series, taken apart into slices like those of classic files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mdcsrn_tf.errors import UserError
+
+# Where an enhanced file says what a classic slice says of itself (DICOM part 3, C.7.6.16): a sequence and its elements.
+_GROUPS = {
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+}
+# What its frames have in common.
+_COMMON = (
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "PatientID",
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+)
+
+
+def slices_of(dataset: Any) -> list[Any]:
+    """The slices in a file: itself, or one dataset for each frame, with the elements of a classic slice."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    places = dataset.get("PerFrameFunctionalGroupsSequence")
+    if count == 1 and places is None:
+        return [dataset]
+    if places is None or len(places) != count:
+        raise UserError(
+            f"{dataset.filename} has {count} frames without saying where each lies; convert the series to NIfTI, with "
+            "dcm2niix for instance."
+        )
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    return [_slice(dataset, number, [*shared[:1], own]) for number, own in enumerate(places)]
+
+
+def decoded(dataset: Any) -> np.ndarray:
+    """The pixels of a slice as they are stored, [row, column]."""
+    whole, number = getattr(dataset, "frame_of", (dataset, None))
+    try:
+        stored = whole.pixel_array
+    except Exception as error:  # pydicom's decoders raise what their libraries raise
+        brief = " ".join(str(error).split())[:120]
+        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
+    if number is not None and stored.ndim == 3:
+        stored = stored[number]
+    if stored.ndim != 2:
+        raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
+    return stored
+
+
+def _slice(dataset: Any, number: int, groups: Sequence[Any]) -> Any:
+    from pydicom.dataset import Dataset
+
+    found: Any = Dataset()
+    for name in _COMMON:
+        if name in dataset:
+            setattr(found, name, dataset.get(name))
+    for group in groups:
+        for sequence, names in _GROUPS.items():
+            items = group.get(sequence) or [Dataset()]
+            for name in names:
+                if name in items[0]:
+                    setattr(found, name, items[0].get(name))
+    found.filename, found.frame_of = dataset.filename, (dataset, number)
+    return found
