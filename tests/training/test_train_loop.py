@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 import train_helpers
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.training import loop
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.settings import TrainSettings, override
@@ -364,3 +366,22 @@ def test_reestimated_statistics_are_the_means_over_batches():
     np.testing.assert_allclose(first.moving_variance.numpy(), np.mean(variances, axis=0), rtol=1e-3)
     for before, after in zip(weights, state.generator.trainable_variables, strict=True):
         np.testing.assert_array_equal(before, after.numpy())
+
+
+def test_the_clock_counts_validation_and_measuring_anew(tmp_path, monkeypatch):
+    """By a clock that only these two move, 100 s each: validated before training, at steps 3 and 6, and at the end."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    def takes_100_seconds(do):
+        def slowly(*arguments):
+            now[0] += 100.0
+            return do(*arguments)
+
+        return slowly
+
+    monkeypatch.setattr(loop.Validator, "__call__", takes_100_seconds(loop.Validator.__call__))
+    monkeypatch.setattr(loop, "reestimate_statistics", takes_100_seconds(reestimate_statistics))
+    settings = train_helpers.settings("l1", "bn_reestimation_batches=1")
+    assert phase(tmp_path, settings).run()["seconds"] == 500.0
+    assert arrays(tmp_path, "l1").meta["progress"]["seconds"] == 500.0
