@@ -66,9 +66,9 @@ def super_resolve(
     _refuse_what_is_for_files(wanted)
     volume = _volume(scan, affine, wanted.nan)
     from mdcsrn_tf.inference.choice import choose_model
-    from mdcsrn_tf.inference.decision import look
     from mdcsrn_tf.inference.engines import load_engine
     from mdcsrn_tf.inference.scan import super_resolve_scan
+    from mdcsrn_tf.inference.sight import look
 
     sight = look(volume)
     load_tensorflow_quietly()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdcsrn_tf.inference.decision import Sight, decide, misfits
+from mdcsrn_tf.inference.decision import decide, misfits
 from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.weights import find_model, list_models
 
@@ -17,8 +18,10 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
     for bundled in list_models():
         path = find_model(bundled)
         card = read_card(path)
-        if card.planes:
-            continue  # learned from two scans of each person: nothing in a scan says that it is meant
+        # One on slices learned from two scans of each person: nothing in a scan says that it is meant. One whose card
+        # does not say what it was tested on is there to be compared with, not to take what the others refuse.
+        if card.planes or not card.tested:
+            continue
         if not misfits(sight, decide(sight, wanted, card), card):
             return path
     return find_model(None)

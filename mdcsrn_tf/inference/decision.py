@@ -10,18 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.models.files import ModelCard
-from mdcsrn_tf.scans.axes import axes_are_anatomical, axis_names, resolve_axes
+from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
-from mdcsrn_tf.scans.volumes import Volume
 
-_COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
+_NO_LIMIT = 1000
 _ADVERBS = {
     "linear": "linearly interpolated",
     "cubic": "cubically interpolated",
@@ -30,22 +28,6 @@ _ADVERBS = {
     "unknown": "smoothly interpolated",
 }
 _CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A scan as its header and its k-space show it; everything by the array's own axes."""
-
-    volume: Volume
-    names: tuple[str, str, str]  # LR, AP, IS in the array's order
-    findings: tuple[AxisFinding, ...]
-    spacing: tuple[float, ...]  # millimetres
-
-    @property
-    def coarseness(self) -> tuple[int, ...]:
-        """By how much each axis is coarser than the finest, 1 where it is not clearly so."""
-        ratios = [size / min(self.spacing) for size in self.spacing]
-        return tuple(round(ratio) if ratio >= _COARSE else 1 for ratio in ratios)
 
 
 @dataclass(frozen=True)
@@ -62,20 +44,13 @@ class Decision:
     warnings: tuple[str, ...] = ()
 
 
-def look(volume: Volume) -> Sight:
-    """Examine every axis of a scan."""
-    spacing = tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))
-    findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
-    return Sight(volume, axis_names(volume.affine), findings, spacing)
-
-
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     """Axes, factors and grid: as asked, else as the scan shows, else as the card says."""
     if card.planes:  # trained on two scans of each person: nothing was degraded, so k-space has nothing to say
         return _decide_slices(sight, wanted, card)
     text = wanted.axes
     axes = resolve_axes(text, sight.volume.affine) if text else ()
-    grid = _grid(sight, wanted, axes)
+    grid = _grid(sight, wanted, axes, card)
     if not axes:
         axes = _shown_axes(sight, grid, card)
     factors = _factors(sight, wanted, axes, grid, card)
@@ -84,7 +59,8 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
     doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
-    return replace(decision, doubts=doubts, warnings=(*_warnings(decision), *_unusual(sight, card)))
+    warnings = (*_warnings(decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
+    return replace(decision, doubts=doubts, warnings=warnings)
 
 
 def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
@@ -99,11 +75,11 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
     """What the network on the card was not made for, a sentence each."""
     found = []
     tested = card.tested
-    trained = tuple(_common_name(name) for name in card.axes)
-    allowed = [set(map(_common_name, names)) for names in tested.get("axes", ())] or [set(trained)]
-    if trained and decision.anatomical and set(decision.names) not in allowed:
+    allowed = _trained_axes(card)
+    if card.axes and decision.anatomical and set(decision.names) not in allowed:
+        voxels = f"its voxels are {_millimetres(sight.spacing)} mm, so that " if decision.grid == "small" else ""
         found.append(
-            f"{_list(decision.names)} is to be super-resolved, and the network was trained for "
+            f"{voxels}{_list(decision.names)} is to be super-resolved, and the network was trained for "
             f"{' or '.join(_list(sorted(names)) for names in allowed)}"
         )
     factors = [sorted(factors) for factors in tested.get("factors", ())] or [sorted(_full(card.factor, len(card.axes)))]
@@ -120,7 +96,7 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
 def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
     """The one line that says what is seen and done."""
     shape = "x".join(map(str, sight.volume.data.shape))
-    spacing = "x".join(f"{size:.4g}" for size in sight.spacing)
+    spacing = _millimetres(sight.spacing)
     if card.planes:
         return f"{shape} at {spacing} mm: super-resolving slice by slice by {model}"
     where = _and(decision.names)
@@ -145,19 +121,22 @@ def _treatment(decision: Decision, card: ModelCard) -> str:
     return f"taken back to the measured samples, brought to the grid by {card.interpolation} and super-resolved by"
 
 
-def _grid(sight: Sight, wanted: ScanSettings, axes: Sequence[int]) -> str:
+def _grid(sight: Sight, wanted: ScanSettings, axes: Sequence[int], card: ModelCard) -> str:
     if wanted.grid != "auto":
         return wanted.grid
-    found = [sight.findings[axis] for axis in (axes or range(3))]
+    coarse = sight.coarse_axes
+    # Thick slices are a small matrix to a network that was trained for them, whatever was done to their pixels.
+    asked = axes or (coarse if {sight.names[axis] for axis in coarse} in _trained_axes(card) else range(3))
+    found = [sight.findings[axis] for axis in asked]
     interpolated = any(finding.proves_interpolation or finding.method == "unknown" for finding in found)
-    coarse = [sight.coarseness[axis] > 1 for axis in (axes or range(3))]
-    return "small" if not interpolated and (all(coarse) if axes else any(coarse)) else "same"
+    shown = set(axes) <= set(coarse) if axes else bool(coarse)
+    return "small" if not interpolated and shown else "same"
 
 
 def _shown_axes(sight: Sight, grid: str, card: ModelCard) -> tuple[int, ...]:
     usual = resolve_axes(",".join(card.axes) or "LR,AP", sight.volume.affine)
     if grid == "small":
-        return tuple(axis for axis in range(3) if sight.coarseness[axis] > 1) or usual
+        return sight.coarse_axes or usual
     proven = {axis for axis in range(3) if sight.findings[axis].proves_interpolation}
     likely = {axis for axis in range(3) if sight.findings[axis].method == "unknown"}
     if set(usual) <= proven | likely:
@@ -171,10 +150,16 @@ def _factors(sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str,
         return parse_factors(wanted.factor, ",".join(map(str, axes)))
     known = _full(card.factor or (2,), len(axes))
     if grid == "small":
-        shown = [sight.coarseness[axis] for axis in axes]
+        shown = [min(sight.coarseness[axis], _largest_factor(card, len(axes))) for axis in axes]
     else:
         shown = [sight.findings[axis].whole_factor if sight.findings[axis].method != "unknown" else 1 for axis in axes]
     return tuple(found if found > 1 else usual for found, usual in zip(shown, known, strict=True))
+
+
+def _largest_factor(card: ModelCard, count: int) -> int:
+    """By how much a network of several factors takes `count` axes at most: thicker slices it brings as far as that."""
+    known = [max(factors) for factors in card.tested.get("factors", ()) if len(factors) == count]
+    return max(known) if len(known) > 1 else _NO_LIMIT
 
 
 def _as_asked(sight: Sight, axis: int, factor: int, grid: str) -> AxisFinding:
@@ -216,6 +201,21 @@ def _warnings(decision: Decision) -> tuple[str, ...]:
     return ()
 
 
+def _still_coarse(sight: Sight, decision: Decision, wanted: ScanSettings) -> tuple[str, ...]:
+    """Slices so thick that the network brings them only part of the way."""
+    pairs = zip(decision.axes, decision.factors, strict=True)
+    left = [axis for axis, factor in pairs if factor < sight.coarseness[axis]]
+    if decision.grid != "small" or wanted.factor or not left:
+        return ()
+    names, most = _and([sight.names[axis] for axis in left]), max(decision.factors)
+    return (f"the network was trained for {most}x at most: along {names} the result stays coarser than beside it.",)
+
+
+def _trained_axes(card: ModelCard) -> list[set[str]]:
+    """The sets of axes that the network was trained for."""
+    return [set(map(_common_name, names)) for names in card.tested.get("axes", ()) or (card.axes,)]
+
+
 def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
     if card.normalisation == TISSUE_LEVEL and magnitude_level(sight.volume.data) is None:
         return (
@@ -233,7 +233,7 @@ def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
         sizes = [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
             found.append(
-                f"the result's voxels are {'x'.join(f'{size:.3g}' for size in sizes)} mm, and the network was "
+                f"the result's voxels are {_millimetres(sizes)} mm, and the network was "
                 f"trained on {least:g} to {most:g} mm"
             )
     contrast = _CONTRAST.search(sight.volume.path.name)
@@ -268,6 +268,10 @@ def _times_on_axes(factors: Sequence[float]) -> str:
 
 def _list(names: Sequence[str]) -> str:
     return ",".join(names)
+
+
+def _millimetres(sizes: Sequence[float]) -> str:
+    return "x".join(f"{size:.4g}" for size in sizes)
 
 
 def _and(names: Sequence[str]) -> str:

@@ -14,12 +14,13 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
-from mdcsrn_tf.inference.decision import Decision, Sight, decide, in_words, look
+from mdcsrn_tf.inference.decision import Decision, decide, in_words
 from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.outputs import Job, write_sidecar
 from mdcsrn_tf.inference.provenance import Remarks
 from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes

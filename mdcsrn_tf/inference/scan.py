@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.decision import Decision, Sight, decide, look
+from mdcsrn_tf.inference.decision import Decision, decide
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.volume import Progress, Result, run
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace

@@ -1,25 +1,36 @@
-"""The network is chosen by the scan: the first bundled one that was trained for its axes and factors."""
+"""The network is chosen by the scan: the first bundled one whose card says that it is for such scans."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mdcsrn_tf.inference import choice
-from mdcsrn_tf.inference.decision import decide, look
+from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.scan import prepare
 from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.scans.volume import Volume, new_header
 from mdcsrn_tf.scans.volumes import read_volume
 
 CROP = Path(__file__).parents[1] / "golden" / "real_crop.nii.gz"
 CARDS = {
     "slices": ModelCard("tiny", "0", "linear", planes=("axial",)),
-    "plane": ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2)),
+    "plane": ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2), tested={"voxel_mm": [0.5, 1.25]}),
     "gan": ModelCard("tiny", "0", "sinc", axes=("LR", "AP"), factor=(2, 2)),
-    "through": ModelCard("tiny", "0", "sinc", axes=("IS",), factor=(3,), tested={"factors": [[2], [3], [4]]}),
+    "through": ModelCard(
+        "tiny",
+        "0",
+        "sinc",
+        axes=("IS",),
+        factor=(3,),
+        slices={"profile": "box"},
+        tested={"axes": [["IS"]], "factors": [[2], [3], [4], [5]], "voxel_mm": [0.4, 1.25]},
+    ),
 }
 
 
@@ -60,6 +71,49 @@ def test_the_scan_chooses(axes, factors, method, expected):
     decision = decide(sight, ScanSettings(), CARDS[expected])
     assert (set(decision.axes), decision.factors) == (set(axes), factors)
     assert bool(decision.doubts) is (axes == (1, 2))
+
+
+def thick_slices(factor, pixel_mm=1.0, interpolated=False):
+    """A 2D scan of touching slices, `factor` mm thick; its pixels measured as they are, or interpolated twice."""
+    volume = read_volume(CROP)
+    data = kspace.degrade(volume.data, (2, 2), (0, 1), "sinc") if interpolated else volume.data
+    slices = kspace.acquire(data, (factor,), (2,), slices=SliceProfile("box", float(factor)))
+    affine = kspace.small_affine(volume.affine, (factor,), (2,)) @ np.diag([pixel_mm, pixel_mm, 1, 1])
+    return Volume(slices, affine, CROP, new_header(affine), volume.stored_dtype)
+
+
+@pytest.mark.parametrize(
+    ("scan", "asked", "factor", "warnings"),
+    [
+        (thick_slices(5), "", 5, 0),
+        (thick_slices(4, interpolated=True), "", 4, 0),  # k-space empty in the plane makes no small matrix of it
+        (thick_slices(5, pixel_mm=0.5), "4", 4, 0),
+        (thick_slices(5, pixel_mm=0.5), "", 5, 1),  # ten times the pixels' size: half way is as far as it was trained
+    ],
+)
+def test_thick_slices_are_a_small_matrix_to_a_network_through_them(scan, asked, factor, warnings):
+    sight, wanted = look(scan), ScanSettings(factor=asked or None)
+    assert choice.choose_model(sight, wanted).name == "through"
+    decision = decide(sight, wanted, CARDS["through"])
+    assert (decision.grid, decision.names, decision.factors) == ("small", ("IS",), (factor,))
+    assert len(decision.warnings) == warnings
+    ready = prepare(scan, decision, CARDS["through"])
+    assert ready.on_grid.shape == (*scan.data.shape[:2], factor * scan.data.shape[2])
+    thickness = np.linalg.norm(scan.affine[:3, 2]) / factor
+    np.testing.assert_allclose(np.linalg.norm(ready.affine[:3, 2]), thickness)
+
+
+def test_a_thick_scan_that_no_network_is_for_is_told_why():
+    (axis, factor, *_) = decide(look(thick_slices(5)), ScanSettings(), CARDS["plane"]).doubts
+    assert axis == "its voxels are 1x1x5 mm, so that IS is to be super-resolved, and the network was trained for AP,LR"
+    assert factor == "the factor is 5x along 1 axis, and the network was trained for 2x along 2 axes"
+
+
+def test_what_the_default_refuses_goes_to_no_network_that_was_not_tested_for_it():
+    large = dataclasses.replace(crop((0, 1), (2, 2)), affine=np.diag([2.0, 2, 2, 1]))
+    assert choice.choose_model(look(large), ScanSettings()).name == "plane"
+    (doubt,) = decide(look(large), ScanSettings(), CARDS["plane"]).doubts
+    assert "voxels are 2x2x2 mm" in doubt and not decide(look(large), ScanSettings(), CARDS["gan"]).doubts
 
 
 def test_a_name_goes_before():

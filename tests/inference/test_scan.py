@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.decision import decide, in_words, look
+from mdcsrn_tf.inference.decision import decide, in_words
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
 from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.volumes import read_volume

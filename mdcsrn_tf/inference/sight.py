@@ -1,0 +1,42 @@
+"""A scan as its header and its k-space show it, before anything is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdcsrn_tf.scans.axes import axis_names
+from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
+from mdcsrn_tf.scans.volumes import Volume
+
+_COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A scan as its header and its k-space show it; everything by the array's own axes."""
+
+    volume: Volume
+    names: tuple[str, str, str]  # LR, AP, IS in the array's order
+    findings: tuple[AxisFinding, ...]
+    spacing: tuple[float, ...]  # millimetres
+
+    @property
+    def coarseness(self) -> tuple[int, ...]:
+        """By how much each axis is coarser than the fine ones (their geometric mean), 1 where it is not clearly so."""
+        fine = [size for size in self.spacing if size < _COARSE * min(self.spacing)]
+        usual = float(np.exp(np.mean(np.log(fine))))
+        return tuple(1 if size in fine else max(2, round(size / usual)) for size in self.spacing)
+
+    @property
+    def coarse_axes(self) -> tuple[int, ...]:
+        """The axes that are clearly coarser than the others: thick slices, or a scanner's small matrix."""
+        return tuple(axis for axis, times in enumerate(self.coarseness) if times > 1)
+
+
+def look(volume: Volume) -> Sight:
+    """Examine every axis of a scan."""
+    spacing = tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))
+    findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
+    return Sight(volume, axis_names(volume.affine), findings, spacing)
