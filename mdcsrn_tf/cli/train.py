@@ -12,7 +12,7 @@ from absl import flags
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, SLICE_PRESETS, get_preset, with_recipe
+from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, get_preset, with_recipe
 from mdcsrn_tf.papers.forests import FORESTS
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.settings import TrainSettings, in_steps, override, with_terms
@@ -33,7 +33,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "data", None, "Folder of shards, made by mdcsrn-shards; several, separated by commas, are mixed.", **own
     )
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
-    presets = ", ".join([*PRESETS, *SLICE_PRESETS, *FORESTS])
+    presets = ", ".join([*PRESETS, *FORESTS])
     flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {presets}.", **own)
     flags.DEFINE_enum("recipe", None, RECIPE_NAMES, "Train by this recipe, not by the preset's own edition's.", **own)
     flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)

@@ -11,7 +11,6 @@ from mdcsrn_tf.models import build_critic, build_generator
 from mdcsrn_tf.models.sizes import macs_per_voxel, receptive_field_radius
 from mdcsrn_tf.papers import (
     PRESETS,
-    SLICE_PRESETS,
     field94t,
     published_exact_parameters,
     published_ops,
@@ -59,7 +58,7 @@ class ArchitectureRow:
 
 def architecture_rows() -> list[ArchitectureRow]:
     """Build every preset's network, and the slice networks' discriminators, and count."""
-    rows = [_row(name, build_generator(preset.network)) for name, preset in (PRESETS | SLICE_PRESETS).items()]
+    rows = [_row(name, build_generator(preset.network)) for name, preset in PRESETS.items()]
     return rows + [_row(name, build_critic(*what)) for name, what in DISCRIMINATORS.items()]
 
 

@@ -9,10 +9,10 @@ import difflib
 from dataclasses import replace
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import field94t, srgan2d
+from mdcsrn_tf.papers import field94t, mdcsrn, srgan2d
 from mdcsrn_tf.papers.config import Preset, TrainingRecipe
 from mdcsrn_tf.papers.field94t_tables import PENN2, PENN3
-from mdcsrn_tf.papers.mdcsrn import PRESETS, RECIPES
+from mdcsrn_tf.papers.mdcsrn import RECIPES
 from mdcsrn_tf.papers.mdcsrn_tables import JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, MICCAI1, MICCAI2
 from mdcsrn_tf.papers.quick2d import NAME as QUICK2D
 from mdcsrn_tf.papers.quick2d import quick2d
@@ -22,7 +22,6 @@ __all__ = [
     "PRESETS",
     "RECIPES",
     "RECIPE_NAMES",
-    "SLICE_PRESETS",
     "TABLES",
     "get_preset",
     "get_recipe",
@@ -35,8 +34,7 @@ __all__ = [
 TABLES = {
     table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
 }
-# The networks on slices, of the other two papers.
-SLICE_PRESETS: dict[str, Preset] = {**srgan2d.PRESETS, **field94t.PRESETS}
+PRESETS: dict[str, Preset] = {**mdcsrn.PRESETS, **srgan2d.PRESETS, **field94t.PRESETS}
 RECIPE_NAMES = (*RECIPES, QUICK2D)
 
 
@@ -75,7 +73,7 @@ def get_preset(name: str) -> Preset:
     >>> get_preset("journal/b4u4k12").network.growth
     12
     """
-    return _look_up(name, PRESETS | SLICE_PRESETS, "preset")
+    return _look_up(name, PRESETS, "preset")
 
 
 def get_recipe(name: str) -> TrainingRecipe:

@@ -17,8 +17,8 @@ from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.models import archive, build_generator
 from mdcsrn_tf.models.archive import CARD_MEMBER
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
-from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import FsrcnnConfig, MdcsrnConfig
+from mdcsrn_tf.papers.mdcsrn import PRESETS
 
 CARD = ModelCard("journal/b4u4k12", "0.1.0", "sinc", ("LR", "AP"), (2, 2), bn="moving")
 CONVOLUTION = """name trainable dtype filters kernel_size strides padding data_format dilation_rate groups activation

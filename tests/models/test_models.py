@@ -10,8 +10,9 @@ from scipy.ndimage import correlate
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.architectures import receptive_field_radius, trainable_parameters
 from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
-from mdcsrn_tf.papers import PRESETS, get_preset
+from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import CriticConfig, FsrcnnConfig, MdcsrnConfig, SrdensenetConfig, SrresnetConfig
+from mdcsrn_tf.papers.mdcsrn import PRESETS
 
 # M, k = 16, no convolution biases. A unit whose input has c channels: BN 2c + convolution 27 * c * 16.
 #   stem 27 * 32 = 864; block of 4 units on c = 32, 48, 64, 80: 224 * (2 + 432) = 97,216

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import PRESETS, get_preset, get_recipe
+from mdcsrn_tf.papers import get_preset, get_recipe
 from mdcsrn_tf.papers.config import CriticConfig, Pixelwise, Term
-from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, QUICK
+from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, PRESETS, QUICK
 
 
 def test_names_are_the_papers_codes():

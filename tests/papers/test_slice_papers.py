@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import SLICE_PRESETS, TABLES, get_preset, with_recipe
+from mdcsrn_tf.papers import PRESETS, TABLES, get_preset, with_recipe
 from mdcsrn_tf.papers.config import BceGan, Pixelwise, Term
 from mdcsrn_tf.papers.networks2d import ReleasedDiscriminatorConfig
 from mdcsrn_tf.papers.srgan2d_tables import PRINTED_PAIRS
@@ -38,7 +38,7 @@ CNNS = {"fcn1": "l2", "fcn2": "l2", "dcsrn2d-l1": "l1", "dcsrn2d-l2": "l2", "dcs
 def test_the_penn_presets_are_table_1():
     found = {}
     for name in TABLE1:
-        (phase,) = SLICE_PRESETS[f"7t/{name}"].training.phases
+        (phase,) = PRESETS[f"7t/{name}"].training.phases
         weights = {term.loss: term.weight for term in phase.terms}
         losses = tuple(weights.get(loss, 0) for loss in ("l1", "l2", "gradient", "vgg16"))
         gan = phase.objective
@@ -47,22 +47,22 @@ def test_the_penn_presets_are_table_1():
         assert set(weights) <= {"l1", "l2", "gradient", "vgg16"}
     assert found == TABLE1
     for name, loss in CNNS.items():
-        (phase,) = SLICE_PRESETS[f"7t/{name}"].training.phases
+        (phase,) = PRESETS[f"7t/{name}"].training.phases
         assert (phase.terms, phase.learning_rate, phase.epochs) == ((Term(loss, 1.0),), 1e-3, 10)
         assert phase.objective == Pixelwise()
-    assert {f"7t/{name}" for name in (*TABLE1, *CNNS)} == {name for name in SLICE_PRESETS if name.startswith("7t/")}
+    assert {f"7t/{name}" for name in (*TABLE1, *CNNS)} == {name for name in PRESETS if name.startswith("7t/")}
 
 
 def test_penn_trains_2910_and_8730_steps_on_its_9300_pairs():
     for name, steps in (("7t/fcn1", 2910), ("7t/unet7", 8730)):
-        recipe = SLICE_PRESETS[name].training
+        recipe = PRESETS[name].training
         assert (recipe.sample.rank, recipe.patch_size, recipe.batch_size) == (2, 64, 32)
         assert lengths(name, 9300) == [steps]
 
 
 def lengths(name, pairs):
     """The phases' lengths in steps on that many training pairs."""
-    preset = SLICE_PRESETS[name]
+    preset = PRESETS[name]
     settings = in_steps(TrainSettings(preset, preset.training.phases[0].name), pairs)
     return [phase.steps for phase in settings.preset.training.phases]
 
@@ -80,14 +80,14 @@ def rates_by_epoch(phase, pairs):
 
 def test_the_stanford_schedules_are_the_papers_and_the_releases():
     assert lengths("srgan2d/model1-released", 6008) == [6_008, 30_040]
-    pre, gan = SLICE_PRESETS["srgan2d/model1-released"].training.phases
+    pre, gan = PRESETS["srgan2d/model1-released"].training.phases
     assert rates_by_epoch(gan, 6008) == (["1e-4", "1e-4", "1e-5", "1e-5", "1e-6"], True)
     assert rates_by_epoch(pre, 6008) == (["1e-4"], True)
     assert lengths("srgan2d/model2-released", 907) == [4_535, 18_140]
-    pre, gan = SLICE_PRESETS["srgan2d/model2-released"].training.phases
+    pre, gan = PRESETS["srgan2d/model2-released"].training.phases
     assert rates_by_epoch(gan, 907) == (["1e-4"] * 10 + ["1e-5"] * 10, True)
     # The paper: "switched halfway through training", in the middle of the third of five epochs.
-    gan = SLICE_PRESETS["srgan2d/model1"].training.phases[1]
+    gan = PRESETS["srgan2d/model1"].training.phases[1]
     assert [factor_at(gan, step, 30_040) for step in (0, 15_019, 15_020, 30_039)] == [1.0, 1.0, 0.1, 0.1]
 
 
@@ -102,7 +102,7 @@ def test_the_stanford_schedules_are_the_papers_and_the_releases():
     ],
 )
 def test_the_stanford_presets_hold_the_papers_settings(name, channels, terms):
-    preset = SLICE_PRESETS[f"srgan2d/{name}"]
+    preset = PRESETS[f"srgan2d/{name}"]
     pre, gan = preset.training.phases
     sample = preset.training.sample
     recipe = preset.training
@@ -117,7 +117,7 @@ def test_the_stanford_presets_hold_the_papers_settings(name, channels, terms):
 
 
 def test_steps_stand_above_epochs():
-    settings = TrainSettings(SLICE_PRESETS["7t/unet7"], "gan")
+    settings = TrainSettings(PRESETS["7t/unet7"], "gan")
     assert in_steps(override(settings, ["gan.steps=300"]), 9300).plan.steps == 300
 
 
@@ -137,7 +137,9 @@ def test_the_printed_digits():
 
 
 def test_the_quick_recipe_keeps_losses_and_discriminator_and_changes_rates_and_lengths():
-    for name, preset in SLICE_PRESETS.items():
+    for name, preset in PRESETS.items():
+        if preset.training.sample.rank == 3:
+            continue
         quick = with_recipe(preset, "quick2d")
         assert (quick.name, quick.network, quick.tiles) == (name, preset.network, preset.tiles)
         assert quick.training.init == ("identity" if name.startswith("srgan2d/") else "paper")

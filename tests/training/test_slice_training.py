@@ -8,7 +8,7 @@ from slice_helpers import make_slice_shards
 
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.models.files import load_model, read_card
-from mdcsrn_tf.papers import SLICE_PRESETS
+from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 
 # One of each kind of P's generators, discriminators and losses (S's come below); 64 pixels are the U-net's least.
@@ -30,7 +30,7 @@ def shards(tmp_path_factory):
     made = {}
 
     def get(preset, side):
-        recipe = SLICE_PRESETS[preset].training
+        recipe = PRESETS[preset].training
         channels = recipe.sample.low_channels, recipe.sample.high_channels
         key = (*channels, recipe.normalisation, side)
         if key not in made:
@@ -47,7 +47,7 @@ def command(shards, preset, workdir, *more):
     arguments.append(f"--set=patch_size={side}")
     if preset.startswith("srgan2d/"):
         arguments.append("--set=critic.filters=2")
-    return [*arguments, *(f"--set={phase.name}.steps=2" for phase in SLICE_PRESETS[preset].training.phases), *more]
+    return [*arguments, *(f"--set={phase.name}.steps=2" for phase in PRESETS[preset].training.phases), *more]
 
 
 def checkpoint(workdir, phase):
@@ -56,7 +56,7 @@ def checkpoint(workdir, phase):
 
 @pytest.mark.parametrize("preset", SIDES)
 def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(preset, shards, tmp_path):
-    phase = SLICE_PRESETS[preset].training.phases[0].name
+    phase = PRESETS[preset].training.phases[0].name
     asked = command(shards, preset, tmp_path, "--features=random", f"--phase={phase}")
     assert train(asked) == 0
     trained = checkpoint(tmp_path, phase)
@@ -73,7 +73,7 @@ def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(
     card = read_card(tmp_path / f"last_{phase}.keras")
     assert (card.preset, card.planes, card.bn) == (preset, ("axial",), "moving")
     assert (card.tile, card.margin, card.stride) == (64, 4, 20)
-    reads = {term.loss for term in SLICE_PRESETS[preset].training.phase(phase).terms} & {"vgg16", "vgg19"}
+    reads = {term.loss for term in PRESETS[preset].training.phase(phase).terms} & {"vgg16", "vgg19"}
     assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(reads)
 
 
