@@ -30,6 +30,7 @@ from benchmarks import pages, side_by_side
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.workers import available_cores
 
 PRESET = get_preset("journal/b4u4k12")
 ENGINES = ("torch-bfloat16", "torch-bfloat16-kept", "tensorflow-bfloat16", "openvino-bfloat16", "tensorflow-float32")
@@ -139,7 +140,7 @@ def torch_engine(precision: str) -> Callable[[np.ndarray], np.ndarray]:
     from benchmarks.torch_networks import Mdcsrn
 
     assert isinstance(PRESET.network, MdcsrnConfig)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(available_cores())
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     network = Mdcsrn(PRESET.network).to(dtype).to(memory_format=torch.channels_last_3d).train()
 

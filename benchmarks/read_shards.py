@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.data_helpers import ROOT
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.workers import available_cores
 
 RESULTS = Path(__file__).parent / "results" / "read_shards.json"
 
@@ -44,7 +45,7 @@ def measure(data: Path, arguments: argparse.Namespace) -> None:
 
     manifest = read_manifest(data)
     record = RunRecord.begin(
-        {"batch_size": arguments.batch_size, "patch": manifest.patch_size, "cores": len(os.sched_getaffinity(0))},
+        {"batch_size": arguments.batch_size, "patch": manifest.patch_size, "cores": available_cores()},
         {"pairs": manifest.pairs("train"), "shards": len(manifest.shards("train")), "sha256": manifest.sha256},
     )
     for augment in (True, False):

@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 
 import mdcsrn_tf as m
+from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.find import find_volumes
@@ -76,9 +77,8 @@ def versions_of(image: nib.Nifti1Image, model: str | None) -> dict[str, float]:
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Inside the head, its largest value as range."""
-    error = np.mean(np.square(image[mask].astype(np.float64) - truth[mask]))
-    return round(float(10 * np.log10(float(truth[mask].max()) ** 2 / error)), 4)
+    """Inside the head, its largest value as range; in dB, for the record."""
+    return round(psnr_inside(image, truth, mask), 4)
 
 
 if __name__ == "__main__":

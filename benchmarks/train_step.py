@@ -23,6 +23,7 @@ from benchmarks import pages, side_by_side
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.workers import available_cores
 
 PRESET = get_preset("journal/b4u4k12")
 RECIPE = PRESET.training
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=RECIPE.batch_size)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default=",".join(ENGINES), help="contenders")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--engine", help="be this contender: what the benchmark starts itself with")
     arguments = parser.parse_args()

@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.head import large_parts
 
 BRAIN_LITRES = (0.4, 1.9)  # of a child of some months to a large adult
 _SMOOTHING_MM = 0.7
@@ -34,20 +35,13 @@ def brain_mask(scan: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     for least in _DEPTHS_MM:
         if not (depth > least).any():
             break
-        mask = _filled(_grown(_largest_part(depth > least), least + 1.0, spacing), spacing)
+        mask = _filled(_grown(large_parts(depth > least, share=1.0), least + 1.0, spacing), spacing)
         litres = np.count_nonzero(mask) * np.prod(spacing) / 1e6
         if litres < BRAIN_LITRES[0]:
             break
         if litres <= BRAIN_LITRES[1]:
             return mask
     raise UserError("No brain was found by threshold and depth; strip the skull with a tool made for it.")
-
-
-def _largest_part(mask: np.ndarray) -> np.ndarray:
-    labels, _ = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()
 
 
 def _grown(mask: np.ndarray, by_mm: float, spacing: Sequence[float]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from data_prep.slice_flags import define_slice_flags, read_slice_settings
+from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of

@@ -13,9 +13,9 @@ from absl import flags
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
 from data_prep.shard_progress import collect, summary
-from data_prep.slice_flags import define_slice_flags, read_slice_settings
 from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
 from data_prep.workers import run_local, run_on_cluster
+from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of

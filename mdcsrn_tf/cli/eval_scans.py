@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_prep.slice_flags import define_slice_flags
+from mdcsrn_tf.cli.slice_flags import define_slice_flags
 from mdcsrn_tf.files import remove_abandoned_below
 from mdcsrn_tf.locks import only_run_in
 
@@ -45,7 +45,7 @@ def _define_inputs(values: flags.FlagValues) -> None:
     text("output", None, "The folder for tables, figures, report.html and run.json.", flag_values=values)
     flags.DEFINE_list("models", [], "Models to run, by bundled name or file.", flag_values=values)
     text("sr", "", "Finished results, DIR or NAME=DIR,NAME=DIR; NAME may be a preset.", flag_values=values)
-    text("lr", None, "Low-resolution scans; without them the HR scans are degraded.", flag_values=values)
+    text("lr", None, "Low-resolution scans; without them the high-resolution scans are degraded.", flag_values=values)
     flags.DEFINE_list(
         "baselines",
         None,

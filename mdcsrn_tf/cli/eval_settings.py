@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_prep.slice_flags import read_slice_settings
+from mdcsrn_tf.cli.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
 from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
@@ -15,7 +15,7 @@ from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.workers import available_cores
 
-_UNPAIRED_TABLE = "journal4"  # LR and HR are separate scans there: only scores without a reference
+_UNPAIRED_TABLE = "journal4"  # low and high resolution are separate scans there: only scores without a reference
 
 
 def parse_conventions(values: flags.FlagValues) -> Conventions:

@@ -61,8 +61,8 @@ class _Bench:
 
     def __init__(self, task: Task) -> None:
         self.task, subject, plan = task, task.subject, task.plan
-        self.low_res = read_volume(subject.lr) if subject.lr else None
-        self.reference = read_volume(subject.hr) if subject.hr else None
+        self.low_res = read_volume(subject.low_res) if subject.low_res else None
+        self.reference = read_volume(subject.high_res) if subject.high_res else None
         ground = self.reference if self.reference is not None else self.low_res
         if ground is None:
             raise UserError(f"{subject.name} has neither a high- nor a low-resolution scan.")
@@ -101,7 +101,7 @@ class _Bench:
     def _image(self, method: Method) -> tuple[Volume, Scene, float | None]:
         task, ground = self.task, self.scene.volume
         if method.kind == "folder":
-            image = read_volume(dict(task.subject.sr)[method.name])
+            image = read_volume(dict(task.subject.results)[method.name])
             if self.scene.has_reference:
                 subjects.check_same_grid(ground, image)
             return image, self._scene_of(image), None

@@ -23,7 +23,7 @@ def compare_label_folders(reference: Path, labels: Path) -> tuple[Table, list[st
     found: dict[str, Overlap] = {}
     for subject in subjects:
         try:
-            found[subject.name] = _compare(subject.hr, dict(subject.sr)["labels"])
+            found[subject.name] = _compare(subject.high_res, dict(subject.results)["labels"])
         except UserError as error:
             sentences.append(f"{subject.name} is left out: {error}")
     if not found:

@@ -15,7 +15,7 @@ from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
-from mdcsrn_tf.papers import PRESETS, SLICE_PRESETS, get_preset
+from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.slice_profile import profile_for
@@ -31,7 +31,7 @@ _GAN_SUFFIX = "-gan"
 
 @dataclass(frozen=True)
 class KspaceMaker:
-    """Degrades as data_prep does and super-resolves as `infer.py` does; holds nothing, so it travels."""
+    """Degrades as data_prep does and super-resolves as `infer.py` does. Without a state: workers get it."""
 
     def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
         """The reference truncated in k-space and interpolated back to its own grid."""
@@ -65,7 +65,7 @@ class KspaceMaker:
     def super_resolve(
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
-        """The model's result, from the LR scan if there is one, else from the degraded reference; its seconds."""
+        """The model's result and its seconds, from the low-resolution scan if there is one, else degraded."""
         load_tensorflow_quietly()
         from mdcsrn_tf.inference.engines import load_engine
         from mdcsrn_tf.inference.scan import super_resolve_scan
@@ -152,7 +152,7 @@ def folder_methods(text: str) -> dict[str, Path]:
 def folder_method(name: str) -> Method:
     """A folder's row; `journal/b8u4k12`, `journal/b8u4k12-gan` and `7t/unet7` are found in the papers' tables."""
     gan = name.lower().endswith(_GAN_SUFFIX)
-    known = (PRESETS | SLICE_PRESETS).get(name[: -len(_GAN_SUFFIX)] if gan else name)
+    known = PRESETS.get(name[: -len(_GAN_SUFFIX)] if gan else name)
     if known is None:
         return Method(name, "folder", gan=gan)
     # Of a preset that trains by a GAN alone there is no other result.

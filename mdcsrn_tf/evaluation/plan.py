@@ -150,7 +150,7 @@ class Plan:
     niqe_model: str | None = None
     ma_command: str | None = None
     segmenter: str | None = None  # "builtin" or "COMMAND {in} {out}"
-    reference: bool = True  # whether the HR scan is what the others are compared with
+    reference: bool = True  # whether the high-resolution scan is what the others are compared with
     threads: int | None = None
 
     def asks(self, *metrics: str) -> bool:
@@ -163,17 +163,18 @@ class Subject:
     """One person's files."""
 
     name: str
-    hr: Path | None = None
-    lr: Path | None = None
-    sr: tuple[tuple[str, Path], ...] = ()  # (method, file)
+    high_res: Path | None = None
+    low_res: Path | None = None
+    results: tuple[tuple[str, Path], ...] = ()  # (method, file)
 
     def files(self) -> list[Path]:
         """All of the subject's files."""
-        return [path for path in (self.hr, self.lr, *(path for _, path in self.sr)) if path is not None]
+        found = (self.high_res, self.low_res, *(path for _, path in self.results))
+        return [path for path in found if path is not None]
 
 
 class ImageMaker(Protocol):
-    """Makes what is not on disk: baselines and model outputs. It travels to worker processes."""
+    """Makes what is not on disk: baselines and model outputs. It is sent to worker processes."""
 
     def low_res(self, reference: Volume, plan: Plan, interpolation: str) -> np.ndarray:
         """The reference degraded and interpolated back to its own grid."""
@@ -186,7 +187,7 @@ class ImageMaker(Protocol):
     def super_resolve(
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
-        """The model's result, from a given LR scan or from the degraded reference, and its seconds."""
+        """The model's result and its seconds, from a given low-resolution scan or from the degraded reference."""
         ...
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Subject
-from mdcsrn_tf.scans.volumes import VOLUME_SUFFIXES, Volume, find_volumes
+from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.volumes import Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
 _ADDED = re.compile(r"_(desc|rec|res)-[A-Za-z0-9]+|[_-](sr|lr|hr)(?=_|$)", re.IGNORECASE)
@@ -20,23 +21,21 @@ _AFFINE_TOLERANCE = 1e-3  # millimetres: float32 affines of one scan agree bette
 
 def subject_name(path: Path) -> str:
     """What a file's name says about whose scan it is: `sub-01_desc-sr_T1w.nii.gz` -> `sub-01_T1w`."""
-    name = path.name
-    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    return _ADDED.sub("", name)
+    return _ADDED.sub("", stem_of(path))
 
 
-def match_subjects(hr: Path | None, lr: Path | None, sr: Mapping[str, Path]) -> tuple[list[Subject], list[str]]:
-    """The subjects that have all their files, and a sentence for each that has not."""
-    folders: dict[str, dict[str, Path]] = {}
-    for title, folder in {"--hr": hr, "--lr": lr, **{f"--sr {name}": path for name, path in sr.items()}}.items():
-        if folder is not None:
-            folders[title] = _by_subject(folder)
+def match_subjects(
+    high_res: Path | None, low_res: Path | None, results: Mapping[str, Path]
+) -> tuple[list[Subject], list[str]]:
+    """The subjects that have all their files, and a sentence for each that has not.
+
+    high_res, low_res: folders of scans (or a scan each); results: folders of finished results by their method's name.
+    """
+    named = {"--hr": high_res, "--lr": low_res, **{f"--sr {name}": folder for name, folder in results.items()}}
+    folders = {flag: _by_subject(folder) for flag, folder in named.items() if folder is not None}
     if all(len(files) == 1 for files in folders.values()):
         # One file each: whatever they are called, they are meant for each other.
-        name = next(iter(folders["--hr" if hr else "--lr"]))
+        name = next(iter(folders["--hr" if high_res else "--lr"]))
         folders = {title: {name: next(iter(files.values()))} for title, files in folders.items()}
     everyone = sorted(set().union(*folders.values()))
     complete, sentences = [], []
@@ -46,7 +45,7 @@ def match_subjects(hr: Path | None, lr: Path | None, sr: Mapping[str, Path]) -> 
             sentences.append(f"{name} is left out: it has no scan in {', '.join(missing)}.")
             continue
         files = {title: found[name] for title, found in folders.items()}
-        others = tuple((method, files[f"--sr {method}"]) for method in sr)
+        others = tuple((method, files[f"--sr {method}"]) for method in results)
         complete.append(Subject(name, files.get("--hr"), files.get("--lr"), others))
     return complete, sentences
 

@@ -103,7 +103,7 @@ def as_published(published: PublishedTable) -> Table:
     rows = []
     for row in published.rows:
         cells = {column: _cell(column, row, None) for column in columns}
-        # In the place of ours: beside nothing there is nothing to compare.
+        # The paper's figures take the place of ours, which there are none of.
         alone = {
             name: Cell(ours=cell.published, ours_deviation=cell.published_deviation, printed=cell.printed)
             for name, cell in cells.items()
@@ -148,7 +148,7 @@ def _with_size(metrics: tuple[str, ...], results: Results, published: PublishedT
     timed = any(row.seconds.subjects for row in results.rows)
     if published is not None:
         sized = sized or any(row.million_parameters for row in published.rows)
-        # A table of scores alone (J Tables 3 and 4) stays one.
+        # Beside a paper's table without sizes and times (J Tables 3 and 4) ours has none either.
         timed = any(row.seconds for row in published.rows)
         sized = (sized and timed) or any(row.parameters for row in published.rows)
     counted = any(row.method.macs for row in results.rows)

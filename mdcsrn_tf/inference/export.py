@@ -70,7 +70,7 @@ def _graph(model: keras.Model, card: ModelCard, whole_volumes: bool) -> tuple[tf
     if on_volumes:
         tiling.check_tile(card.tile, card.margin)
     module = tf.Module()
-    # A network that runs as Keras wrote it reads its variables where they are; they are saved with what holds them.
+    # A network that runs layer by layer reads the Keras model's own variables: saving needs to find them in the module.
     module.weights = [variable.value for variable in model.variables]
     network = network_of(model, card.bn, compiled=False)
     shape = [None, *(None for _ in sides), channels]
@@ -210,10 +210,10 @@ def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis
 
     def body(index, cores):
         place = tf.stack(tf.unravel_index(index, counts))
-        cube = volume
+        voxels = volume
         for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core) - margins)):
-            cube = tf.gather(cube, _mirrored(start + tf.range(edges[axis]), shape[axis]), axis=axis)
-        output = tf.reshape(network(tf.reshape(cube, [1, *edges, 1])), edges)
+            voxels = tf.gather(voxels, _mirrored(start + tf.range(edges[axis]), shape[axis]), axis=axis)
+        output = tf.reshape(network(tf.reshape(voxels, [1, *edges, 1])), edges)
         return index + 1, cores.write(index, tf.slice(output, margins, core))
 
     cores = tf.TensorArray(tf.float32, size=total, element_shape=core)
@@ -236,7 +236,7 @@ def _starts(keep_from, length, core):
 
 
 def _mirrored(positions, length):
-    """`tiling.mirrored` in the graph."""
+    """`kspace.mirrored` in the graph."""
     import tensorflow as tf
 
     period = tf.maximum(2 * (length - 1), 1)

@@ -60,7 +60,7 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
     )
     found = run_prepared(again, engine, settings, ScanSettings()).data
     mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
-    return SelfCheck(_psnr(found, truth, mask), _psnr(sinc, truth, mask))
+    return SelfCheck(psnr_inside(found, truth, mask), psnr_inside(sinc, truth, mask))
 
 
 def _measured(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
@@ -82,6 +82,7 @@ def _slices(card: ModelCard, factors: Sequence[int]) -> SliceProfile | None:
     return SliceProfile(card.slices["profile"], float(factors[0])) if card.slices else None  # type: ignore[arg-type]
 
 
-def _psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+def psnr_inside(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """PSNR in dB over the voxels of a boolean mask; the truth's largest value there is the range."""
     error = np.mean(np.square(image[mask].astype(np.float64) - truth[mask]))
     return float(10 * np.log10(float(truth[mask].max()) ** 2 / max(error, 1e-30)))

@@ -1,4 +1,4 @@
-"""Cut a volume into overlapping tiles and put their cores back: pure geometry, NumPy only.
+"""Cut a volume into overlapping tiles and put their cores back: pure geometry.
 
 A tile and its margin are one number for all axes, or one for each: a network that sees a slice and its neighbours
 takes tiles three voxels thick with a margin of 1 there.
@@ -12,13 +12,14 @@ before it has kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.kspace import mirrored
 
 PerAxis = int | Sequence[int]
 
@@ -118,19 +119,6 @@ def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[Sp
     return [spans_of(*numbers) for numbers in zip(shape, per_axis(tile, axes), per_axis(margin, axes), strict=True)]
 
 
-def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
-    """Positions inside and outside `0..length - 1`, brought inside by reflection, however far they are.
-
-    >>> mirrored(np.arange(-2, 6), 4)
-    array([2, 1, 0, 1, 2, 3, 2, 1])
-    """
-    if length == 1:
-        return np.zeros_like(positions)
-    period = 2 * (length - 1)
-    folded = np.mod(positions, period)
-    return np.minimum(folded, period - folded)
-
-
 def cut(volume: np.ndarray, where: Tile, tile: PerAxis) -> np.ndarray:
     """The tile's voxels, C-contiguous and never a view of the volume."""
     indices = [
@@ -138,12 +126,6 @@ def cut(volume: np.ndarray, where: Tile, tile: PerAxis) -> np.ndarray:
         for span, length, edge in zip(where.spans, volume.shape, per_axis(tile, volume.ndim), strict=True)
     ]
     return np.ascontiguousarray(volume[np.ix_(*indices)])
-
-
-def batches(tiles: Sequence[Tile], size: int) -> Iterator[Sequence[Tile]]:
-    """The tiles in order, `size` at a time; the last batch may be smaller."""
-    for first in range(0, len(tiles), size):
-        yield tiles[first : first + size]
 
 
 def whole(volume: np.ndarray, margin: int) -> np.ndarray:

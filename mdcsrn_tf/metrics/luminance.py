@@ -24,5 +24,11 @@ def normalised(image: np.ndarray) -> np.ndarray:
     return difference / (deviation + 1)
 
 
+def blocks_of(image: np.ndarray, size: int) -> np.ndarray:
+    """The whole square blocks of an image, row by row: [blocks, size, size]; its sides are multiples of `size`."""
+    rows, columns = (length // size for length in image.shape)
+    return image.reshape(rows, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
+
+
 def _blur(image: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(image, GAUSSIAN_SIGMA, mode="nearest", radius=GAUSSIAN_RADIUS)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from mdcsrn_tf.metrics.luminance import local_statistics, normalised
+from mdcsrn_tf.metrics.luminance import blocks_of, local_statistics, normalised
 
 BLOCK = 96
 FEATURES = 36
@@ -113,20 +113,15 @@ def _cropped(image: np.ndarray, block: int) -> np.ndarray:
     return image[:rows, :columns]
 
 
-def _as_blocks(image: np.ndarray, block: int) -> np.ndarray:
-    rows, columns = (size // block for size in image.shape)
-    return image.reshape(rows, block, columns, block).swapaxes(1, 2).reshape(-1, block, block)
-
-
 def _block_contrast(image: np.ndarray, block: int) -> np.ndarray:
     """The mean local standard deviation of every block (Mittal's measure of sharpness)."""
     _, deviation = local_statistics(_cropped(image, block))
-    return _as_blocks(deviation, block).mean(axis=(1, 2))
+    return blocks_of(deviation, block).mean(axis=(1, 2))
 
 
 def _features(image: np.ndarray, block: int) -> np.ndarray:
     """18 features of every block at one scale."""
-    blocks = _as_blocks(image, block)
+    blocks = blocks_of(image, block)
     shape, left, right = _fit_aggd(blocks)
     columns = [shape, (left + right) / 2]
     for shift in _NEIGHBOURS:

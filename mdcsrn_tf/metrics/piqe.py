@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcsrn_tf.metrics.luminance import normalised
+from mdcsrn_tf.metrics.luminance import blocks_of, normalised
 
 BLOCK = 16
 ACTIVITY_THRESHOLD = 0.1  # a block whose normalised variance exceeds it is looked at
@@ -25,7 +25,7 @@ def piqe(image: np.ndarray) -> float:
         raise ValueError(f"PIQE takes a 2-D image, not one of shape {image.shape}")
     if not image.max() > 0:
         return float("nan")
-    blocks = _blocks(normalised(_padded(np.round(255 * image / image.max()))))
+    blocks = blocks_of(normalised(_padded(np.round(255 * image / image.max()))), BLOCK)
     variance = blocks.var(axis=(1, 2), ddof=1)
     active = variance > ACTIVITY_THRESHOLD
     blocks, variance = blocks[active], variance[active]
@@ -36,11 +36,6 @@ def piqe(image: np.ndarray) -> float:
 
 def _padded(image: np.ndarray) -> np.ndarray:
     return np.pad(image, [(0, -size % BLOCK) for size in image.shape], mode="symmetric")
-
-
-def _blocks(image: np.ndarray) -> np.ndarray:
-    rows, columns = (size // BLOCK for size in image.shape)
-    return image.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).reshape(-1, BLOCK, BLOCK)
 
 
 def _has_flat_edge(blocks: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
 
 
 def _read_dataset(file: Path, headers_alone: bool) -> Any:
-    """The file as a dataset, every element read: pydicom else finds out later what it cannot make of one."""
+    """The file as a dataset, every element parsed now: else pydicom raises on a damaged one where it is first used."""
     import pydicom
 
     with file.open("rb") as stream:

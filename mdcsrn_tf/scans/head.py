@@ -56,7 +56,7 @@ def head_mask(volume: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) ->
     bright = (smooth > least) & (volume > least)
     if bright.all() or not bright.any():
         return np.ones(bright.shape, bool)
-    bright = _large_parts(bright)
+    bright = large_parts(bright, _PART)
     mask = np.zeros(bright.shape, bool)
     box = ndimage.find_objects(bright.astype(np.uint8))[0]
     mask[box] = _filled(_closed(bright[box], spacing))
@@ -101,11 +101,12 @@ def _thinned(volume: np.ndarray) -> np.ndarray:
     return flat[:: thinning_step(flat.size)]
 
 
-def _large_parts(mask: np.ndarray) -> np.ndarray:
+def large_parts(mask: np.ndarray, share: float) -> np.ndarray:
+    """The connected parts of a boolean array whose size is at least that share of the largest one's."""
     labels, _ = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return (sizes >= _PART * sizes.max())[labels]
+    return (sizes >= share * sizes.max())[labels]
 
 
 def _closed(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:

@@ -259,12 +259,16 @@ def spline_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
     return ((1 - t) ** 3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2, t**3 / 6)
 
 
-def mirrored(samples: np.ndarray, size: int) -> np.ndarray:
-    """Sample numbers beyond the ends, reflected at the first and the last sample."""
+def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
+    """Positions inside and outside `0..size - 1`, brought inside by reflection at the first and the last sample.
+
+    >>> mirrored(np.arange(-2, 6), 4)
+    array([2, 1, 0, 1, 2, 3, 2, 1])
+    """
     if size == 1:
-        return np.zeros_like(samples)
+        return np.zeros_like(positions)
     period = 2 * (size - 1)
-    folded = np.abs(samples) % period
+    folded = np.mod(positions, period)
     return np.minimum(folded, period - folded)
 
 

@@ -110,7 +110,8 @@ def _zero_filled(
     kept = _kept(_brink(level, int(np.argmax(heights))) * size / length, size, factors, 2.5 * size / length)
     if wanted is not None and abs(size / kept - wanted) > 0.15 * wanted:
         return None
-    # What lies behind the brink and Hann's leakage, as the RMS of a signal no window has damped (its mean square: 3/8).
+    # RMS of what lies behind the cliff, past the few lines that Hann's window leaks into. The window damps a signal's
+    # mean square to 3/8 (0.375), which is undone here.
     behind = power[int(kept / 2 * length / size) + 3 :].sum()
     lost = float(np.sqrt(2 * behind / (0.375 * length**2)) / np.std(lines))
     if lost > _BEHIND:
@@ -128,7 +129,11 @@ def _cliffs(level: np.ndarray) -> np.ndarray:
 
 
 def _brink(level: np.ndarray, place: int) -> int:
-    """The last line before the fall around `place`: window and width blur where the height is greatest."""
+    """The last line of the spectrum that was measured: the one before the power falls, near `place`.
+
+    The cliff was found as a difference of means over several lines, and Hann's window smears it over a few more: its
+    highest place alone does not tell the line.
+    """
     width = max(3, min(8, len(level) // 12))
     before = level[max(place - 2 * width, 0) : place - width + 1].mean()
     fallen = np.flatnonzero(level[place - width : place + width] < before - 8.0)
@@ -142,7 +147,10 @@ def _kept(edge: float, size: int, factors: tuple[int, ...], tolerance: float) ->
 
 
 def _best_fit(view: tuple[np.ndarray, int], factors: tuple[int, ...]) -> AxisFinding | None:
-    """The interpolation that gives the lines back where its other phases do not."""
+    """The interpolation that the lines show: at the right phase it gives them back, at its other phases it does not.
+
+    None where there is none; "unknown" where the lines are smooth, but no method gives them back.
+    """
     lines, begin = view
     size = lines.shape[1] + 2 * begin
     lines = lines[:: max(1, len(lines) // _FEW_LINES)]
@@ -177,7 +185,7 @@ def _fit_and_control(
 
 
 def _lost(lines: np.ndarray, begin: int, sampling: Sampling, method: str) -> float:
-    """RMS of what is left of the lines when the interpolation's best fit is taken away, the ends left out."""
+    """RMS of the lines less their best fit by the interpolation (by least squares), the ends left out."""
     positions = sampling.positions
     here = slice(begin, begin + lines.shape[1])
     rows = inside(sampling)[here]

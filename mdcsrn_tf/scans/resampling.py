@@ -43,7 +43,7 @@ class Sampling:
 
     @property
     def ends_the_axis(self) -> bool:
-        """Whether they do once the axis is turned over."""
+        """Whether that holds for the axis read backwards."""
         return self.turned_over().starts_the_axis
 
     @property

@@ -37,7 +37,7 @@ def new_header(affine: np.ndarray) -> nib.Nifti1Header:
 
 @contextmanager
 def quiet_libraries():
-    """nibabel and pydicom say what they mend in a header; a command has one sentence for the reader, or none."""
+    """Within it nibabel and pydicom print nothing of what they mend in headers: our commands say what matters."""
     loggers = [logger for logger in (nib.imageglobals.logger, logging.getLogger("pydicom")) if not logger.disabled]
     for logger in loggers:
         logger.disabled = True

@@ -226,7 +226,7 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
 
 
 def _without_nan(volume: Volume, value: float) -> Volume:
-    """NaN in the air as `value`, with a remark; NaN inside the head is a hole that nobody should fill unseen."""
+    """NaN in the air replaced by `value`, with a remark. UserError for NaN inside the head."""
     missing = np.isnan(volume.data)
     data = np.where(missing, np.float32(value), volume.data)
     inside = missing & head_mask(np.where(missing, 0, data), np.linalg.norm(volume.affine[:3, :3], axis=0))

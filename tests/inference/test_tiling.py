@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.tiling import (
     Span,
-    batches,
     check_tile,
     cut,
-    mirrored,
     seam_figure,
     seam_positions,
     seams_of,
@@ -22,6 +20,7 @@ from mdcsrn_tf.inference.tiling import (
     tiles_of,
     whole,
 )
+from mdcsrn_tf.scans.kspace import mirrored
 
 
 @pytest.mark.parametrize(
@@ -128,10 +127,6 @@ def test_cut_is_contiguous_and_no_view():
 def test_whole_is_the_reflected_volume():
     volume = ramp((5, 6, 7))
     np.testing.assert_array_equal(whole(volume, 3), np.pad(volume, 3, mode="reflect"))
-
-
-def test_batches_keep_order_and_the_rest():
-    assert [list(part) for part in batches(list("abcde"), 2)] == [["a", "b"], ["c", "d"], ["e"]]
 
 
 @pytest.mark.parametrize(("tile", "margin"), [(6, 3), (0, 0), (5, -1), (-4, 0), (70, 35)])

@@ -7,7 +7,14 @@ import tensorflow as tf
 from mdcsrn_tf.training import content as losses
 from mdcsrn_tf.training.schedule import EveryStep
 from mdcsrn_tf.training.state import TrainState
-from mdcsrn_tf.training.steps.objective import Metrics, Objective, StepOptions, apply_gradient, least_error
+from mdcsrn_tf.training.steps.objective import (
+    GENERATOR_COLUMNS,
+    Metrics,
+    Objective,
+    StepOptions,
+    apply_gradient,
+    least_error,
+)
 
 
 def critic_step(state: TrainState, options: StepOptions, super_res: tf.Tensor, high_res: tf.Tensor) -> Metrics:
@@ -28,19 +35,11 @@ def bce_step(
         super_res = state.generator(low_res, training=True)
         with tape.stop_recording():
             judged = critic_step(state, options, tf.stop_gradient(super_res), high_res)
-        content, parts = options.content(super_res, high_res)
         adversarial = losses.real_cross_entropy(_logits(state, options, super_res))
-        loss = content + options.objective.adversarial_weight * adversarial
-        share = loss / options.replicas
+        found = options.generator_loss(super_res, high_res, adversarial)
+        share = found["loss"] / options.replicas
     norm = apply_gradient(tape, share, state.generator, state.generator_optimizer, options)
-    return {
-        "loss": loss,
-        "intensity_loss": content,
-        **parts,
-        "adversarial_loss": adversarial,
-        "gradient_norm": norm,
-        **judged,
-    }
+    return {**found, "gradient_norm": norm, **judged}
 
 
 def _logits(state: TrainState, options: StepOptions, patches: tf.Tensor) -> tf.Tensor:
@@ -52,5 +51,5 @@ BCE_GAN = Objective(
     updates={"both": bce_step},
     schedule=lambda phase: EveryStep("both", phase.steps),
     merit=least_error,
-    columns=("loss", "intensity_loss", "adversarial_loss", "gradient_norm", "critic_loss", "critic_gradient_norm"),
+    columns=(*GENERATOR_COLUMNS, "critic_loss", "critic_gradient_norm"),
 )

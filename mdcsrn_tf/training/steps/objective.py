@@ -15,6 +15,7 @@ from mdcsrn_tf.training.schedule import Schedule
 from mdcsrn_tf.training.state import TrainState
 
 Metrics = dict[str, tf.Tensor]
+GENERATOR_COLUMNS = ("loss", "intensity_loss", "adversarial_loss", "gradient_norm")  # of a GAN's generator
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class StepOptions:
         """The weighted sum of the terms, and each term by itself where there are several."""
         total, parts = ContentLoss(self.terms, self.features)(super_res, high_res)
         return total, {f"{name}_loss": part for name, part in parts.items()} if len(self.terms) > 1 else {}
+
+    def generator_loss(self, super_res: tf.Tensor, high_res: tf.Tensor, adversarial: tf.Tensor) -> Metrics:
+        """A GAN's generator: its `loss`, the content loss and the weighted adversarial one, and each by itself."""
+        content, parts = self.content(super_res, high_res)
+        loss = content + self.objective.adversarial_weight * adversarial
+        return {"loss": loss, "intensity_loss": content, **parts, "adversarial_loss": adversarial}
 
 
 # (state, options, low_res, high_res, step) -> metrics. One replica's share of the batch; `step` is an int64 scalar.

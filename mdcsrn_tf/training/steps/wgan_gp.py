@@ -12,7 +12,7 @@ from mdcsrn_tf.training import losses
 from mdcsrn_tf.training.distribution import replica_slice
 from mdcsrn_tf.training.schedule import GanSchedule
 from mdcsrn_tf.training.state import TrainState
-from mdcsrn_tf.training.steps.objective import Metrics, Objective, StepOptions, apply_gradient
+from mdcsrn_tf.training.steps.objective import GENERATOR_COLUMNS, Metrics, Objective, StepOptions, apply_gradient
 
 
 def critic_step(
@@ -48,12 +48,11 @@ def generator_step(
     """Update the generator by the content loss and lambda times `-D(SR)` (eq. 3); the critic stays."""
     with tf.GradientTape() as tape:
         super_res = state.generator(low_res, training=True)
-        content, parts = options.content(super_res, high_res)
         adversarial = losses.adversarial_loss(state.critic(super_res, training=False))
-        loss = content + options.objective.adversarial_weight * adversarial
-        share = loss / options.replicas
+        found = options.generator_loss(super_res, high_res, adversarial)
+        share = found["loss"] / options.replicas
     norm = apply_gradient(tape, share, state.generator, state.generator_optimizer, options)
-    return {"loss": loss, "intensity_loss": content, **parts, "adversarial_loss": adversarial, "gradient_norm": norm}
+    return {**found, "gradient_norm": norm}
 
 
 def draw_alpha(seed: int, step: tf.Tensor, batch: int) -> tf.Tensor:
@@ -89,10 +88,7 @@ WGAN_GP = Objective(
     schedule=GanSchedule.of,
     merit=_least_distance,
     columns=(
-        "loss",
-        "intensity_loss",
-        "adversarial_loss",
-        "gradient_norm",
+        *GENERATOR_COLUMNS,
         "critic_loss",
         "earth_mover",
         "penalty",
