@@ -102,7 +102,7 @@ def _help_text(name: str, command: Command, values: flags.FlagValues) -> str:
     # In the order in which they were defined, the everyday ones first; absl lists one with a short name twice.
     for flag in (values[key] for key in values if key == values[key].name):
         if flag.name in command.headings:
-            lines += ["", f"{command.headings[flag.name]}:"]
+            lines += [*([""] if lines[-1] else []), f"{command.headings[flag.name]}:"]
         default = "" if flag.default_as_str is None else f" (default: {flag.default_as_str.strip(chr(39))})"
         short = f"-{flag.short_name}, " if flag.short_name else ""
         lines.append(f"  {short}--{flag.name}{default}")

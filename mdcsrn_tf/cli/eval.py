@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def chosen(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The sub-command's name and its flags; flags of before there were sub-commands name theirs.
+    """The sub-command's name and its flags; flags from before there were sub-commands tell which one is meant.
 
     >>> chosen(["labels", "--labels=a"])
     ('labels', ['--labels=a'])

@@ -87,20 +87,20 @@ def _define_scan(own: dict[str, Any]) -> None:
 def _define_tiles(own: dict[str, Any]) -> None:
     """How the network is run over the scan."""
     switch, choice, number = flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_integer
-    number("tile", None, "Edge of the cubes, in voxels (default: the model card's, 70 in the paper).", **own)
-    number("margin", None, "Voxels of a cube's border that are not kept (default: the card's, 3 in the paper).", **own)
+    number("tile", None, "Edge of the tiles, in voxels (default: the model card's, 70 in the paper).", **own)
+    number("margin", None, "Voxels of a tile's border that are not kept (default: the card's, 3 in the paper).", **own)
     choice(
         "bn",
         None,
         ["batch", "moving"],
-        "Batch normalisation by each cube's own statistics, as in the paper, or by "
+        "Batch normalisation by each tile's own statistics, as in the paper, or by "
         "the trained ones (default: the card's).",
         **own,
     )
     switch(
         "seamless",
         False,
-        "A result that does not depend on the cubes: trained statistics, and a margin of the "
+        "A result that does not depend on the tiles: trained statistics, and a margin of the "
         "network's receptive field.",
         **own,
     )
@@ -144,7 +144,7 @@ def _define_result(own: dict[str, Any]) -> None:
         "Keep the input's free header text and extensions, which may name the patient.",
         **own,
     )
-    switch("qc_seams", False, "Mark the borders of the cubes in the picture.", **own)
+    switch("qc_seams", False, "Mark the borders of the tiles in the picture.", **own)
 
 
 def _define_running(own: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ def _define_running(own: dict[str, Any]) -> None:
     flags.DEFINE_integer(
         "batch_tiles",
         1,
-        "Cubes at a time; never changes the result, and saves no time where each cube "
+        "Tiles at a time; never changes the result, and saves no time where each tile "
         "has its own statistics (--bn=batch).",
         lower_bound=1,
         **own,

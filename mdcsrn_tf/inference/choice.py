@@ -12,14 +12,17 @@ from mdcsrn_tf.weights import find_model, list_models
 
 
 def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) -> Path:
-    """The file or folder; the default network where none fits, whose misfits are then what the user is told."""
+    """The file or folder of the network that `name` names, or of the first bundled one that was made for such scans.
+
+    Where none was, it is the default network: the user is then told what of the scan does not suit it.
+    """
     if name:
         return find_model(name)
     for bundled in list_models():
         path = find_model(bundled)
         card = read_card(path)
-        # One on slices learned from two scans of each person: nothing in a scan says that it is meant. One whose card
-        # does not say what it was tested on is there to be compared with, not to take what the others refuse.
+        # Only the user can say that a scan is meant for a network on slices, which was trained on two scans of each person.
+        # A network whose card does not say what it was tested on is there to be compared with.
         if card.planes or not card.tested:
             continue
         if not misfits(sight, decide(sight, wanted, card), card):

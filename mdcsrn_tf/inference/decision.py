@@ -163,7 +163,11 @@ def _largest_factor(card: ModelCard, count: int) -> int:
 
 
 def _as_asked(sight: Sight, axis: int, factor: int, grid: str) -> AxisFinding:
-    """The finding for the factor that is decided; one that was looked for without knowing it is looked for again."""
+    """What k-space says of an axis, given the factor that was decided.
+
+    `look` searched without knowing the factor. Where it found another one, or nothing, the axis is searched once more
+    for this factor alone.
+    """
     found = sight.findings[axis]
     if grid == "small" or found.whole_factor == factor or found.method not in (None, "unknown"):
         return found

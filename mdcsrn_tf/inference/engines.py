@@ -1,4 +1,4 @@
-"""What runs the network on a batch of cubes: TensorFlow from a `.keras` file or a SavedModel, or OpenVINO."""
+"""What runs the network on a batch of tiles: TensorFlow from a `.keras` file or a SavedModel, or OpenVINO."""
 
 from __future__ import annotations
 
@@ -64,10 +64,21 @@ class KerasEngine(Engine):
 
         shape = tf.TensorSpec((batch, *tile, 1), tf.float32)
         function = tf.function(self._network, input_signature=[shape], autograph=False).get_concrete_function()
-        return lambda cubes: function(tf.constant(cubes[..., np.newaxis])).numpy()[..., 0]
+        return lambda tiles: function(tf.constant(tiles[..., np.newaxis])).numpy()[..., 0]
 
 
 class SliceEngine(Engine):
+    """What works slice by slice: it takes slices of any size, so nothing is built for a shape."""
+
+    channels: int  # slices that it sees at a time
+    multiple: int  # of which the sides of what it takes must be multiples
+
+    def apply(self, slices: np.ndarray) -> np.ndarray:
+        """float32 [batch, h, w, channels in] to [batch, h, w, channels out]."""
+        raise NotImplementedError
+
+
+class SliceNetworkEngine(SliceEngine):
     """A slice network, run by TensorFlow as Keras wrote it: from a `.keras` file or an exported folder."""
 
     def __init__(self, path: Path, bn: str):
@@ -96,7 +107,7 @@ class SliceEngine(Engine):
         return self._network(tf.constant(slices)).numpy()
 
 
-class ForestEngine(Engine):
+class ForestEngine(SliceEngine):
     """A random forest on slices, run by NumPy."""
 
     channels = multiple = 1
@@ -106,7 +117,11 @@ class ForestEngine(Engine):
 
         forest, card = load_forest(path)
         super().__init__(card_of(path, card), bn, RADIUS)
-        self.apply = forest.apply
+        self._forest = forest
+
+    def apply(self, slices: np.ndarray) -> np.ndarray:
+        """float32 [batch, h, w, 1] to the same."""
+        return self._forest.apply(slices)
 
 
 class SavedModelEngine(Engine):
@@ -121,8 +136,8 @@ class SavedModelEngine(Engine):
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         import tensorflow as tf
 
-        def apply(cubes: np.ndarray) -> np.ndarray:
-            outputs = self._serve(tiles=tf.constant(cubes[..., np.newaxis]))
+        def apply(tiles: np.ndarray) -> np.ndarray:
+            outputs = self._serve(tiles=tf.constant(tiles[..., np.newaxis]))
             return next(iter(outputs.values())).numpy()[..., 0]
 
         return apply
@@ -156,7 +171,7 @@ class OpenVinoEngine(Engine):
             "INFERENCE_NUM_THREADS": available_cores(),
         }
         request = self._openvino.compile_model(self._model, "CPU", options).create_infer_request()
-        return lambda cubes: request.infer({0: cubes[..., np.newaxis]})[0][..., 0]
+        return lambda tiles: request.infer({0: tiles[..., np.newaxis]})[0][..., 0]
 
 
 def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Engine:
@@ -182,10 +197,10 @@ def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engin
     return KerasEngine(path, bn, precision)
 
 
-def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine | ForestEngine:
+def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
     if engine != "tensorflow" or precision == "bfloat16":
         raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
-    return ForestEngine(path, bn) if is_forest(path) else SliceEngine(path, bn)
+    return ForestEngine(path, bn) if is_forest(path) else SliceNetworkEngine(path, bn)
 
 
 def is_forest(path: Path) -> bool:

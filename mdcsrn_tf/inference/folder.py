@@ -74,7 +74,9 @@ class Run:
     def over(self, jobs: list[Job], console: Console) -> list[tuple[Job, str]]:
         """Every scan by itself; those that failed, and why. One scan alone raises its error."""
         if self.model:
-            read_any_card(find_model(self.model))  # a network that is none is found before hours of reading
+            read_any_card(
+                find_model(self.model)
+            )  # a file that is no network is refused now, not after hours of reading scans
         todo, pictures = self._todo(jobs, console)
         failed = []
         for place, job in enumerate([*todo, *pictures]):

@@ -7,10 +7,10 @@ memory than they compute on. So this walks the network's layers while the graph 
 - keeps a batch normalisation and the activation after it pending until a convolution needs them, and then
   does both in one pass over memory;
 - never builds a concatenation that only 1x1x1 convolutions read: theirs is a sum over the parts;
-- lets the output layer read in float32 what is known in float32.
+- lets the output layer read the float32 form of a feature map, where there is one.
 
-`bn="batch"` uses each cube's own statistics whatever the batch (J section 4.1 runs one cube at a time), so
-batching cubes never changes a result.
+`bn="batch"` uses each tile's own statistics whatever the batch (J section 4.1 runs one tile at a time), so
+batching tiles never changes a result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KINDS = ("InputLayer", "Conv3D", "BatchNormalization", "Activation", "PReLU", "
 
 
 class FusedNetwork:
-    """`network(cubes)`: float32 [batch, D, H, W, 1] to the same; to be traced by a `tf.function`.
+    """`network(tiles)`: float32 [batch, D, H, W, 1] to the same; to be traced by a `tf.function`.
 
     `compiled` lets XLA fuse the element-wise work; a graph that is to be exported is built without it.
     """
@@ -41,21 +41,21 @@ class FusedNetwork:
         self.bn = bn
         self.kernels = Kernels(tf.as_dtype(precision), compiled)
 
-    def __call__(self, cubes: tf.Tensor) -> tf.Tensor:
-        """Run the network; with the cubes' own statistics, one cube at a time."""
-        if self.bn == "moving" or cubes.shape[0] == 1 or not self.kernels.compiled:
-            return self._run(cubes)
-        return tf.map_fn(lambda cube: self._run(cube[tf.newaxis])[0], cubes, parallel_iterations=1)
+    def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
+        """Run the network; with the tiles' own statistics, one tile at a time."""
+        if self.bn == "moving" or tiles.shape[0] == 1 or not self.kernels.compiled:
+            return self._run(tiles)
+        return tf.map_fn(lambda tile: self._run(tile[tf.newaxis])[0], tiles, parallel_iterations=1)
 
-    def _run(self, cubes: tf.Tensor) -> tf.Tensor:
+    def _run(self, tiles: tf.Tensor) -> tf.Tensor:
         values: dict[int, _Value] = {}
         for layer in self.layers:
-            values[layer.output] = self._apply(layer, cubes, [values[key] for key in layer.inputs])
+            values[layer.output] = self._apply(layer, tiles, [values[key] for key in layer.inputs])
         return self._exact(values[self.output])
 
-    def _apply(self, layer: _Layer, cubes: tf.Tensor, inputs: list[_Value]) -> _Value:
+    def _apply(self, layer: _Layer, tiles: tf.Tensor, inputs: list[_Value]) -> _Value:
         if layer.kind == "InputLayer":
-            return _Value(tf.cast(cubes, self.kernels.dtype), exact=cubes)
+            return _Value(tf.cast(tiles, self.kernels.dtype), exact=tiles)
         if layer.kind == "Conv3D":
             return self._convolution(layer, inputs[0])
         if layer.kind == "BatchNormalization":
@@ -127,7 +127,7 @@ class FusedNetwork:
         return tf.cast(self._tensor(value), tf.float32) if value.exact is None else value.exact
 
     def _tensor(self, value: _Value) -> tf.Tensor:
-        """The value's tensor, whatever was pending done, once."""
+        """The value's tensor; what was pending is computed now, and kept."""
         if value.tensor is None:
             if value.parts:
                 value.tensor = self.kernels.join([self._tensor(part) for part in value.parts])
@@ -142,7 +142,7 @@ class FusedNetwork:
 
 
 def why_not_fused(model: keras.Model) -> str | None:
-    """What of a network `FusedNetwork` cannot run as Keras does; None: nothing."""
+    """Why `FusedNetwork` cannot run this network as Keras would, in words; None: it can."""
     if len(model.inputs[0].shape) != 5:
         return "it does not work on volumes"
     unknown = [layer for layer in model.layers if not _is_known(layer)]

@@ -59,7 +59,7 @@ class Kernels:
         return self._fused["join"](list(tensors)) if self.compiled else _join(tensors)
 
     def statistics(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and biased variance of each channel of each cube, float32."""
+        """Mean and biased variance of each channel of each tile, float32."""
         groups = _groups_of_channels(x)
         if not self.compiled or groups is None:
             return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)

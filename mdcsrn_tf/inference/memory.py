@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Let freed memory stay with the process, for the next feature map; whether that could be arranged.
 
     glibc maps every tensor of more than 32 MB anew and unmaps it when freed, so that the system has to clear
-    each of its pages again: up to half of the time of a cube. The peak does not change, the tensors of one
-    cube being as large as those of the next. Call it before TensorFlow starts its threads.
+    each of its pages again: up to half of the time of a tile. The peak does not change, the tensors of one
+    tile being as large as those of the next. Call it before TensorFlow starts its threads.
     """
     if not sys.platform.startswith("linux"):
         return False

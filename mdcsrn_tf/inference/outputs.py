@@ -18,7 +18,7 @@ _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*
 
 
 GENERATOR = "mdcsrn_tf"  # what our sidecars and datasets name as their maker
-# Formats that are not written, and slips of the two that are.
+# Suffixes of files that cannot be written: other formats, and misspellings of .nii and .nii.gz.
 _OTHER_FILE = re.compile(
     r"\.(mgz|mgh|hdr|img|dcm|nrrd|nhdr|mha|mhd|mnc|png|zip|bz2|gz|ni|nni|nifti|nii\.\w+|niigz|nii\.g|tif|tiff)$", re.I
 )
@@ -110,7 +110,7 @@ def _job(path: Path, root: Path, output: Path) -> Job:
 
 
 def _without_our_own(sources: list[Path], source: Path) -> list[Path]:
-    """The scans of a folder without the results of earlier runs into it; a file that is named is what it is."""
+    """The scans of a folder without the results of earlier runs in it; a file that was named itself is taken."""
     if source.is_file() and sources == [source]:
         return sources
     scans = [path for path in sources if not is_ours(path)]

@@ -121,7 +121,11 @@ def prepare(volume: Volume, decision: Decision, card: ModelCard) -> Prepared:
 
 
 def as_expected(data: np.ndarray, axis: int, finding: AxisFinding, expected: str) -> np.ndarray:
-    """An axis that was interpolated in one way, as if it had been in the `expected` one."""
+    """The volume as it would be if its axis had been interpolated by the `expected` method.
+
+    data: on the target grid, in the stored orientation; `axis` is the array's. From the samples that were measured, as
+    far as the finding tells where they lie.
+    """
     sampling = finding.sampling
     if sampling is None or finding.method == expected:
         return data

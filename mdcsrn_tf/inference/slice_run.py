@@ -96,7 +96,8 @@ def _extent(
 def _seams(shape: tuple[int, ...], axes: list[int], tiling: SliceTiling) -> list[list[int]]:
     """Along each axis of the volume, the voxels at which a tile begins or ends to count; of one plane alone.
 
-    The mean of several planes has seams of each, and none of them throughout: it gets no figure.
+    In a mean over several planes no seam runs through: each is averaged with results that have none there. So no seam
+    figure is computed for it.
     """
     if len(axes) > 1:
         return [[], [], []]

@@ -22,12 +22,12 @@ NEWCOMERS: dict[str, dict[str, Any]] = {
     "*Initializer": {"input_axes": None, "output_axes": None},
 }
 
-# A model file describes layers; whatever else Keras would fetch by name is a program's.
+# Keras takes classes and functions from the module that a file names: only from these, which hold no programs.
 _MODULES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints", "mdcsrn_tf")
 _CONTAINERS = {"Functional", "Sequential", "DTypePolicy", "__keras_tensor__", "__tuple__"}
 _PROGRAMS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
-# What a network for volumes never comes near; more would only ask for memory.
+# Far above what any network for volumes needs: a file with more than this is made to fill the memory.
 _LARGEST = {"filters": 4096, "units": 4096, "kernel_size": 31}
 _CARD_BYTES, _TEXT_BYTES, _RATIO = 1 << 20, 1 << 25, 20
 

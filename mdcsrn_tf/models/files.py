@@ -151,14 +151,14 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
         raise
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
         if "No usable temporary directory" in str(error):
-            raise  # it unpacks there: not the file's fault
+            raise  # Keras unpacks the file there: not the file's fault
         raise UserError(f"{path} is damaged: Keras cannot read it ({first_line(error)}); copy it again.") from error
     _check_keeps_size(path, stock)
     return with_precision(stock, precision), card
 
 
 def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
-    """Refuse a network that is not one volume or slice in, one of that size out."""
+    """Refuse a network that does not take one volume (or slice) and give one of the same size."""
     single = len(model.inputs) == len(model.outputs) == 1
     rank = len(model.inputs[0].shape) - 2
     if not single or rank not in (2, 3) or (rank == 3 and model.inputs[0].shape[-1] != 1):
@@ -258,10 +258,10 @@ def _rebuilt(model: keras.Model, norm_class: Any, elu_class: Any, precision: str
             if not is_plain_norm(layer):
                 return layer.__class__.from_config(config)
             rebuilt = norm_class.from_config(config)
-            rebuilt.autocast = False  # it widens its input itself
+            rebuilt.autocast = False  # the layer itself casts what it reads to float32
         elif is_elu(layer):
             rebuilt = elu_class.from_config(config)
-            rebuilt.autocast = False  # it narrows its output itself
+            rebuilt.autocast = False  # the layer itself casts what it gives to bfloat16
         else:
             rebuilt = layer.__class__.from_config(config)
         return rebuilt

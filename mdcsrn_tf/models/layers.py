@@ -222,8 +222,11 @@ def _run_training_kernel(volume, gamma, beta, epsilon):
 
 
 def _cast_when(there, tensor, dtype):
-    """Cast once `there` is computed: or else the graph optimizer finds the same cast in the forward pass,
-    and keeps its result in memory all the way."""
+    """`tensor` cast to `dtype`, but not before `there` has been computed.
+
+    The gradient casts what the forward pass has cast already. Without the wait the graph optimizer merges both casts
+    into one, whose float32 result then stays in memory from the forward pass to the gradient.
+    """
     import tensorflow as tf
 
     with tf.control_dependencies([there]):
@@ -231,7 +234,7 @@ def _cast_when(there, tensor, dtype):
 
 
 def _as_image(volume):
-    """[B, D, H, W, C] -> [B, D * H, W, C]: the same bytes, seen as a 2-D image; what is one stays as it is."""
+    """[B, D, H, W, C] -> [B, D * H, W, C]: the same bytes, seen as a 2-D image. An image stays as it is."""
     import tensorflow as tf
 
     if volume.shape.rank == 4:

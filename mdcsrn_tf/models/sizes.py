@@ -26,7 +26,7 @@ class Reach:
     jump: Fraction = Fraction(1)
 
     def joined(self, other: Reach) -> Reach:
-        """What a layer sees that reads both."""
+        """The reach of a layer that reads this tensor and `other`."""
         return Reach(min(self.low, other.low), max(self.high, other.high), max(self.jump, other.jump))
 
 

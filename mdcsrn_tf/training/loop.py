@@ -146,7 +146,7 @@ class Phase:
             return stop.signal is not None
         if self.state.progress.step % self.settings.upkeep.log_every:
             return False
-        # What was agreed counts: a signal that comes while the answer is on its way has to wait for the next time.
+        # Only what all processes agreed on counts: a signal that arrives meanwhile is seen at the next logged step.
         agreed = any_process(self.strategy, stop.signal is not None)
         if agreed and stop.signal is None:
             stop.signal = signal.SIGTERM

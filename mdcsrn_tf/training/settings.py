@@ -55,7 +55,7 @@ class TrainSettings:
 
     @property
     def statistics(self) -> Literal["batch", "moving"]:
-        """Which statistics the run's models normalise by in use, and so while they are validated.
+        """By which statistics ("batch" or "moving") the trained models will normalise; validation does the same.
 
         Where the moving ones are measured anew they are the better ones (docs/decisions.md).
         """

@@ -27,9 +27,10 @@ while os.getppid() == pid:
 
 
 def end_when_stuck(patience: float = 30.0) -> None:
-    """Hold SIGTERM back for `StopRequest` to fetch, and let a process that does not fetch it for so long be killed.
+    """Block SIGTERM until `StopRequest.fetch` takes it; this process is killed if that takes over `patience` seconds.
 
-    For one of several workers, before TensorFlow is loaded: its threads inherit what is held back.
+    For one of several workers, which waits inside TensorFlow for the others, perhaps for ever. To be called before
+    TensorFlow is loaded: its threads inherit which signals are blocked.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCHDOG, str(os.getpid()), str(patience)])
