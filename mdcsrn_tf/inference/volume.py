@@ -1,27 +1,25 @@
-"""Super-resolve a volume tile by tile, with any engine that maps a batch of cubes to a batch of cubes."""
+"""Super-resolve a volume tile by tile, with any engine that maps a batch of tiles to a batch of tiles."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room, tiling
+from mdcsrn_tf.inference.engines import Engine, SliceEngine, load_engine
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
 from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
 from mdcsrn_tf.inference.tiling import PerAxis
 from mdcsrn_tf.scans.normalisation import Normalisation
 
-if TYPE_CHECKING:
-    from mdcsrn_tf.inference.engines import Engine
-
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 Edges = int | tuple[int, ...]  # of all axes, or of each
+CutTile = tuple[tiling.Tile, np.ndarray]  # where it lies, and its voxels
 
 
 def super_resolve(
@@ -34,21 +32,51 @@ def super_resolve(
 ) -> np.ndarray:
     """Run every tile of the (normalised) volume through `apply_tiles`, and merge the cores.
 
-    All batches have one shape (the last repeats its last tile), so that an engine is built once.
+    Tiles that hold one value throughout, as air does that was set to zero, are not run each: see `_outputs`.
     """
     tiles = tiling.tiles_of(volume.shape, tile, margin)
     result = np.empty(volume.shape, np.float32)
-    done = 0
-    for group in tiling.batches(tiles, batch_tiles):
-        cubes = [tiling.cut(volume, where, tile) for where in group]
-        cubes += cubes[-1:] * (batch_tiles - len(cubes))
-        outputs = apply_tiles(np.stack(cubes).astype(np.float32, copy=False))
-        for where, output in zip(group, outputs, strict=False):
-            result[where.kept] = output[where.core]
-        done += len(group)
+    cut = ((where, tiling.cut(volume, where, tile)) for where in tiles)
+    for done, (where, output) in enumerate(_outputs(apply_tiles, cut, batch_tiles), 1):
+        result[where.kept] = output[where.core]
         if on_progress:
             on_progress(done, len(tiles))
     return result
+
+
+def _outputs(apply_tiles: ApplyTiles, tiles: Iterable[CutTile], batch: int) -> Iterator[CutTile]:
+    """Each place with its tile's output; not in their order.
+
+    What a network makes of a tile depends on its voxels alone, not on its place. So of all tiles that hold the same one
+    value the first is run, and its output, to the bit, is that of the others as well.
+    """
+    flat: tuple[float, np.ndarray] | None = None
+    waiting: list[CutTile] = []
+    for where, voxels in tiles:
+        if voxels.min() != voxels.max():
+            waiting.append((where, voxels))
+        elif flat is not None and flat[0] == voxels.min():
+            yield where, flat[1]
+        else:
+            flat = float(voxels.min()), _run_batch(apply_tiles, [voxels], batch)[0].copy()
+            yield where, flat[1]
+        if len(waiting) == batch:
+            yield from _run_waiting(apply_tiles, waiting, batch)
+            waiting = []
+    yield from _run_waiting(apply_tiles, waiting, batch)
+
+
+def _run_waiting(apply_tiles: ApplyTiles, waiting: list[CutTile], batch: int) -> Iterator[CutTile]:
+    if waiting:
+        places, tiles = zip(*waiting, strict=True)
+        yield from zip(places, _run_batch(apply_tiles, tiles, batch), strict=False)
+
+
+def _run_batch(apply_tiles: ApplyTiles, tiles: Sequence[np.ndarray], batch: int) -> np.ndarray:
+    """The outputs of at most `batch` tiles, the last one repeated: an engine is built for one shape."""
+    filled = list(tiles)
+    filled += filled[-1:] * (batch - len(filled))
+    return apply_tiles(np.stack(filled).astype(np.float32, copy=False))
 
 
 def super_resolve_volume(
@@ -58,8 +86,6 @@ def super_resolve_volume(
 
     `changes` are fields of `Settings`, as in `super_resolve_volume(name, scan, seamless=True)`.
     """
-    from mdcsrn_tf.inference.engines import load_engine
-
     settings = replace(settings or Settings(), **changes)
     return run(load_engine(model, settings), low_res, settings).data
 
@@ -67,8 +93,8 @@ def super_resolve_volume(
 def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None) -> Result:
     """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice."""
     check_volume(low_res)
-    if engine.card.planes:
-        return run_planes(engine, low_res, settings, on_progress)  # type: ignore[arg-type]
+    if isinstance(engine, SliceEngine):
+        return run_planes(engine, low_res, settings, on_progress)
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings)
@@ -114,8 +140,8 @@ def _fitting(
 def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
     """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
     card = engine.card
-    if card.planes:
-        cut = tiling_of(engine, settings)  # type: ignore[arg-type]
+    if isinstance(engine, SliceEngine):
+        cut = tiling_of(engine, settings)
         return cut.tile or 0, cut.crop
     if settings.plane or settings.stride or settings.merge:
         raise UserError(f"--plane, --stride and --merge are for slice networks; {card.preset} works on volumes.")
