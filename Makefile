@@ -18,7 +18,7 @@ $(READY): setup.py constraints.txt
 	touch $@
 
 test: $(READY) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The report is tested in a real headless Chromium; where it is missing and we may, Debian's package is installed.
 browser:

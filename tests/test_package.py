@@ -1,5 +1,6 @@
 """What an installation gives: the packages, the commands, their help, and a wheel with everything in it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,9 @@ def test_every_command_explains_itself(command):
     assert done.returncode == 0
     assert f"usage: {command} [flags]" in done.stdout
     assert done.stdout.count("  --") >= 3
+    # At most 15 flags, or under headings of at most 15 each.
+    groups = re.split(r"^[A-Z][^\n]*:$", done.stdout.partition("usage:")[2], flags=re.MULTILINE)
+    assert all(len(re.findall(r"^  (?:-\w, )?--", group, flags=re.MULTILINE)) <= 15 for group in groups)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

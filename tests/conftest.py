@@ -1,0 +1,23 @@
+"""The order of the suite: a file goes to one process whole, so those that take longest have to begin first.
+
+Else one process is left with a minute's work while the other has none. `make test` keeps this order.
+"""
+
+LONGEST_FIRST = (
+    "training/test_train_workers.py",
+    "training/test_train_run.py",
+    "training/test_slice_training.py",
+    "training/test_train_loop.py",
+    "training/test_pairs_smoke.py",
+    "training/test_train_smoke.py",
+    "docs/test_reproduction.py",
+    "docs/test_readme.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        file = item.nodeid.partition("::")[0].removeprefix("tests/")
+        return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
