@@ -21,8 +21,8 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
     for bundled in list_models():
         path = find_model(bundled)
         card = read_card(path)
-        # Only the user can say that a scan is meant for a network on slices, which was trained on two scans of each person.
-        # A network whose card does not say what it was tested on is there to be compared with.
+        # A network on slices was trained on two scans of each person: only the user can say that this is wanted.
+        # One whose card does not say what it was tested on is there to be compared with.
         if card.planes or not card.tested:
             continue
         if not misfits(sight, decide(sight, wanted, card), card):
