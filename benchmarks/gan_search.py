@@ -73,8 +73,9 @@ def settings(notes: dict[str, Any]) -> dict[str, Any]:
 def examine(high_res: np.ndarray, engines: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """The scores of the original [LR, AP, IS], of sinc and of every model on its middle slices."""
     middle = high_res.shape[2] // 2
-    even = tuple(slice(size - size % 2) for size in high_res.shape[:2])
-    truth = high_res[(*even, slice(middle - SLICES // 2, middle + SLICES // 2))]
+    even = [slice(size - size % 2) for size in high_res.shape[:2]]
+    window = (*even, slice(middle - SLICES // 2, middle + SLICES // 2))
+    truth = high_res[window]
     low_res = degrade(truth, FACTORS, AXES, "sinc")
     head = head_mask(truth)
     found = {ORIGINAL: scores(truth, truth, low_res, head), SINC: scores(low_res, truth, low_res, head)}
@@ -86,8 +87,8 @@ def examine(high_res: np.ndarray, engines: dict[str, Any]) -> dict[str, dict[str
 def scores(image: np.ndarray, truth: np.ndarray, low_res: np.ndarray, head: np.ndarray) -> dict[str, float | None]:
     """Gain over sinc inside the head (dB), the removed band's power (dB) and correlation there, and mean PIQE."""
     before, after = (float(np.mean((one - truth)[head] ** 2)) for one in (low_res, image))
-    removed = {"low": [1 / factor for factor in FACTORS], "high": [1, 1]}
-    reference, band = (spectra.band(one, AXES, **removed) for one in (truth, image))
+    measured = [1 / factor for factor in FACTORS]
+    reference, band = (spectra.band(one, AXES, low=measured, high=[1, 1]) for one in (truth, image))
     pictures = [eight_bit(image[..., k], float(truth.max())) for k in range(0, image.shape[2], STEP)]
     return {
         "gain": round(10 * np.log10(before / after), 3) if after else None,  # of the original itself there is none

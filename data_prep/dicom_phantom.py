@@ -9,7 +9,7 @@ belong to nobody. Files are numbered as a scanner exports them, by time: interle
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def write_enhanced(path: Path, voxels: np.ndarray, affine: np.ndarray, tags: Ser
     whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = EnhancedMRImageStorage
     whole.NumberOfFrames, whole.PixelData = len(frames), b"".join(frame.PixelData for frame in frames)
 
-    def groups(frame: Any, sequences: dict[str, tuple[str, ...]]) -> Any:
+    def groups(frame: Any, sequences: Mapping[str, tuple[str, ...]]) -> Any:
         found = Dataset()
         for sequence, names in sequences.items():
             item = Dataset()
