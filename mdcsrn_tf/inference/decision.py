@@ -55,7 +55,10 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
         axes = _shown_axes(sight, grid, card)
     factors = _factors(sight, wanted, axes, grid, card)
     names = tuple(sight.names[axis] for axis in axes)
-    findings = tuple(_as_asked(sight, axis, factor, grid) for axis, factor in zip(axes, factors, strict=True))
+    findings = tuple(
+        sight.findings[axis] if grid == "small" else _as_asked(sight, axis, factor, bool(wanted.factor))
+        for axis, factor in zip(axes, factors, strict=True)
+    )
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
     doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
@@ -162,16 +165,16 @@ def _largest_factor(card: ModelCard, count: int) -> int:
     return max(known) if len(known) > 1 else _NO_LIMIT
 
 
-def _as_asked(sight: Sight, axis: int, factor: int, grid: str) -> AxisFinding:
+def _as_asked(sight: Sight, axis: int, factor: int, named: bool) -> AxisFinding:
     """What k-space says of an axis, given the factor that was decided.
 
     `look` searched without knowing the factor. Where it found another one, or nothing, the axis is searched once more
     for this factor alone.
     """
     found = sight.findings[axis]
-    if grid == "small" or found.whole_factor == factor or found.method not in (None, "unknown"):
-        return found
-    return examine_axis(sight.volume.data, axis, factor)
+    # Resampling at an odd phase leaves a cliff near the end of the spectrum, too: who knows the factor, names it.
+    weak = found.method in (None, "unknown") or (named and not found.proves_interpolation)
+    return examine_axis(sight.volume.data, axis, factor) if weak and found.whole_factor != factor else found
 
 
 def _contradictions(sight: Sight, decision: Decision) -> list[str]:

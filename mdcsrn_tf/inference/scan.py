@@ -21,7 +21,7 @@ from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace_check import AxisFinding
-from mdcsrn_tf.scans.resampling import Sampling, interpolated, measured_samples
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples
 from mdcsrn_tf.scans.volumes import Volume
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def as_expected(data: np.ndarray, axis: int, finding: AxisFinding, expected: str
     if sampling is None or finding.method == expected:
         return data
     if finding.method == "unknown":
-        data = kspace.low_pass_axis(data, sampling.count, axis)
+        data = low_passed(data, axis, sampling.count)
         if expected == "sinc":
             return data
         return interpolated(measured_samples(data, axis, sampling, "sinc"), axis, sampling, expected)
@@ -189,20 +189,20 @@ def _known_samples(finding: AxisFinding) -> Sampling | None:
     return sampling if fits and sampling.count == sampling.size // finding.whole_factor else None
 
 
-def _enlarged(
-    volume: Volume, decision: Decision, method: str
-) -> tuple[np.ndarray, np.ndarray, tuple[Sampling | None, ...]]:
+def _enlarged(volume: Volume, decision: Decision, method: str) -> tuple[np.ndarray, np.ndarray, tuple[Sampling, ...]]:
     """The small matrix brought to the target grid: sample i comes to lie at index i * factor."""
     shape = list(volume.data.shape)
     affine = volume.affine.copy()
-    samplings: list[Sampling | None] = []
+    samplings: list[Sampling] = []
     for axis, factor in zip(decision.axes, decision.factors, strict=True):
         shape[axis] *= factor
         affine[:3, axis] /= factor
         samplings.append(Sampling(shape[axis], float(factor)))
     if np.prod(shape, dtype=float) > _LARGEST:
         raise UserError(f"{volume.path} would grow to {shape} voxels; check --factor and --grid=small.")
-    large = kspace.interpolate(volume.data, shape, decision.factors, decision.axes, method)
+    large = volume.data
+    for axis, sampling in zip(decision.axes, samplings, strict=True):
+        large = interpolated(large, axis, sampling, method)
     return large.astype(np.float32, copy=False), affine, tuple(samplings)
 
 

@@ -135,7 +135,7 @@ def stem_of(name: str | os.PathLike[str]) -> str:
     'sub-01_T1w'
     """
     name = Path(name).name
-    for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True):
+    for suffix in sorted((*VOLUME_SUFFIXES, *PAIR_SUFFIXES), key=len, reverse=True):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name

@@ -39,6 +39,14 @@ def test_turned_over_and_cropped_scans_show_their_phase(method):
     assert examine_axis(low[4:-3], 0).sampling.first == 0.0
 
 
+def test_of_blocks_that_fit_as_well_the_whole_steps_are_taken():
+    """The first three voxels, a block and a half, tell a stretched grid from no whole one."""
+    t2w = nib.load(Path(__file__).parents[1] / "golden" / "real_crop_t2w.nii.gz").get_fdata(dtype=np.float32)
+    for crop in (CROP[:48], t2w):
+        sampling = examine_axis(kspace.degrade(crop, (2,), (0,), "nearest")[3:-5], 0).sampling
+        assert (sampling.step, sampling.first) == (2.0, 1.0)
+
+
 def test_magnitudes_after_zero_filling_and_masks_hide_nothing():
     small = kspace.truncate(CROP, (2,), (1,))
     magnitude = np.abs(kspace.interpolate(small, CROP.shape, (2,), (1,), "sinc"))

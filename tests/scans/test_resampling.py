@@ -5,7 +5,15 @@ import pytest
 import scipy.ndimage
 
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.resampling import Sampling, interpolated, matrix, measured_samples, possible_samplings
+from mdcsrn_tf.scans.resampling import (
+    Sampling,
+    ends_meet,
+    interpolated,
+    low_passed,
+    matrix,
+    measured_samples,
+    possible_samplings,
+)
 
 RNG = np.random.default_rng(0)
 SIZES = [(24, 2), (25, 2), (24, 3), (26, 3), (27, 4)]
@@ -45,6 +53,34 @@ def test_voxel_centres_come_back_and_lie_where_they_were():
     np.testing.assert_allclose(samples, wave, atol=1e-5)
     expected = np.cos(2 * np.pi * 3 * np.arange(80) / 80)
     np.testing.assert_allclose(interpolated(samples, 0, sampling, "sinc"), expected, atol=1e-5)
+
+
+RAMP = np.linspace(1, 9, 20)[:, np.newaxis] + 0.3 * RNG.random((20, 3))  # bright at one end, dark at the other
+
+
+@pytest.mark.parametrize("sampling", [Sampling(40, 2.0), Sampling(40, 2.0, 1.0), Sampling(40, 2.0, 0.5)])
+def test_a_piece_cut_out_of_a_scan_goes_on_as_its_mirror_image(sampling):
+    """By the Fourier transform of the samples and their mirror image, in the middle of a row of such pairs."""
+    assert not ends_meet(RAMP, 0)
+    spectrum = np.fft.fft(np.concatenate([RAMP, RAMP[::-1]]), axis=0)
+    frequency = np.fft.fftfreq(40)
+    waves = np.exp(2j * np.pi * sampling.positions[:, np.newaxis] * frequency)
+    waves[:, 20] = np.cos(np.pi * sampling.positions)  # what has no partner is shared by both
+    np.testing.assert_allclose(interpolated(RAMP, 0, sampling, "sinc"), (waves @ spectrum).real / 40, atol=1e-5)
+
+
+def test_ends_that_meet_are_joined_as_in_k_space():
+    fading = RAMP * np.hanning(20)[:, np.newaxis]
+    assert ends_meet(fading, 0) and ends_meet(np.zeros((6, 3)), 0)
+    expected = kspace.interpolate(fading, (40, 3), (2,), (0,), "sinc")
+    np.testing.assert_allclose(interpolated(fading, 0, Sampling(40, 2.0), "sinc"), expected)
+    np.testing.assert_array_equal(low_passed(fading, 0, 10), kspace.low_pass_axis(fading, 10, 0))
+
+
+def test_low_passing_a_piece_leaves_its_ends_where_they_are():
+    """Joined in a circle they would be drawn to their mean, 5."""
+    found, circle = low_passed(RAMP, 0, 10), kspace.low_pass_axis(RAMP, 10, 0)
+    assert np.abs(found[[0, -1]] - RAMP[[0, -1]]).max() < 0.5 < 1.5 < np.abs(circle[[0, -1]] - RAMP[[0, -1]]).min()
 
 
 def test_rounding_to_8_bits_is_not_amplified():
