@@ -153,8 +153,8 @@ def _define_running(own: dict[str, Any]) -> None:
     flags.DEFINE_integer(
         "batch_tiles",
         1,
-        "Tiles at a time; never changes the result, and saves no time where each tile "
-        "has its own statistics (--bn=batch).",
+        "Tiles at a time, for GPUs; never changes the result. On a processor it saves no time where each tile has its "
+        "own statistics (--bn=batch).",
         lower_bound=1,
         **own,
     )

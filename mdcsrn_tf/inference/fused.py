@@ -42,8 +42,8 @@ class FusedNetwork:
         self.kernels = Kernels(tf.as_dtype(precision), compiled)
 
     def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
-        """Run the network; with the tiles' own statistics, one tile at a time."""
-        if self.bn == "moving" or tiles.shape[0] == 1 or not self.kernels.compiled:
+        """Run the network; with the tiles' own statistics one tile at a time on a processor, all together on a GPU."""
+        if self.bn == "moving" or tiles.shape[0] == 1 or not self.kernels.one_at_a_time:
             return self._run(tiles)
         return tf.map_fn(lambda tile: self._run(tile[tf.newaxis])[0], tiles, parallel_iterations=1)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mdcsrn_tf.inference.room import runs_on_processor
 from mdcsrn_tf.models.xla import xla_works
 
 
@@ -39,6 +40,8 @@ class Kernels:
     def __init__(self, dtype: tf.DType, compiled: bool):
         self.dtype = dtype
         self.compiled = compiled and xla_works()
+        # The fused kernel's statistics are the processor's fast way, and of one tile; a GPU takes those of all at once.
+        self.one_at_a_time = self.compiled and runs_on_processor()
         self._fused = {
             name: tf.function(function, jit_compile=True, autograph=False)
             for name, function in (("sum", _sum_of_terms), ("join", _join))
@@ -60,8 +63,8 @@ class Kernels:
 
     def statistics(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and biased variance of each channel of each tile, float32."""
-        groups = _groups_of_channels(x)
-        if not self.compiled or groups is None:
+        groups = _groups_of_channels(x) if self.one_at_a_time else None
+        if groups is None:
             return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)
         return _statistics_in_groups(x, groups)
 

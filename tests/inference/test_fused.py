@@ -27,7 +27,7 @@ NETWORKS = {
 }
 
 
-def cubes(count=1, size=10, seed=3):
+def tiles(count=1, size=10, seed=3):
     return np.random.default_rng(seed).standard_normal((count, size, size, size, 1)).astype(np.float32)
 
 
@@ -43,7 +43,7 @@ def model(request):
 @pytest.mark.parametrize("bn", ["batch", "moving"])
 @pytest.mark.parametrize("compiled", [True, False])
 def test_it_equals_the_keras_network(model, bn, compiled):
-    batch = cubes()
+    batch = tiles()
     with moving_statistics_kept():
         expected = model(batch, training=bn == "batch").numpy()
     result = run(FusedNetwork(model, bn, compiled=compiled), batch)
@@ -53,15 +53,33 @@ def test_it_equals_the_keras_network(model, bn, compiled):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-def test_each_cube_has_its_own_statistics_whatever_the_batch(model, compiled):
-    batch = np.concatenate([cubes(), 3.0 + 2.0 * cubes(seed=4)])
+def test_each_tile_has_its_own_statistics_whatever_the_batch(model, compiled):
+    batch = np.concatenate([tiles(), 3.0 + 2.0 * tiles(seed=4)])
     network = FusedNetwork(model, "batch", compiled=compiled)
     alone = np.concatenate([run(network, batch[:1]), run(network, batch[1:])])
     np.testing.assert_allclose(run(network, batch), alone, atol=2e-5 * np.abs(alone).max())
 
 
-def test_odd_cubes_take_the_way_without_folded_channels():
-    tiny, batch = tiny_model(), cubes(size=9)
+def test_on_a_gpu_the_tiles_of_a_batch_run_together_each_by_its_own_statistics(monkeypatch):
+    tiny, batch = tiny_model(), np.concatenate([tiles(), 3.0 + 2.0 * tiles(seed=4), tiles(seed=5)])
+
+    def traced():
+        network = tf.function(FusedNetwork(tiny, "batch"), autograph=False)
+        return network.get_concrete_function(tf.TensorSpec(batch.shape))
+
+    def loops(function):
+        return any("While" in operation.type for operation in function.graph.get_operations())
+
+    one_by_one = traced()
+    monkeypatch.setattr("mdcsrn_tf.inference.kernels.runs_on_processor", lambda: False)
+    together = traced()
+    assert loops(one_by_one) and not loops(together)
+    expected = one_by_one(tf.constant(batch)).numpy()
+    np.testing.assert_allclose(together(tf.constant(batch)), expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_odd_tiles_take_the_way_without_folded_channels():
+    tiny, batch = tiny_model(), tiles(size=9)
     with moving_statistics_kept():
         expected = tiny(batch, training=True).numpy()
     np.testing.assert_allclose(run(FusedNetwork(tiny, "batch"), batch), expected, atol=2e-5)
@@ -79,7 +97,7 @@ def test_receptive_field_radius(preset, radius):
 def test_no_farther_voxel_matters():
     tiny = tiny_model()
     network = FusedNetwork(tiny, "moving")
-    batch = cubes(size=16)
+    batch = tiles(size=16)
     changed = batch.copy()
     changed[0, 0, 8, 8, 0] += 1.0
     moved = np.abs(run(network, changed) - run(network, batch))[0, :, 8, 8, 0]
@@ -105,7 +123,7 @@ ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus", "selu", "gelu", "swish", "
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_stays_what_it_is_wherever_a_network_goes(name, capsys):
     model = built(conv(4), keras.layers.BatchNormalization(), keras.layers.Activation(name), conv())
-    batch = cubes(2)
+    batch = tiles(2)
     expected = model(batch, training=False).numpy()
     for copy in (with_precision(model, "float32"), portable(model)):
         np.testing.assert_allclose(copy(batch, training=False).numpy(), expected, atol=1e-5)
@@ -132,7 +150,7 @@ STRANGERS = {
 @pytest.mark.parametrize("name", STRANGERS)
 def test_what_the_fast_layers_do_not_cover_runs_as_keras_wrote_it(name, capsys):
     model = built(*STRANGERS[name], sides=(10, 10, 10))
-    copy, batch = with_precision(model, "float32"), cubes(2)
+    copy, batch = with_precision(model, "float32"), tiles(2)
     expected = model(batch, training=False).numpy()
     np.testing.assert_allclose(copy(batch, training=False).numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(portable(copy)(batch, training=False).numpy(), expected, atol=1e-5)
@@ -151,7 +169,7 @@ def test_plain_keras_normalises_each_tile_by_its_own_statistics_and_trains_nothi
     ]
     model = with_precision(built(*layers), "float32")
     before = [weight.numpy() for weight in model.weights]
-    batch = np.concatenate([cubes(), 3.0 + 2.0 * cubes(seed=4)])
+    batch = np.concatenate([tiles(), 3.0 + 2.0 * tiles(seed=4)])
     found = run(PlainNetwork(model, "batch"), batch)
     for tile, result in zip(batch, found, strict=True):
         features = model.layers[1](tile[np.newaxis]).numpy()
@@ -173,8 +191,8 @@ def test_without_xla_the_same_is_computed_and_said_once(monkeypatch, capsys):
     from mdcsrn_tf.models.xla import xla_works
 
     model = tiny_model()
-    cubes = tf.constant(np.random.default_rng(0).standard_normal((1, 12, 12, 12, 1)).astype(np.float32))
-    expected = FusedNetwork(model, "moving")(cubes).numpy()
+    tiles = tf.constant(np.random.default_rng(0).standard_normal((1, 12, 12, 12, 1)).astype(np.float32))
+    expected = FusedNetwork(model, "moving")(tiles).numpy()
 
     def missing(function, jit_compile=None, **_):
         raise NotImplementedError("Could not find compiler for platform Host")
@@ -183,7 +201,7 @@ def test_without_xla_the_same_is_computed_and_said_once(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(tf, "function", missing)
         assert not xla_works()
-    found = [FusedNetwork(model, "moving")(cubes).numpy() for _ in range(2)]
+    found = [FusedNetwork(model, "moving")(tiles).numpy() for _ in range(2)]
     xla_works.cache_clear()
     assert capsys.readouterr().err.count("XLA cannot compile here (Could not find compiler") == 1
     for result in found:

@@ -82,6 +82,12 @@ def test_tiles_of_air_are_run_once_and_come_out_to_the_bit_as_if_each_had_been(m
     assert air > len(tiles) / 3 and len(seen) == 1 + math.ceil((len(tiles) - air) / batch)
 
 
+@pytest.mark.parametrize(("precision", "enabled"), [("tensorfloat32", True), ("bfloat16", False), ("float32", False)])
+def test_float32_is_float32_on_a_gpu_too_unless_asked(model_file, precision, enabled):
+    engines.load_engine(model_file, Settings(precision=precision))
+    assert tf.config.experimental.tensor_float_32_execution_enabled() is enabled
+
+
 def test_paper_mode_is_each_tile_by_its_own_statistics(model_file, low_res):
     normalisation = Normalisation.from_low_res(low_res)
     volume, tiny = normalisation.apply(low_res), tiny_model()
