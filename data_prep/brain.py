@@ -23,7 +23,7 @@ _BRIGHT_PERCENTILE, _BRIGHT_MARGIN = 97, 1.15  # what outshines the tissue is fa
 
 
 def brain_mask(scan: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """Where the brain of a T1-weighted `scan` is, roughly; `spacing` in millimetres.
+    """Where the brain of a T1-weighted `scan` [i, j, k] is, roughly: boolean on its grid; `spacing` in millimetres.
 
     Tissue is what is neither air nor fat. Its largest part deeper than a few millimetres is the brain once that
     depth has cut the bridges to the scalp, so the smallest depth is taken that leaves no more than a brain.

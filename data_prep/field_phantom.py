@@ -44,7 +44,7 @@ class FieldSettings:
 
 
 def high_field(scan: np.ndarray) -> np.ndarray:
-    """The scan from 0 to 1 between its percentiles 0.1 and 99.9, clipped there; float32."""
+    """The scan from 0 to 1 between its percentiles 0.1 and 99.9, clipped there; float32 on the same grid."""
     bottom, top = np.percentile(scan, _PERCENTILES)
     if not top > bottom:
         raise UserError("it has one value nearly everywhere; give a scan with contrast.")

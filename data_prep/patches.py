@@ -29,7 +29,7 @@ def draw_corners(
 
 
 def cut_patches(volume: np.ndarray, corners: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """The patches (views) of `volume` at `corners`."""
+    """The patches [size, size, size] of `volume` at `corners` [count, 3], as views of it."""
     for i, j, k in corners:
         yield volume[i : i + size, j : j + size, k : k + size]
 

@@ -62,7 +62,10 @@ def register(low: Placed, high: Placed, kind: str, *, control_mm: float = CONTRO
 
 
 def without_shading(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """N4: the volume divided by its smooth field, estimated inside Otsu's mask on a quarter of the resolution."""
+    """N4: the volume [i, j, k] divided by its smooth field, on the same grid.
+
+    The field is estimated inside Otsu's mask, on a quarter of the resolution.
+    """
     sitk = simpleitk()
     image = to_image(Placed(volume, affine))
     shrink = [max(1, min(4, size // 24)) for size in image.GetSize()]
@@ -97,7 +100,7 @@ def to_image(volume: Placed) -> sitk.Image:
 
 
 def correlation(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float:
-    """Normalised cross-correlation of two images inside a mask; 0 where one of them is constant."""
+    """Normalised cross-correlation of two images of one grid inside a mask on it; 0 where one of them is constant."""
     a, b = one[inside].astype(np.float64), other[inside].astype(np.float64)
     if a.size < 2 or a.std() == 0 or b.std() == 0:
         return 0.0

@@ -28,12 +28,15 @@ _WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, an
 
 
 def brain_only(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The scan with a hard edge to zero around the brain."""
+    """The scan with a hard edge to zero around the brain, which the boolean `mask` on the scan's grid is."""
     return np.where(mask, scan, 0)
 
 
 def inverted(scan: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The brain with dark for bright: the order of fluid, grey and white matter that T2-weighted scans have."""
+    """The brain (`mask`, on the scan's grid) with dark for bright, zero around it, in the scan's unit.
+
+    Fluid, grey and white matter then have the order that they have in T2-weighted scans.
+    """
     white = np.percentile(scan[mask], _WHITE_PERCENTILE)
     return np.where(mask, np.maximum(white - scan, 0), 0)
 

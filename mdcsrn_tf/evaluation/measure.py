@@ -45,7 +45,10 @@ class Scores:
 
 
 def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False) -> Scores:
-    """Everything the plan asks of an image, but the overlap; of the reference `itself` no fidelity."""
+    """All the metrics that the plan asks for, but the overlap of labels.
+
+    image: on the scene's grid and in its unit; `itself`: it is the reference, which has no fidelity to itself.
+    """
     scores = Scores()
     if not np.isfinite(image).all():
         raise UserError("the image holds NaN or infinite values")
@@ -62,7 +65,7 @@ def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False
 
 
 def measure_overlap(reference: np.ndarray, labels: np.ndarray, scores: Scores) -> dict[str, Any]:
-    """Dice and Jaccard into `scores`; label by label in what is returned."""
+    """Put the mean Dice and Jaccard of two label maps of one shape into `scores`; what is returned has each label's."""
     result = overlap(reference, labels)
     if not result.labels:
         scores.missing |= dict.fromkeys(("dice", "jaccard"), "neither label map holds a label")

@@ -164,7 +164,7 @@ def check_consistency(prepared: Prepared, card: ModelCard) -> None:
 
 
 def consistent(image: np.ndarray, prepared: Prepared) -> np.ndarray:
-    """`image` (stored orientation) with the measured centre of k-space put back, to the last sample."""
+    """`image` with the measured centre of its k-space put back; target grid, stored orientation."""
     decision = prepared.decision
     measured, turned = prepared.volume.data, []
     if decision.grid == "same":

@@ -144,7 +144,7 @@ def seam_positions(length: int, tile: int, margin: int) -> list[int]:
 
 
 def seam_figure(volume: np.ndarray, tile: PerAxis, margin: PerAxis) -> float | None:
-    """`seam_figure_at` the borders between the cores of such tiles."""
+    """`seam_figure_at` the borders that the cores of such tiles have in the volume; tile, margin in voxels."""
     return seam_figure_at(volume, seams_of(volume.shape, tile, margin))
 
 

@@ -30,7 +30,7 @@ def super_resolve(
     batch_tiles: int = 1,
     on_progress: Progress | None = None,
 ) -> np.ndarray:
-    """Run every tile of the (normalised) volume through `apply_tiles`, and merge the cores.
+    """Run every tile of the normalised volume [i, j, k] through `apply_tiles`, and merge the cores on the same grid.
 
     Tiles that hold one value throughout, as air does that was set to zero, are not run each: see `_outputs`.
     """
@@ -91,7 +91,10 @@ def super_resolve_volume(
 
 
 def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None) -> Result:
-    """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice."""
+    """Normalise, tile, merge and undo; with smaller tiles where the memory does not suffice.
+
+    low_res: on the target grid, in the orientation of the training scans and the scanner's unit, as the result is.
+    """
     check_volume(low_res)
     if isinstance(engine, SliceEngine):
         return run_planes(engine, low_res, settings, on_progress)
@@ -187,7 +190,7 @@ def smaller_tile(tile: Edges, margin: Edges) -> Edges:
 
 
 def check_volume(volume: np.ndarray) -> None:
-    """Refuse what no network can take."""
+    """Refuse an array that is no volume [i, j, k] of finite values."""
     if volume.ndim != 3 or not volume.size:
         raise UserError(f"A volume has three axes and some voxels; this one has shape {volume.shape}.")
     if not np.isfinite(volume).all():

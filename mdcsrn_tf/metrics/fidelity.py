@@ -33,7 +33,9 @@ def mean_squared_error(reference: np.ndarray, image: np.ndarray, axes: Sequence[
 
 
 def psnr(reference: np.ndarray, image: np.ndarray, *, data_range: float) -> float:
-    """The peak signal-to-noise ratio in dB; infinite for identical images.
+    """The peak signal-to-noise ratio in dB of two images of one shape and unit; infinite where they are identical.
+
+    data_range: the peak, in the images' unit.
 
     >>> psnr(np.zeros((4, 4)), np.full((4, 4), 0.1), data_range=1.0)
     20.0
@@ -43,7 +45,9 @@ def psnr(reference: np.ndarray, image: np.ndarray, *, data_range: float) -> floa
 
 
 def nrmse(reference: np.ndarray, image: np.ndarray, *, denominator: Denominator = "euclidean") -> float:
-    """The root mean squared error over the reference's RMS ("euclidean", the papers'), range or mean.
+    """The root mean squared error of two images of one shape over the reference's RMS, range or mean.
+
+    The RMS ("euclidean") is the papers'.
 
     Only the Euclidean form fits the papers' PSNR and NRMSE columns together. A reference that is zero (or
     flat, for "range") has none: the result is NaN.
@@ -175,7 +179,7 @@ def window_radius(window: Window) -> int:
 
 
 def psnr_of(error: np.ndarray | float, data_range: float) -> np.ndarray:
-    """The PSNR in dB of mean squared errors."""
+    """The PSNR in dB of mean squared errors (of any shape), `data_range` in the images' unit."""
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(data_range**2 / np.asarray(error)))
 
@@ -191,7 +195,7 @@ def nrmse_scale(reference: np.ndarray, denominator: Denominator, axes: Sequence[
 
 
 def ratio(error: np.ndarray | float, scale: np.ndarray | float) -> np.ndarray:
-    """`error / scale`, NaN where the scale is zero."""
+    """`error / scale`, element by element; NaN where the scale is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(np.asarray(scale) == 0, np.nan, np.asarray(error) / scale))
 

@@ -16,7 +16,7 @@ def local_statistics(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
-    """The mean-subtracted, contrast-normalised image (Mittal et al. 2013, eq. 1)."""
+    """The mean-subtracted, contrast-normalised 2-D image (0 to 255), of the same shape (Mittal et al. 2013, eq. 1)."""
     mean, deviation = local_statistics(image)
     difference = image - mean
     # In a flat area the mean differs from the image by rounding only, and the sign of rounding is no statistic.

@@ -59,7 +59,7 @@ def niqe(image: np.ndarray, model: NiqeModel) -> float:
 
 
 def fit(images: Iterable[np.ndarray], *, block: int = BLOCK, sharpness: float = SHARPNESS, **notes: Any) -> NiqeModel:
-    """A pristine model from the sharp blocks of pristine images (0 to 255)."""
+    """A pristine model from the sharp blocks of pristine 2-D images (0 to 255); `notes` go into it."""
     kept, seen = [], 0
     for image in images:
         features, contrast = block_features(image, block), _block_contrast(image, block)
@@ -75,7 +75,10 @@ def fit(images: Iterable[np.ndarray], *, block: int = BLOCK, sharpness: float = 
 
 
 def block_features(image: np.ndarray, block: int = BLOCK) -> np.ndarray:
-    """The 36 features of every whole block, row by row; an image smaller than a block has no row."""
+    """The 36 features of every whole block of a 2-D image (0 to 255), row by row: [blocks, 36].
+
+    An image smaller than a block has no row.
+    """
     image = _cropped(image, block)
     if not image.size:
         return np.empty((0, FEATURES))
@@ -85,7 +88,7 @@ def block_features(image: np.ndarray, block: int = BLOCK) -> np.ndarray:
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-    """Half the size by antialiased bicubic interpolation: MATLAB's `imresize(image, 0.5)` for even sizes."""
+    """A 2-D image at half its size, antialiased, bicubic: MATLAB's `imresize(image, 0.5)` for even sizes."""
     for axis in (0, 1):
         # Every output sits between two inputs, so the eight weights are the same everywhere.
         offsets = np.arange(-3.5, 4) / 2

@@ -15,7 +15,7 @@ CLIPPED = (0.1, 99.9)  # percentiles between which each image is clipped before 
 
 
 def standardised(image: np.ndarray) -> np.ndarray:
-    """Clipped at its percentiles, mean 0 and deviation 1 (float64): each image by its own statistics."""
+    """An image of any shape clipped at its percentiles, mean 0 and deviation 1 (float64), by its own statistics."""
     clipped = np.clip(image.astype(np.float64), *np.percentile(image, CLIPPED))
     deviation = clipped.std()
     return (clipped - clipped.mean()) / (deviation if deviation > 0 else 1.0)

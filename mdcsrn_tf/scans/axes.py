@@ -54,7 +54,7 @@ def to_ras(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def from_ras(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ras`, `affine` being that of the original array."""
+    """The inverse of `to_ras`: an array in RAS+ order as it was stored; `affine` is the stored array's."""
     back = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(affine))
     return np.ascontiguousarray(apply_orientation(data, back))
 

@@ -102,7 +102,7 @@ def _thinned(volume: np.ndarray) -> np.ndarray:
 
 
 def large_parts(mask: np.ndarray, share: float) -> np.ndarray:
-    """The connected parts of a boolean array whose size is at least that share of the largest one's."""
+    """The connected parts of a boolean array that hold at least that share of the largest one's elements."""
     labels, _ = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0

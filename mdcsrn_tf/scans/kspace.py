@@ -60,7 +60,7 @@ def small_affine(
 
 
 def truncate(volume: np.ndarray, factors: Sequence[int], axes: Sequence[int], *, workers: int = 1) -> np.ndarray:
-    """The image of the centre of `volume`'s k-space, on the small matrix, with the mean intensity kept."""
+    """The image of the centre of `volume`'s k-space on the small matrix (`small_shape`); the mean intensity is kept."""
     _check(volume, factors, axes)
     small = _floating(volume)
     for axis, factor in zip(axes, factors, strict=True):
@@ -164,6 +164,7 @@ def put_back_centre(
 ) -> np.ndarray:
     """`image` with the centre of its k-space replaced by the measured one (data consistency).
 
+    image: on the large grid; measured_small: in the same unit on the small matrix, `small_shape` of the image's.
     Afterwards `truncate` gives `measured_small` again; frequencies outside the centre are untouched.
     """
     missing = measured_small - truncate(image, factors, axes, workers=workers)
@@ -255,7 +256,7 @@ def _taps(kept: int, size: int, method: str) -> list[tuple[np.ndarray, np.ndarra
 
 
 def spline_weights(t: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The cubic B-spline's weights of the four coefficients around a place `t` behind the second of them."""
+    """The cubic B-spline's weights of four coefficients for places `t` (0 to 1) behind the second of them."""
     return ((1 - t) ** 3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2, t**3 / 6)
 
 

@@ -81,13 +81,16 @@ def by_voxels_above_mean(low_res: np.ndarray) -> Normalisation:
 
 
 def magnitude_level(image: np.ndarray) -> float | None:
-    """The tissue's level in a magnitude image; None for one that is none: signed, or with nothing above zero."""
+    """The level of tissue in a magnitude image of any shape, in its unit.
+
+    None for an image that is none: one that is signed, or has nothing above zero.
+    """
     level = tissue_level(image)
     return level if level > 0 and float(image.min()) >= -LARGEST_UNDERSHOOT * level else None
 
 
 def by_tissue_level(low_res: np.ndarray) -> Normalisation:
-    """The typical intensity of tissue becomes 0, and darkness -2.5.
+    """The change after which the typical intensity of tissue is 0, and darkness -2.5; `low_res` of any shape.
 
     An image that is no magnitude image (signed, or with nothing above zero) has no darkness to hold on to and falls
     under the other rule.
@@ -101,7 +104,7 @@ def by_tissue_level(low_res: np.ndarray) -> Normalisation:
 
 
 def by_each_image(image: np.ndarray) -> Normalisation:
-    """Mean 0 and deviation 1 over all voxels, clipped at the percentiles 0.1 and 99.9."""
+    """The change to mean 0 and deviation 1 over all voxels, clipped at the percentiles 0.1 and 99.9; any shape."""
     bottom, top = (float(value) for value in np.percentile(image, (0.1, 99.9)))
     clipped = np.clip(image, bottom, top)
     mean, deviation = (float(value) for value in (clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)))
@@ -111,7 +114,7 @@ def by_each_image(image: np.ndarray) -> Normalisation:
 
 
 def by_unit_range(low_res: np.ndarray) -> Normalisation:
-    """The percentiles 0 and 99.9 come to -1 and 1."""
+    """The change after which the percentiles 0 and 99.9 lie at -1 and 1; `low_res` of any shape."""
     bottom, top = (float(value) for value in np.percentile(low_res, (0, 99.9)))
     if not top > bottom:
         raise UserError("An image of one constant value cannot be normalised; give one with contrast.")
@@ -119,7 +122,10 @@ def by_unit_range(low_res: np.ndarray) -> Normalisation:
 
 
 def of_pair(rule: str, low: np.ndarray, high: np.ndarray) -> tuple[Normalisation, Normalisation]:
-    """What the rule makes of two scans of one person: of the second as of the first, or by statistics of its own."""
+    """The changes for the low- and the high-resolution scan of one person, each of any shape, in its scanner's units.
+
+    Both are the low-resolution scan's, but under `zscore_each_image`, where each scan has its own.
+    """
     of_low = Normalisation.from_low_res(low, rule)
     return of_low, by_each_image(high) if rule == EACH_IMAGE else of_low
 

@@ -70,7 +70,7 @@ def write_shard(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
     encode: Callable[[np.ndarray, np.ndarray], bytes] = encode_pair,
 ) -> int:
-    """Write the pairs to a TFRecord file and return how many there were."""
+    """Write the pairs of patches, all of one shape, to a TFRecord file; the number of them."""
     count = 0
     with Path(path).open("wb") as stream:
         for low_res, high_res in pairs:

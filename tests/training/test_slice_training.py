@@ -1,6 +1,7 @@
 """Slice presets trained by the command: tiny, resumed to the bit, with their cards; and what is refused."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,7 +78,9 @@ def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(
     assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(reads)
 
 
-def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path):
+def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch):
+    preset = PRESETS["srgan2d/stack3"]
+    monkeypatch.setitem(PRESETS, preset.name, replace(preset, network=replace(preset.network, blocks=2, filters=8)))
     asked = command(shards, "srgan2d/stack3", tmp_path, "--features=random", "--recipe=quick2d")
     assert train([*asked, "--set=bn_reestimation_batches=1"]) == 0
     model, card = load_model(tmp_path / "best_gan.keras")
