@@ -60,6 +60,7 @@ bench: bench-setup
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 	set -e; for name in $(if $(DATA),$(DATA_BENCHMARKS)); do $(BIN)/python benchmarks/$$name.py --data=$(DATA); done
 	$(BIN)/python benchmarks/results_doc.py
+	$(BIN)/python benchmarks/scale.py
 
 # 100 times kill -9 and 2,000 malformed files: an hour on 2 cores.
 hostile: $(READY)
