@@ -34,8 +34,10 @@ def folder(tmp_path_factory):
     for seed in range(5):
         head = make_phantom((44, 40, 36), seed=seed)
         save(head, affine, folder / "hr_scans" / f"sub-{seed}_T1w.nii.gz")
-    save(degrade(head, FACTORS, AXES), affine, folder / "scans" / "sub-4_T1w.nii.gz")
-    small = small_affine(affine, FACTORS, AXES)
+    # The bundled networks refuse results of 4 mm: what they are given is a small head of 1 mm.
+    fine = np.eye(4)
+    save(degrade(head, FACTORS, AXES), fine, folder / "scans" / "sub-4_T1w.nii.gz")
+    small = small_affine(fine, FACTORS, AXES)
     save(acquire(head, FACTORS, AXES), small, folder / "small_scans" / "sub-4_T1w.nii.gz")
     return folder
 
