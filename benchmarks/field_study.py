@@ -1,13 +1,15 @@
 """The 7T paper's comparison without its data: every model on phantoms of another field, made of real scans.
 
-    python benchmarks/field_study.py --data=FOLDER_OF_SCANS [--models=dcsrn2d-l1,unet7,...] [--steps=300] [--write]
+    python benchmarks/field_study.py --data=FOLDER_OF_SCANS [--models=dcsrn2d-l1:300x16,...] [--workdir=WORK] [--write]
 
 Five scans to learn from, two to be measured on (data_prep.field_phantom; other contrast, shading, half the resolution,
-noise), 64 x 64 patches of slices of all three axes, each model by the `quick2d` recipe. Beside the networks stand what
-costs no network: the input, the input under its best intensity curve (fitted on the test scans: the floor that a
-model must pass), a linear regression and the random forest on the same pixels, and both with the integer cast of
-the notebook that the paper cites. GANs are trained a second time with an adversarial weight of 0. The record is
-benchmarks/results/field_study.json; --write puts the table into docs/field_study.md.
+noise), 64 x 64 patches of slices of all three axes, each model by the `quick2d` recipe in the steps x patches that
+stand behind its name. Beside the networks stand what costs no network: the input, the input under its best intensity
+curve (fitted on the test scans: the floor that a model must pass), a linear regression and the random forest on the
+same pixels, and both with the integer cast of the notebook that the paper cites. GANs are trained a second time with
+an adversarial weight of 0. What a model must reach is in field_page.py, and printed. The record is
+benchmarks/results/field_study.json; --write puts the table into docs/field_study.md. A run that was stopped goes on
+in its --workdir.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +28,23 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
-from benchmarks.data_helpers import ROOT, run, scans_beginning
+from benchmarks.data_helpers import run, scans_beginning
+from benchmarks.field_networks import PLAN, Apply, Training, critic_alone, network, planned, seconds_of, trained
+from benchmarks.field_page import threshold_rows, thresholds, write_table
 from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register
 from data_prep.subjects import stem_of
 from mdcsrn_tf.metrics.spectra import band
 from mdcsrn_tf.models.forest import features, grow, plain_arrays
 from mdcsrn_tf.papers.forests import ForestConfig
-from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.run_record import RunRecord, plain, write_json
 from mdcsrn_tf.scans.normalisation import EACH_IMAGE, of_pair
 from mdcsrn_tf.scans.volumes import read_volume
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 
 LEARN, CHECK, MEASURE = "sub-01_T1w,sub-02_T1w,sub-03_T1w,sub-04_T1w,sub-05_T1w", "sub-06_T1w", "sub-07_T1w,sub-08_T2w"
-PAGE = ROOT / "docs" / "field_study.md"
-BEGIN, END = "<!-- table of field_study.py -->", "<!-- end of the table -->"
 BANDS = {"mid": (0.25, 0.5), "high": (0.5, 1.0)}  # of the Nyquist frequency, in the axial plane
+EPOCHS = 6  # of patches from the scans to learn from: the one that validates gives a sixth of theirs
 Image = np.ndarray
 
 
@@ -53,8 +57,10 @@ def main() -> None:
         make_pairs(arguments, work)
         tested = sorted(path.name for path in (work / "test" / "high").iterdir())
         pairs = {stem_of(name): test_pair(work, name, arguments.slices) for name in tested}
-        rows = {name: measured(apply, pairs) for name, apply in methods(arguments, work).items()}
-    record.results = {"scans": sorted(pairs), "rows": rows}
+        record.results = {"scans": sorted(pairs), "rows": all_rows(arguments, work, pairs)}
+    record.results["thresholds"] = thresholds(record.results)
+    for row in threshold_rows(record.results["thresholds"]):
+        print(": ".join(row))
     record.write(pages.RESULTS / "field_study.json", folders_kept=False)
     if arguments.write:
         write_table(json.loads((pages.RESULTS / "field_study.json").read_text(encoding="utf-8")))
@@ -64,14 +70,13 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--workdir", type=Path, help="keep pairs and models here")
-    parser.add_argument("--models", default="", help="presets without 7t/, as in dcsrn2d-l1,unet7")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--patches", type=int, default=600, help="of each scan")
+    parser.add_argument("--workdir", type=Path, help="keep pairs and models here, and go on here after a stop")
+    parser.add_argument("--models", default=PLAN, help="presets without 7t/, as in dcsrn2d-l1:300x16,unet7:300x32")
+    parser.add_argument("--precision", default="mixed_bfloat16", help="of the generators' training")
+    parser.add_argument("--patches", type=int, default=600, help="of each scan to learn from")
     parser.add_argument("--pixels", type=int, default=40_000, help="that regression and forest learn from")
     parser.add_argument("--trees", type=int, default=200)
-    parser.add_argument("--slices", type=int, default=60, help="of each test scan that are measured")
+    parser.add_argument("--slices", type=int, default=16, help="of each test scan that are measured")
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
@@ -80,7 +85,8 @@ def make_pairs(arguments: argparse.Namespace, work: Path) -> None:
     """Both fields of all scans, and shards of those to learn from."""
     for kind, beginnings in (("learn", f"{LEARN},{CHECK}"), ("test", MEASURE)):
         for path in scans_beginning(arguments.data, beginnings):
-            write_fields(work / kind, stem_of(path.name), read_volume(path), FieldSettings(), seed=0)
+            if not (work / kind / "low" / f"{stem_of(path.name)}.nii.gz").is_file():
+                write_fields(work / kind, stem_of(path.name), read_volume(path), FieldSettings(), seed=0)
     split = work / "split.tsv"
     people = [name.split("_")[0] for name in LEARN.split(",")]
     lines = ["subject\tsplit", *(f"{person}\ttrain" for person in people), f"{CHECK.split('_')[0]}\tvalidation"]
@@ -93,10 +99,10 @@ def make_pairs(arguments: argparse.Namespace, work: Path) -> None:
         f"--output={work / 'shards'}",
         "--match=volume",
         "--plane=all",
-        f"--patches_per_subject={arguments.patches}",
+        f"--patches_per_subject={arguments.patches // EPOCHS}",
+        f"--epochs_of_patches={EPOCHS}",
         f"--split={split}",
         "--workers=1",
-        "--overwrite",
     )
 
 
@@ -115,24 +121,64 @@ def test_pair(work: Path, name: str, count: int) -> dict[str, Any]:
     return {**{kind: image[:, :, kept] for kind, image in images.items()}, "std": of_high.std}
 
 
-def methods(arguments: argparse.Namespace, work: Path) -> dict[str, Callable[[dict[str, Any]], Image]]:
-    """Every row: from a test pair to the estimate of its high field, all in z-scores."""
-    rows: dict[str, Callable[[dict[str, Any]], Image]] = {
-        "input": lambda pair: pair["low"],
-        "input under its best curve": best_curve,
-    }
+def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every row's measures; those that a stopped run has left are taken from its folder."""
+    rows: dict[str, dict[str, Any]] = {}
+
+    def add(name: str, asked: dict[str, Any], make: Callable[[], tuple[Apply, dict[str, Any]]]) -> None:
+        kept = work / "rows" / f"{name.replace(' ', '-')}.json"
+        asked = plain({**asked, "slices": arguments.slices, "patches": arguments.patches})
+        if kept.is_file() and (found := json.loads(kept.read_text(encoding="utf-8")))["asked"] == asked:
+            rows[name] = found["row"]
+            return
+        apply, facts = make()
+        rows[name] = {**facts, **measured(apply, pairs)}
+        write_json(kept, {"asked": asked, "row": rows[name]})
+
+    add("input", {}, lambda: (lambda pair: pair["low"], {}))
+    add("input under its best curve", {}, lambda: (best_curve, {}))
+    trainings = planned(arguments.models)
+    for training in trainings:
+        asked = {"training": training, "precision": arguments.precision}
+        add(training.row, asked, partial(trained_row, training, arguments.precision, work))
+    for name, asked, make in per_pixel_methods(arguments, work / "shards"):
+        add(name, asked, make)
+    # What costs no network stands first.
+    networks = [training.row for training in trainings]
+    return {name: rows[name] for name in sorted(rows, key=networks.__contains__)}
+
+
+def trained_row(training: Training, precision: str, work: Path) -> tuple[Apply, dict[str, Any]]:
+    """The network, and what is said of its training beside its measures."""
+    workdir = trained(training, work, precision)
+    facts: dict[str, Any] = {"steps": training.steps, "batch": training.batch, "seconds": seconds_of(workdir)}
+    if training.random_features:
+        facts["features"] = "random"
+    if training.alone and training.name == "unet7":
+        facts["critic_alone"] = float(np.mean(list(critic_alone(training, work, precision))))
+    return network(workdir), facts
+
+
+def per_pixel_methods(
+    arguments: argparse.Namespace, shards: Path
+) -> Iterator[tuple[str, dict[str, Any], Callable[[], tuple[Apply, dict[str, Any]]]]]:
+    """Name, settings and maker of the regression and the forest, with and without the integer cast."""
+    chosen = {"pixels": arguments.pixels}
     for suffix, integers in (("", False), (", integer cast", True)):
-        samples, targets = pixels(work / "shards", arguments.pixels, integers)
-        rows[f"linear regression{suffix}"] = per_pixel(regression(samples, targets), integers)
-        config = ForestConfig(arguments.trees, 15)
-        forest = plain_arrays(grow(samples, targets, config, jobs=2))
-        rows[f"rfsr{suffix}"] = per_pixel(forest.predict, integers)
-    for name in filter(None, arguments.models.split(",")):
-        rows[name] = network(arguments, work, name)
-        if not name.startswith(("fcn", "dcsrn")):
-            alone = network(arguments, work, name, "--set=gan.adversarial_weight=0.0")
-            rows[f"{name} without its discriminator"] = alone
-    return rows
+        learned = partial(pixels, shards, arguments.pixels, integers)
+        yield f"linear regression{suffix}", chosen, partial(_regressed, learned, integers)
+        forest = ForestConfig(arguments.trees, 15)
+        yield f"rfsr{suffix}", {**chosen, "forest": forest}, partial(_grown, learned, integers, forest)
+
+
+def _regressed(learned: Callable[[], tuple[Image, Image]], integers: bool) -> tuple[Apply, dict[str, Any]]:
+    return per_pixel(regression(*learned()), integers), {}
+
+
+def _grown(
+    learned: Callable[[], tuple[Image, Image]], integers: bool, config: ForestConfig
+) -> tuple[Apply, dict[str, Any]]:
+    return per_pixel(plain_arrays(grow(*learned(), config, jobs=2)).predict, integers), {}
 
 
 def best_curve(pair: dict[str, Any]) -> Image:
@@ -163,7 +209,7 @@ def regression(samples: Image, targets: Image) -> Callable[[Image], Image]:
     return lambda found: found @ weights[:-1] + weights[-1]
 
 
-def per_pixel(predict: Callable[[Image], Image], integers: bool) -> Callable[[dict[str, Any]], Image]:
+def per_pixel(predict: Callable[[Image], Image], integers: bool) -> Apply:
     """A predictor of what is added to each pixel, on axial slices."""
 
     def apply(pair: dict[str, Any]) -> Image:
@@ -174,35 +220,7 @@ def per_pixel(predict: Callable[[Image], Image], integers: bool) -> Callable[[di
     return apply
 
 
-def network(arguments: argparse.Namespace, work: Path, name: str, *flags: str) -> Callable[[dict[str, Any]], Image]:
-    """A preset trained by quick2d, run over whole axial slices."""
-    workdir = work / (f"{name}-alone" if flags else name)
-    run(
-        "train.py",
-        f"--data={work / 'shards'}",
-        f"--workdir={workdir}",
-        f"--preset=7t/{name}",
-        "--recipe=quick2d",
-        f"--steps={arguments.steps}",
-        f"--batch_size={arguments.batch}",
-        "--features=random",
-        *flags,
-    )
-    model = next(path for path in (workdir / "last_gan.keras", workdir / "best_l1.keras") if path.is_file())
-
-    def apply(pair: dict[str, Any]) -> Image:
-        from mdcsrn_tf.inference.engines import load_engine
-        from mdcsrn_tf.inference.settings import Settings
-        from mdcsrn_tf.inference.slices import SliceTiling, super_resolve_planes
-
-        engine: Any = load_engine(model, Settings())
-        tiling = SliceTiling(multiple=engine.multiple, batch=4)
-        return super_resolve_planes(engine.apply, pair["low"], [2], tiling)
-
-    return apply
-
-
-def measured(apply: Callable[[dict[str, Any]], Image], pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+def measured(apply: Apply, pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each test scan, inside the head: PSNR of the range 0 to 1, energy and correlation of both bands."""
     values = {}
     for name, pair in pairs.items():
@@ -214,28 +232,6 @@ def measured(apply: Callable[[dict[str, Any]], Image], pairs: dict[str, dict[str
             values[name][f"{key}_energy"] = float(np.mean(parts[0] ** 2) / np.mean(parts[1] ** 2))
             values[name][f"{key}_correlation"] = float(np.corrcoef(*parts)[0, 1])
     return values
-
-
-def write_table(record: dict[str, Any]) -> None:
-    """Put the record's table between the page's marks."""
-    scans = record["results"]["scans"]
-    head = "| | " + " | ".join(f"{scan}: PSNR, mid band, high band" for scan in scans) + " |"
-    config = record["config"]
-    caption = (
-        f"{pages.circumstances(record)} Learned from {config['pixels']} pixels ({config['trees']} trees), networks in "
-        f"{config['steps']} steps of {config['batch']}; measured on {config['slices']} axial slices of each scan."
-    )
-    lines = [BEGIN, caption, "", head, "|---" * (len(scans) + 1) + "|"]
-    for name, values in record["results"]["rows"].items():
-        cells = [
-            f"{value['psnr']:.2f}, {value['mid_energy']:.2f} / {value['mid_correlation']:.2f}, "
-            f"{value['high_energy']:.2f} / {value['high_correlation']:.2f}"
-            for value in (values[scan] for scan in scans)
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
-    PAGE.write_text(before + "\n".join([*lines, END]) + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ SECTIONS = {
     "train_step_l1.json": "train_step",
     "infer_volume.json": "infer_volume",
     "gan_learning.json": "gan_learning",
+    "through_plane.json": "through_plane_page",
+    "field_study.json": "field_page",
+    "slice_step.json": "slice_step",
     "evaluate.json": "evaluate",
 }
 INTRODUCTION = """# Results
@@ -49,6 +52,9 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | its precisions | `python benchmarks/infer_quality.py --data=SCANS` |
 | interpolation | `python benchmarks/baselines.py --data=SCANS` |
 | learning on phantoms | `python benchmarks/gan_learning.py` |
+| thick slices to thin ones | `python benchmarks/through_plane.py --data=SCANS --splits=development,test` |
+| the 7T paper's models on two fields | `python benchmarks/field_study.py --data=SCANS --write` |
+| a step of the thick-slice paper's system | `python benchmarks/slice_step.py` |
 | everything, speed too | `make bench DATA=SCANS` |
 """
 

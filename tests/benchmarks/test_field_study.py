@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from benchmarks import field_study
+from benchmarks import field_page
+from benchmarks.field_networks import PLAN, planned
+from benchmarks.field_page import thresholds
 from benchmarks.field_study import best_curve, measured, per_pixel, regression
 from mdcsrn_tf.models.forest import features
+from mdcsrn_tf.papers import field94t
 
 
 @pytest.fixture
@@ -40,20 +43,61 @@ def test_a_regression_finds_what_is_linear_in_the_features(pair):
     )
 
 
+def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
+    value = {"psnr": psnr, "mid_energy": 0.5, "mid_correlation": mid_correlation}
+    return {**facts, "sub-07": {**value, "high_energy": high_energy, "high_correlation": 0.2}}
+
+
+ROWS = {
+    "input under its best curve": row(24.0),
+    "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8),
+    "unet7 without its discriminator": row(24.4, high_energy=0.14, critic_alone=0.31),
+    "dcsrn2d-l1": row(24.1),
+}
+
+
+def test_thresholds_are_judged_by_the_rows_that_are_there():
+    judged = thresholds({"rows": ROWS, "scans": ["sub-07"]})
+    assert [(round(entry["values"][0], 3), entry["met"]) for entry in judged] == [
+        (0.4, True),  # the U-net over the floor
+        (0.1, False),  # DCSRN2D is not 0.2 above it
+        (2.143, True),
+        (0.86, True),
+        (-0.944, True),
+        (0.31, False),
+    ], "FCN2 is not there"
+
+
+def test_each_gan_is_followed_by_its_generator_alone_once_a_task():
+    found = planned("unet5:9x4,unet8:9x4,fcn2,unet7:9x4,pix2pix9:9x4,unet6:9x4")
+    assert [training.row for training in found if training.alone] == [
+        "unet5 without its discriminator",  # unet8 learns the same at other rates of the discriminator
+        "unet7 without its discriminator",  # and pix2pix9's 1.5 L1 is its 2 L1 to Adam
+        "unet6 without its discriminator",
+    ]
+    assert found[-2].folder == "unet6-9x4" and (found[3].name, found[3].steps, found[3].batch) == ("fcn2", 300, 32)
+
+
+def test_the_plan_holds_every_network_of_the_paper():
+    assert {f"7t/{training.name}" for training in planned(PLAN)} == set(field94t.PRESETS)
+    assert {training.name for training in planned(PLAN) if training.random_features} == {"dcsrn2d-p", "pix2pix11"}
+
+
 def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{field_study.BEGIN}\nold\n{field_study.END}\nafter\n")
-    monkeypatch.setattr(field_study, "PAGE", page)
-    value = {"psnr": 23.456, "mid_energy": 0.5, "mid_correlation": 0.9, "high_energy": 0.1, "high_correlation": 0.2}
-    field_study.write_table(
-        {
-            "started": "2026-01-02T00:00:00",
-            "device": {"processor": "p", "cores": 1},
-            "versions": {"mdcsrn_tf": "1"},
-            "config": {"pixels": 5, "trees": 6, "steps": 7, "batch": 8, "slices": 9},
-            "results": {"scans": ["sub-07"], "rows": {"input": {"sub-07": value}}},
-        }
-    )
+    page.write_text(f"before\n{field_page.BEGIN}\nold\n{field_page.END}\nafter\n")
+    monkeypatch.setattr(field_page, "PAGE", page)
+    results = {"scans": ["sub-07"], "rows": ROWS}
+    record = {
+        "started": "2026-01-02T00:00:00",
+        "device": {"processor": "p", "cores": 1},
+        "versions": {"mdcsrn_tf": "1"},
+        "config": {"pixels": 5, "trees": 6, "slices": 9},
+        "results": {**results, "thresholds": thresholds(results)},
+    }
+    field_page.write_table(record)
     text = page.read_text()
-    assert "| input | 23.46, 0.50 / 0.90, 0.10 / 0.20 |" in text and "old" not in text
+    assert "| unet7 | 7 x 8 | 23.46, 0.50 / 0.86, 0.30 / 0.20 |" in text and "old" not in text
+    assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
+    assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.94 | met |" in field_page.section(record)

@@ -1,0 +1,138 @@
+"""The networks of the field study: which are trained and for how long, by the command that users run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data_helpers import run
+from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.training.content import needed_features
+
+# What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
+PLAN = (
+    "unet7:300x32,dcsrn2d-l1:300x16,fcn2:300x32,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32,unet6:300x32,unet8:300x32,"
+    "pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
+)
+CRITIC_ALONE = "unet7's discriminator"
+CRITIC_STEPS = (100, 150)  # between which its loss is averaged
+Apply = Callable[[dict[str, Any]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A preset's name without 7t/, how many steps of how many patches, and whether its discriminator is heard."""
+
+    name: str
+    steps: int
+    batch: int
+    alone: bool = False
+
+    @property
+    def folder(self) -> str:
+        """What its run is called."""
+        return f"{self.name}-{self.steps}x{self.batch}{'-alone' if self.alone else ''}"
+
+    @property
+    def row(self) -> str:
+        """What its row is called."""
+        return f"{self.name} without its discriminator" if self.alone else self.name
+
+    @property
+    def is_gan(self) -> bool:
+        """Whether the preset has a discriminator."""
+        return self._phase().objective.critic is not None
+
+    @property
+    def random_features(self) -> bool:
+        """Whether its loss reads VGG's features, which are random ones here."""
+        return bool(needed_features(self._phase().terms))
+
+    def task(self) -> tuple[Any, ...]:
+        """What decides its training without a discriminator: Adam does not see the loss's scale."""
+        terms = self._phase().terms
+        shares = tuple((term.loss, round(term.weight / terms[0].weight, 6)) for term in terms)
+        return get_preset(f"7t/{self.name}").network, shares, self.steps, self.batch
+
+    def _phase(self) -> Any:
+        return get_preset(f"7t/{self.name}").training.phases[0]
+
+
+def planned(text: str) -> list[Training]:
+    """`unet7:300x32,fcn2:300x32` to what is to be trained, each GAN followed by its generator alone.
+
+    Generators that learn the same without their discriminators are trained once.
+    """
+    found: list[Training] = []
+    for part in filter(None, text.split(",")):
+        name, _, length = part.partition(":")
+        steps, batch = map(int, (length or "300x32").split("x"))
+        found.append(Training(name, steps, batch))
+        alone = Training(name, steps, batch, alone=True)
+        if found[-1].is_gan and alone.task() not in {other.task() for other in found if other.alone}:
+            found.append(alone)
+    return found
+
+
+def trained(training: Training, work: Path, precision: str, *flags: str, folder: str = "") -> Path:
+    """The run's folder, after training by quick2d; what is trained already is left as it is."""
+    workdir = work / (folder or training.folder)
+    run(
+        "train.py",
+        f"--data={work / 'shards'}",
+        f"--workdir={workdir}",
+        f"--preset=7t/{training.name}",
+        "--recipe=quick2d",
+        f"--steps={training.steps}",
+        f"--batch_size={training.batch}",
+        f"--precision={precision}",
+        "--features=random",
+        "--set=run.checkpoint_minutes=3",
+        "--set=run.validate_every=100",
+        *(("--set=gan.adversarial_weight=0.0",) if training.alone else ()),
+        *flags,
+    )
+    return workdir
+
+
+def network(workdir: Path) -> Apply:
+    """The run's last model, run over whole axial slices."""
+
+    def apply(pair: dict[str, Any]) -> np.ndarray:
+        from mdcsrn_tf.inference.engines import load_engine
+        from mdcsrn_tf.inference.settings import Settings
+        from mdcsrn_tf.inference.slices import SliceTiling, super_resolve_planes
+
+        engine: Any = load_engine(next(workdir.glob("last_*.keras")), Settings())
+        tiling = SliceTiling(multiple=engine.multiple, batch=4)
+        return super_resolve_planes(engine.apply, pair["low"], [2], tiling)
+
+    return apply
+
+
+def seconds_of(workdir: Path) -> float:
+    """How long its training took, all its parts together."""
+    (phase,) = json.loads((workdir / "run.json").read_text(encoding="utf-8"))["results"].values()
+    return round(phase["seconds"], 1)
+
+
+def training_losses(workdir: Path, column: str, first: int = 0, last: int | None = None) -> list[float]:
+    """The values of a column of the run's log, of training steps after `first` and up to `last`."""
+    with (workdir / "metrics.csv").open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["kind"] == "train"]
+    return [float(row[column]) for row in rows if first < int(row["step"]) <= (last or int(row["step"]))]
+
+
+def critic_alone(generator: Training, work: Path, precision: str) -> Iterator[float]:
+    """The losses of the discriminator of a GAN that learns against its L1 network, which stands still."""
+    start = next((work / generator.folder).glob("last_*.keras"))
+    gan = Training(generator.name, CRITIC_STEPS[1], generator.batch)
+    flags = (f"--init_from={start}", "--set=gan.learning_rate=0.0")
+    workdir = trained(gan, work, precision, *flags, folder=f"{gan.name}-critic-alone")
+    yield from training_losses(workdir, "critic_loss", *CRITIC_STEPS)
