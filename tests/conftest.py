@@ -12,6 +12,9 @@ LONGEST_FIRST = (
     "training/test_train_smoke.py",
     "docs/test_reproduction.py",
     "docs/test_readme.py",
+    "docs/test_demo.py",
+    "test_new_family.py",
+    "cli/test_infer_memory.py",
 )
 
 
