@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
@@ -130,10 +131,17 @@ def _is_whole(number: Any, least: int, most: int) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and least <= number <= most
 
 
+# The portable copy of each model that was saved and still lives: a run saves one network again and again.
+_SAVED: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()
+
+
 def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard) -> None:
     """Write `model` and its card to `path` (`.keras`), whole or not at all, in float32."""
+    if model not in _SAVED:
+        _SAVED[model] = portable(model)
+    _SAVED[model].set_weights(model.get_weights())
     with replace_when_done(path) as partial:
-        portable(model).save(partial)
+        _SAVED[model].save(partial)
         make_portable(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(zipfile.ZipInfo(CARD_MEMBER), card.to_json())

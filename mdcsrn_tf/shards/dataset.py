@@ -137,11 +137,12 @@ def training_batches(
     settings = augment if isinstance(augment, Augmentation) else Augmentation() if augment else NONE
     start, size = part or (0, batch_size)
     samples = tf.data.Dataset.range(start_step * size, np.iinfo(np.int64).max // max(batch_size, 1))
-    samples = samples.map(lambda number: number // size * batch_size + start + number % size)
+    samples = samples.map(_as_it_is(lambda number: number // size * batch_size + start + number % size))
     pairs = _pairs(samples, lambda sample: reader.shuffled(int(sample), seed), manifest)
     if settings != NONE:
-        pairs = pairs.map(_augmenter(seed, settings), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
+        change = _as_it_is(_augmenter(seed, settings))
+        pairs = pairs.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pairs = pairs.map(_as_it_is(lambda _, low_res, high_res: (low_res, high_res)))
     return pairs.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -152,7 +153,7 @@ def validation_batches(manifest: Manifest, split: str, *, batch_size: int) -> tf
     reader = _Reader(manifest.shards(split))
     samples = tf.data.Dataset.range(reader.pairs)
     pairs = _pairs(samples, lambda sample: reader.record(int(sample)), manifest)
-    pairs = pairs.map(lambda _, low_res, high_res: (low_res, high_res))
+    pairs = pairs.map(_as_it_is(lambda _, low_res, high_res: (low_res, high_res)))
     return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -207,7 +208,14 @@ def _pairs(samples: tf.data.Dataset, read: Any, manifest: Manifest) -> tf.data.D
         low_res, high_res = decode_pairs(serialized[None], manifest.low_shape, manifest.high_shape)
         return sample, low_res[0], high_res[0]
 
-    return samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return samples.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _as_it_is(function: Any) -> Any:
+    """For tf.data to trace without AutoGraph, whose rewriting takes longer than the rest of the start."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _augmenter(seed: int, settings: Augmentation) -> Any:

@@ -62,7 +62,7 @@ def any_process(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     if not spans_processes(strategy):
         return flag
 
-    @tf.function
+    @tf.function(autograph=False)
     def total(value: tf.Tensor) -> tf.Tensor:
         return strategy.reduce("SUM", strategy.run(lambda mine: mine, (value,)), axis=None)
 

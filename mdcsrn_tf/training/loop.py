@@ -248,7 +248,8 @@ def compile_updates(
     options = StepOptions(plan.objective, plan.terms, replicas, settings.seed, batch_size, features or {})
 
     def compiled(replica_step: Callable) -> Callable:
-        @tf.function(jit_compile=jit)
+        # Without AutoGraph, which would rewrite every function it meets: nothing here branches on a tensor.
+        @tf.function(jit_compile=jit, autograph=False)
         def everywhere(low_res: Any, high_res: Any, step: tf.Tensor) -> Metrics:
             metrics = strategy.run(replica_step, (state, options, low_res, high_res, step))
             return {key: strategy.reduce("MEAN", value, axis=None) for key, value in metrics.items()}

@@ -37,7 +37,7 @@ class Validator:
         self.super_resolve = _generator_in_use(state.generator, statistics)
         self._low, self._high, self._input_error, self.count = self._survey()
         evaluate = _evaluator(state, judge, self.super_resolve)
-        self._evaluate = tf.function(evaluate, jit_compile=jit or None, reduce_retracing=True)
+        self._evaluate = tf.function(evaluate, jit_compile=jit or None, reduce_retracing=True, autograph=False)
 
     def __call__(self) -> dict[str, float]:
         """`mse`, `psnr` and `input_psnr`, and what the objective adds: means over the patches."""
@@ -111,7 +111,7 @@ def reestimate_statistics(generator: Any, batches: tf.data.Dataset, count: int) 
     momenta = [layer.momentum for layer in layers for _ in range(2)]
     if not moving or not count:
         return False
-    forward = tf.function(lambda low_res: generator(low_res, training=True))
+    forward = tf.function(lambda low_res: generator(low_res, training=True), autograph=False)
     sums = [np.zeros(variable.shape) for variable in moving]
     for low_res, _high_res in batches.take(count):
         for variable in moving:

@@ -48,6 +48,7 @@ class StepOptions:
 
 
 # (state, options, low_res, high_res, step) -> metrics. One replica's share of the batch; `step` is an int64 scalar.
+# Traced without AutoGraph: what depends on a tensor's value takes tf.cond or tf.where.
 Update = Callable[[TrainState, StepOptions, tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
 
 
