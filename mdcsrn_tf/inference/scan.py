@@ -109,6 +109,7 @@ def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> N
 
 def prepare(volume: Volume, decision: Decision, card: ModelCard) -> Prepared:
     """The scan on the target grid and in the orientation that the network was trained on; nothing is refused here."""
+    samplings: tuple[Sampling | None, ...]
     if decision.grid == "small":
         data, affine, samplings = _enlarged(volume, decision, card.interpolation)
     else:
