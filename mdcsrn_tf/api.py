@@ -74,7 +74,7 @@ def super_resolve(
     load_tensorflow_quietly()
     engine = load_engine(choose_model(sight, wanted, _text(model)), how)
     outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
-    return _as_given(scan, volume, outcome.data, outcome.prepared.affine)
+    return _as_given(scan, volume, outcome.data, outcome.affine)
 
 
 def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:

@@ -18,6 +18,7 @@ from mdcsrn_tf.streams import forgiving_streams
 # can live in one process (tests, notebooks) and no library code can read a flag.
 DefineFlags = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues], int | None]
+_ABSLS_WORDS = "; repeat this option to specify a list of values"
 Headings = Mapping[str, str]  # in --help: the first flag of a group, and the group's title
 
 
@@ -53,6 +54,9 @@ def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
         return 0
     if "--version" in arguments:
         print(f"{name} {__version__}")
+        return 0
+    if "--completion" in arguments:
+        print(_completion(name, values))
         return 0
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
@@ -97,16 +101,23 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _completion(name: str, values: flags.FlagValues) -> str:
+    """What bash needs to complete the command's flags, and files behind them: eval "$(mdcsrn-infer --completion)"."""
+    own = [values[key] for key in values if key == values[key].name]
+    words = [f"--{flag.name}" if flag.boolean else f"--{flag.name}=" for flag in own]
+    return f"complete -o default -o nospace -W '{' '.join([*words, '--help', '--version'])}' {name}"
+
+
 def _help_text(name: str, command: Command, values: flags.FlagValues) -> str:
     lines = [command.description.strip(), "", f"usage: {name} [flags]   ({name} --version prints the version)", ""]
     # In the order in which they were defined, the everyday ones first; absl lists one with a short name twice.
     for flag in (values[key] for key in values if key == values[key].name):
         if flag.name in command.headings:
             lines += [*([""] if lines[-1] else []), f"{command.headings[flag.name]}:"]
-        default = "" if flag.default_as_str is None else f" (default: {flag.default_as_str.strip(chr(39))})"
+        given = (flag.default_as_str or "").strip("'")
+        default = "" if given in ("", "[]") else f" (default: {given})"
         short = f"-{flag.short_name}, " if flag.short_name else ""
         lines.append(f"  {short}--{flag.name}{default}")
-        lines += textwrap.wrap(
-            " ".join((flag.help or "").split()), 92, initial_indent=" " * 6, subsequent_indent=" " * 6
-        )
+        text = " ".join((flag.help or "").split()).replace(_ABSLS_WORDS, " May be given several times.")
+        lines += textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)

@@ -83,3 +83,24 @@ def test_no_memory_and_no_temporary_folder_are_sentences_and_bugs_keep_their_tra
     assert "TMPDIR" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         run_raising(ZeroDivisionError())
+
+
+def _define(values):
+    flags.DEFINE_string("input", None, "What to read.", flag_values=values)
+    flags.DEFINE_string("nothing", "", "An empty default is none.", flag_values=values)
+    flags.DEFINE_bool("qc", False, "A picture.", flag_values=values)
+    flags.DEFINE_multi_string("set", [], "FIELD=VALUE.", flag_values=values)
+
+
+def test_bash_completes_the_flags(capsys):
+    assert run_command("mdcsrn-x", "", _define, lambda values: 1, ["--completion"]) == 0
+    script = f'{capsys.readouterr().out}\nwords=$(complete -p mdcsrn-x); [[ $words == *nospace* ]] && echo "$words"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("-W '--input= --nothing= --qc --set= --help --version' mdcsrn-x\n")
+
+
+def test_help_names_no_empty_default_and_words_repeated_flags_itself(capsys):
+    assert run_command("mdcsrn-x", "Does x.", _define, lambda values: 1, ["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "  --nothing\n      An empty default" in said and "  --qc (default: false)" in said
+    assert "  --set\n      FIELD=VALUE. May be given several times." in said

@@ -99,20 +99,20 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
 def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
     """The one line that says what is seen and done."""
     shape = "x".join(map(str, sight.volume.data.shape))
-    spacing = _millimetres(sight.spacing)
+    spacing = f"{_millimetres(sight.spacing)} mm" + (" in a frame of zeros" if sight.surround else "")
     if card.planes:
-        return f"{shape} at {spacing} mm: super-resolving slice by slice by {model}"
+        return f"{shape} at {spacing}: super-resolving slice by slice by {model}"
     where = _and(decision.names)
     times = _times(decision.factors)
     if decision.grid == "small":
         seen = f"the scanner's matrix along {where}"
         done = f"brought to {times} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
-        return f"{shape} at {spacing} mm, {seen}: {done}"
+        return f"{shape} at {spacing}, {seen}: {done}"
     methods = sorted({finding.method or "" for finding in decision.findings})
     if methods == [""]:
-        return f"{shape} at {spacing} mm: super-resolving {times} along {where} by {model}, whatever k-space shows"
+        return f"{shape} at {spacing}: super-resolving {times} along {where} by {model}, whatever k-space shows"
     seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
-    return f"{shape} at {spacing} mm, {seen} {times} along {where}: {_treatment(decision, card)} {model}"
+    return f"{shape} at {spacing}, {seen} {times} along {where}: {_treatment(decision, card)} {model}"
 
 
 def _treatment(decision: Decision, card: ModelCard) -> str:
@@ -202,10 +202,22 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
 
 
 def _warnings(decision: Decision) -> tuple[str, ...]:
-    unsure = [name for name, finding in zip(decision.names, decision.findings, strict=True) if not finding.examined]
-    if unsure and decision.grid == "same":
-        return (f"the scan is too small to tell along {_and(unsure)} how it was interpolated; it is taken as it is.",)
-    return ()
+    if decision.grid != "same":
+        return ()
+    found = []
+    pairs = list(zip(decision.names, decision.findings, strict=True))
+    unsure = [name for name, finding in pairs if not finding.examined]
+    if unsure:
+        found.append(
+            f"the scan is too small to tell along {_and(unsure)} how it was interpolated; it is taken as it is."
+        )
+    blocks = [name for name, finding in pairs if finding.method == "nearest"]
+    if blocks:
+        found.append(
+            f"nothing tells which voxel of each block of equal ones along {_and(blocks)} was measured; the first is "
+            "taken, so that the result may lie a voxel off."
+        )
+    return tuple(found)
 
 
 def _still_coarse(sight: Sight, decision: Decision, wanted: ScanSettings) -> tuple[str, ...]:

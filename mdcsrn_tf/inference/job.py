@@ -25,6 +25,7 @@ from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
+from mdcsrn_tf.scans.zero_frame import zero_frame
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
@@ -43,7 +44,7 @@ class Opened:
 def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     """Read a scan and look at it: what is wrong with it is found before any network is loaded."""
     volumes = read_volumes(job.source, wanted.series, which=wanted.volume, nan=wanted.nan)
-    return Opened(volumes, look(volumes[0]))
+    return Opened(volumes, look(volumes[0], zero_frame([volume.data for volume in volumes])))
 
 
 def process(
@@ -65,7 +66,11 @@ def process(
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, say)
-    outcome, data = _super_resolve(scan, decision, engine, settings, wanted, on_progress)
+    outcomes = [
+        run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
+        for volume in map(scan.sight.surround.volume, scan.volumes)
+    ]
+    outcome = outcomes[0]
     _say_tiles(outcome.result, clock, say)
     if wanted.self_check:
         remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
@@ -77,41 +82,26 @@ def process(
         content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
 
-    _write(job, data, outcome.prepared, wanted, describe)
+    _write(job, scan, outcomes, wanted, describe)
     _say_written(outcome.result, job, clock, say)
 
 
 def _write(
-    job: Job, data: np.ndarray, prepared: Prepared, wanted: ScanSettings, describe: Callable[[Path], None]
+    job: Job, scan: Opened, outcomes: Sequence[Outcome], wanted: ScanSettings, describe: Callable[[Path], None]
 ) -> None:
-    """Write the result; its picture and sidecar first: a repeated run takes a result that exists for finished."""
+    """Write the results, 3-D of one volume, 4-D of several; their picture and sidecar first: a repeated run takes a
+    result that exists for finished."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
+    whole = [one.framed(volume, scan.sight.surround) for one, volume in zip(outcomes, scan.volumes, strict=True)]
     write_volume(
         job.target,
-        data,
-        prepared.volume,
-        affine=prepared.affine,
+        np.stack([one.data for one in whole], axis=-1) if len(whole) > 1 else whole[0].data,
+        scan.volumes[0],
+        affine=whole[0].affine,
         dtype=wanted.dtype,
         keep_text=wanted.keep_header_text,
         before_it_appears=describe,
     )
-
-
-def _super_resolve(
-    scan: Opened,
-    decision: Decision,
-    engine: Engine,
-    settings: Settings,
-    wanted: ScanSettings,
-    on_progress: Progress | None,
-) -> tuple[Outcome, np.ndarray]:
-    """What came of the first volume, and the results of all: 3-D for one, 4-D for several."""
-    outcomes = [
-        run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
-        for volume in scan.volumes
-    ]
-    several = len(outcomes) > 1
-    return outcomes[0], np.stack([one.data for one in outcomes], axis=-1) if several else outcomes[0].data
 
 
 def _refuse(sight: Sight, decision: Decision, model: Path, wanted: ScanSettings) -> None:
@@ -154,7 +144,8 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
         np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
     )
     caption = _caption(Remarks(made["Seen"], made["Warnings"]))
-    draw(job, prepared, read_volumes(job.target)[0].data, result, wanted, caption=caption)
+    data = scan.sight.surround.inside(read_volumes(job.target)[0].data, prepared.times)
+    draw(job, prepared, data, result, wanted, caption=caption)
 
 
 def _draw_new(job: Job, outcome: Outcome, wanted: ScanSettings, remarks: Remarks) -> None:

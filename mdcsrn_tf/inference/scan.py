@@ -23,6 +23,7 @@ from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace_check import AxisFinding
 from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples
 from mdcsrn_tf.scans.volumes import Volume
+from mdcsrn_tf.scans.zero_frame import ZeroFrame
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
@@ -34,7 +35,7 @@ _LARGEST = 2**31  # voxels
 class Prepared:
     """A scan on its target grid, as the network on the card expects it."""
 
-    volume: Volume  # as it was read
+    volume: Volume  # as it was read, without its frame of zeros
     decision: Decision
     on_grid: np.ndarray  # float32, the stored orientation
     affine: np.ndarray  # of that grid
@@ -44,6 +45,11 @@ class Prepared:
     def low_res(self) -> np.ndarray:
         """What the network gets: `on_grid` in the network's orientation."""
         return self.frame.enter(self.frame.straighten(self.on_grid))
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """How many voxels of the grid one of the scan has become, along each stored axis."""
+        return tuple(large // small for large, small in zip(self.on_grid.shape, self.volume.data.shape, strict=True))
 
     def stored(self, data: np.ndarray) -> np.ndarray:
         """The network's orientation -> the stored one."""
@@ -55,8 +61,17 @@ class Outcome:
     """A super-resolved scan in its stored orientation and its input's units, and how it came about."""
 
     data: np.ndarray
+    affine: np.ndarray
     prepared: Prepared
     result: Result
+
+    def framed(self, whole: Volume, surround: ZeroFrame) -> Outcome:
+        """The same with the zeros that lay around the picture in the `whole` scan."""
+        if not surround:
+            return self
+        times = self.prepared.times
+        affine = whole.affine @ np.diag([1 / time for time in times] + [1.0])
+        return replace(self, data=surround.around(self.data, times), affine=affine)
 
 
 def super_resolve_scan(
@@ -74,8 +89,8 @@ def super_resolve_scan(
     sight = sight or look(volume)
     decision = decide(sight, wanted, engine.card)
     refuse_doubts(volume, decision, wanted)
-    prepared = prepare(volume, decision, engine.card)
-    return run_prepared(prepared, engine, settings, wanted, on_progress)
+    prepared = prepare(sight.volume, decision, engine.card)
+    return run_prepared(prepared, engine, settings, wanted, on_progress).framed(volume, sight.surround)
 
 
 def run_prepared(
@@ -95,7 +110,7 @@ def run_prepared(
             f"{prepared.volume.path}: the network gave NaN or infinite values; nothing was written. Take another "
             "--model, or --precision=float32 where that was changed."
         )
-    return Outcome(data, prepared, result)
+    return Outcome(data, prepared.affine, prepared, result)
 
 
 def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:

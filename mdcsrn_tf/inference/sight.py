@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mdcsrn_tf.scans.axes import axis_names
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.volumes import Volume
+from mdcsrn_tf.scans.zero_frame import ZeroFrame, zero_frame
 
 _COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more coarsely than the others
 
@@ -17,10 +18,11 @@ _COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more co
 class Sight:
     """A scan as its header and its k-space show it; everything by the array's own axes."""
 
-    volume: Volume
+    volume: Volume  # without its frame of zeros
     names: tuple[str, str, str]  # LR, AP, IS in the array's order
     findings: tuple[AxisFinding, ...]
     spacing: tuple[float, ...]  # millimetres
+    surround: ZeroFrame = field(default_factory=ZeroFrame)
 
     @property
     def coarseness(self) -> tuple[int, ...]:
@@ -35,8 +37,10 @@ class Sight:
         return tuple(axis for axis, times in enumerate(self.coarseness) if times > 1)
 
 
-def look(volume: Volume) -> Sight:
-    """Examine every axis of a scan."""
+def look(volume: Volume, surround: ZeroFrame | None = None) -> Sight:
+    """Examine every axis of a scan, without the zeros that lie around it (None: they are looked for)."""
+    surround = zero_frame([volume.data]) if surround is None else surround
+    volume = surround.volume(volume)
     spacing = tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))
     findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
-    return Sight(volume, axis_names(volume.affine), findings, spacing)
+    return Sight(volume, axis_names(volume.affine), findings, spacing, surround)

@@ -18,8 +18,12 @@ from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import to_ras
 
 CROP = nib.load(Path(__file__).parents[1] / "golden" / "real_crop.nii.gz")
-DATA = CROP.get_fdata(dtype=np.float32)
+# Towards the ends of LR and AP it fades, as a head in air does: a piece cut out of a head has no ends that meet.
+FADE = np.minimum(1, np.hanning(130)[::2][:64] * 20).astype(np.float32)
+DATA = CROP.get_fdata(dtype=np.float32) * FADE[:, np.newaxis, np.newaxis] * FADE[:, np.newaxis]
 SMALL = kspace.acquire(DATA, (2, 2), (0, 1))
+
+FRAME = ((7, 4), (0, 9), (3, 3))  # planes of zeros before and behind
 
 ROWS = [  # orientation, interpolation, type, container, least agreement in dB
     ("RAS", "linear", np.float32, ".nii.gz", 55),
@@ -79,8 +83,31 @@ def test_one_result_whatever_the_scan_came_as(model, expected, tmp_path, orienta
 
 def test_neither_crops_nor_frames_of_zeros_hide_what_was_done(model, tmp_path, capsys):
     linear = kspace.interpolate(SMALL, DATA.shape, (2, 2), (0, 1), "linear")
-    for name, data in (("crop", linear[3:-5, 2:-1]), ("pad", np.pad(linear, ((7, 4), (0, 9), (3, 3))))):
+    for name, data in (("crop", linear[3:-5, 2:-1]), ("pad", np.pad(linear, FRAME)), ("plain", linear)):
         nib.save(nib.Nifti1Image(data, CROP.affine), tmp_path / f"{name}.nii.gz")
         flags = (f"--input={tmp_path}/{name}.nii.gz", f"--output={tmp_path}/{name}_sr.nii.gz", f"--model={model}")
         assert infer(*flags) == 0
-        assert "linearly interpolated 2x along LR and AP: taken back" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "linearly interpolated 2x along LR and AP: taken back" in said
+        assert ("in a frame of zeros" in said) is (name == "pad")
+    pad, plain = (nib.load(tmp_path / f"{name}_sr.nii.gz") for name in ("pad", "plain"))
+    np.testing.assert_array_equal(pad.get_fdata(), np.pad(plain.get_fdata(), FRAME))
+    np.testing.assert_array_equal(pad.affine, CROP.affine)
+
+
+def test_a_frame_around_a_small_matrix_grows_with_it_and_a_picture_is_drawn_of_what_is_inside(model, tmp_path, capsys):
+    affine = kspace.small_affine(CROP.affine, (2, 2), (0, 1))
+    four = np.stack([np.pad(SMALL, FRAME), np.pad(2 * SMALL, FRAME)], axis=-1)
+    nib.save(nib.Nifti1Image(four, affine), tmp_path / "pad.nii.gz")
+    nib.save(nib.Nifti1Image(SMALL, affine), tmp_path / "plain.nii.gz")
+    for name in ("pad", "plain"):
+        flags = (f"--input={tmp_path}/{name}.nii.gz", f"--output={tmp_path}/{name}_sr.nii.gz", f"--model={model}")
+        assert infer(*flags, "--quiet") == 0
+    assert (
+        infer(f"--input={tmp_path}/pad.nii.gz", f"--output={tmp_path}/pad_sr.nii.gz", f"--model={model}", "--qc") == 0
+    )
+    pad, plain = (nib.load(tmp_path / f"{name}_sr.nii.gz") for name in ("pad", "plain"))
+    wide = [(2 * before, 2 * behind) for before, behind in FRAME[:2]] + [FRAME[2]]
+    np.testing.assert_array_equal(pad.get_fdata()[..., 0], np.pad(plain.get_fdata(), wide))
+    np.testing.assert_allclose(pad.affine, CROP.affine, atol=1e-6)
+    assert (tmp_path / "pad_sr_qc.png").is_file()
