@@ -193,9 +193,14 @@ def run(values: flags.FlagValues) -> int:
 
         write_dataset_description(output if output.is_dir() else output.parent)
     if failed:
-        names = "".join(f"\n  {job.source}: {reason}" for job, reason in failed)
+        names = "".join(f"\n  {_named(job.source, reason)}" for job, reason in failed)
         print(f"{NAME}: error: {len(failed)} of {len(jobs)} scans failed:{names}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _named(source: Path, reason: str) -> str:
+    """The reason with its scan before it; most sentences begin so."""
+    return reason if reason.startswith(str(source)) else f"{source}: {reason}"
 
 
 def _of_subjects(jobs, labels: str | None):

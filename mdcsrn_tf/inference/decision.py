@@ -294,4 +294,4 @@ def _millimetres(sizes: Sequence[float]) -> str:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -140,13 +140,16 @@ def _draw_images(page: _Page, pair: _Pair, axis: int, top: float, room: float, l
 
 def _look_from_the_feet(axes: Any, across: Sequence[int], box: Sequence[slice]) -> None:
     """Only the head, the patient's right on the reader's left, as radiologists hang pictures; and the letters of it."""
+    from matplotlib.patheffects import withStroke
+
     columns = (box[0].start - 0.5, box[0].stop - 0.5)
     axes.set_xlim(*(columns[::-1] if across[0] == 0 else columns))
     axes.set_ylim(box[1].start - 0.5, box[1].stop - 0.5)
     places = ((0.02, 0.5, "left"), (0.98, 0.5, "right")), ((0.5, 0.04, "center"), (0.5, 0.96, "center"))
     for axis, ends in zip(across, places, strict=True):
         for letter, (x, y, side) in zip(LETTERS[axis], ends, strict=True):
-            axes.text(x, y, letter, transform=axes.transAxes, color="white", fontsize=9, ha=side, va="center")
+            text = axes.text(x, y, letter, transform=axes.transAxes, color="white", fontsize=9, ha=side, va="center")
+            text.set_path_effects([withStroke(linewidth=2, foreground="black")])  # tissue may be white as well
 
 
 def _draw_kspace(page: _Page, pair: _Pair, axis: int, top: float, room: float) -> None:
@@ -181,7 +184,7 @@ def _draw_bar(page: _Page, drawn: Any, top: float, height: float) -> None:
     bar = page.panel(_left_of_kspace() - _BAR, top + 0.1 * height, 0.12, 0.8 * height)
     page.figure.colorbar(drawn, cax=bar)
     bar.tick_params(colors="white", labelsize=7)
-    bar.set_title("scan's units", color="white", fontsize=7)
+    bar.set_title("scan's units", color="white", fontsize=7, loc="left")
 
 
 def _left_of_kspace() -> float:

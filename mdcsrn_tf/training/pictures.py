@@ -56,16 +56,25 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
             for kind, style in (("train", "-"), ("validation", "o--")):
                 points = _points(rows, column, kind)
                 if points:
-                    axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=f"{column} ({kind})")
+                    name = f"{column.replace('_', ' ').replace('psnr', 'PSNR')} ({kind})"
+                    axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=name)
         _mark_events(axis, rows, remeasured=title.startswith("validation"))
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=7)
+        axis.set_xlim(*_limits(rows))
+        axis.tick_params(labelsize=7, which="both")
         axis.set_yscale("log" if title in LOGARITHMIC else "linear")
         axis.legend(fontsize=6)
     for axis in list(axes.flat)[len(panels) :]:
         axis.set_axis_off()
     _write(figure, path)
+
+
+def _limits(rows: Sequence[dict[str, str]]) -> tuple[float, float]:
+    """The steps that every panel shows, whether it has a point at each end or not."""
+    offsets = _phase_offsets(rows)
+    last = max((offsets[row["phase"]] + int(row["step"]) for row in rows), default=0)
+    return -0.02 * max(last, 1), 1.02 * max(last, 1)
 
 
 def _points(rows: Sequence[dict[str, str]], column: str, kind: str | None = None) -> list[tuple[int, float]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 
+from mdcsrn_tf.training import pictures
 from mdcsrn_tf.training.pictures import draw_curves, remeasured_at
 
 CURVES = Path(__file__).parents[2] / "mdcsrn_tf" / "weights"
@@ -48,6 +49,19 @@ def test_the_bundled_networks_curves_can_be_drawn(tmp_path):
     path = sorted(CURVES.glob("*.csv"))[0]
     with path.open(newline="") as stream:
         assert drawn(tmp_path / "c.png", list(csv.DictReader(stream))).shape[0] > 0
+
+
+def test_all_panels_show_the_same_steps(tmp_path, monkeypatch):
+    """One validation at the start of a run used to stretch over hundredths of a step."""
+    kept = []
+    monkeypatch.setattr(pictures, "_write", lambda figure, path: kept.append(figure))
+    draw_curves(tmp_path / "a.png", [row for row in L1 if row["kind"] == "train"] + L1[6:7])
+    loss, psnr = kept[0].axes
+    assert loss.get_xlim() == psnr.get_xlim() == (-1.0, 51.0)
+    assert [text.get_text() for text in psnr.get_legend().get_texts()] == [
+        "PSNR (validation)",
+        "input PSNR (validation)",
+    ]
 
 
 def test_no_rows_are_no_error(tmp_path):
