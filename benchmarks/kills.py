@@ -2,27 +2,26 @@
 
     python benchmarks/kills.py [--count=100] [--kinds=shards,l1,gan,infer,eval] [--seed=0] [--output=FILE]
 
-The kills are shared equally among the kinds. Each falls at a moment drawn uniformly from the time of an undisturbed
-run, on the whole group of processes. Compared is everything a run leaves but times: its record (run.json),
-TensorBoard's events, the seconds in checkpoints and evaluations. Writes benchmarks/results/kills.json; ends with 1 if a
-run differed.
+The kills are shared equally among the kinds, and go round them. Each falls at a moment drawn uniformly from the time of
+an undisturbed run (once the libraries are loaded), on the whole group of processes. Compared is everything a run leaves
+but times: its record (run.json), TensorBoard's events, the seconds in checkpoints and evaluations. Writes
+benchmarks/results/kills.json; ends with 1 if a run differed. What is known so far lies in FILE.unfinished: the same
+command goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,137 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.data_helpers import ROOT
-from mdcsrn_tf.run_record import RunRecord
+from benchmarks.kill_kinds import Kind, kinds, prepare, run, start
+from mdcsrn_tf.run_record import RunRecord, write_json
 from mdcsrn_tf.training.checkpoints import load_checkpoint
 
 RESULTS = Path(__file__).parent / "results" / "kills.json"
-# In how many parts a sum is taken, and so its last bit, shall not hang on the cores that are free at the moment.
-_ENVIRONMENT = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_ATTEMPTS = 5  # more to meet a run before it ends
 _TIMES = ("seconds", "device")  # of a checkpoint's progress and an evaluation's rows
-# A real preset on patches of 12^3, a critic to match, 6 steps of either network's first turn.
-_SMALL = (
-    "--preset=miccai/b1u8k16",
-    "--recipe=quick",
-    "--batch_size=2",
-    "--set=patch_size=12",
-    "--set=critic.filters=4",
-    "--set=critic.stages=2",
-    "--set=critic.dense_units=8",
-    "--set=bn_reestimation_batches=2",
-    "--set=run.validate_every=3",
-    "--set=run.checkpoint_every=1",
-    "--set=run.log_every=1",
-    "--set=run.picture_every=2",
-)
-_GAN = (
-    "--set=gan.critic_warmup_steps=2",
-    "--set=gan.critic_steps_per_generator_step=1",
-    "--set=gan.extra_critic_every=2",
-    "--set=gan.extra_critic_steps=1",
-)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A command that is killed: its words for an output folder, and what that folder must hold in the beginning."""
-
-    name: str
-    command: Callable[[Path], list[str]]
-    begin: Callable[[Path], None] = lambda output: None
-
-
-def kinds(inputs: Path) -> dict[str, Kind]:
-    """The five commands on what `prepare` has put into `inputs`."""
-    scans, shards = inputs / "scans", inputs / "shards"
-
-    def train(output: Path, *more: str) -> list[str]:
-        return ["train.py", f"--data={shards}", f"--workdir={output}", *_SMALL, *more]
-
-    def with_first_phase(output: Path) -> None:
-        output.mkdir()
-        shutil.copy(inputs / "best_l1.keras", output)
-
-    found = [
-        Kind(
-            "shards",
-            lambda output: [
-                "-m",
-                "data_prep.make_shards",
-                f"--input={scans}",
-                f"--output={output}",
-                "--patch=16",
-                "--epochs_of_patches=20",
-                "--split=0.5,0.5",
-                "--workers=2",
-                "--quiet",
-            ],
-        ),
-        Kind("l1", lambda output: train(output, "--phase=l1", "--steps=6")),
-        Kind("gan", lambda output: train(output, "--phase=gan", "--steps=3", *_GAN), with_first_phase),
-        Kind(
-            "infer",
-            lambda output: [
-                "infer.py",
-                f"--input={scans}",
-                f"--output={output}",
-                "--quiet",
-                "--qc",
-                f"--model={inputs / 'best_l1.keras'}",
-                "--tile=32",
-                "--force",
-            ],
-        ),
-        Kind(
-            "eval",
-            lambda output: [
-                "eval.py",
-                f"--hr={scans}",
-                f"--output={output}",
-                "--baselines=nn,linear",
-                "--quiet",
-                "--nofigures",
-                "--workers=2",
-            ],
-        ),
-    ]
-    return {kind.name: kind for kind in found}
-
-
-def prepare(inputs: Path, names: set[str]) -> None:
-    """Phantoms, shards of them, and a model of the first phase: what the kinds of those names need."""
-    code = (
-        "import sys, nibabel, numpy; from data_prep.phantom import make_phantom\n"
-        "for n in range(1, 5): nibabel.save(nibabel.Nifti1Image(make_phantom((48, 52, 44), n).astype('int16'), "
-        "numpy.eye(4)), f'{sys.argv[1]}/sub-{n:02d}_T1w.nii.gz')"
-    )
-    (inputs / "scans").mkdir(parents=True)
-    run("-c", code, str(inputs / "scans"))
-    if names & {"l1", "gan", "infer"}:
-        run(
-            "-m",
-            "data_prep.make_shards",
-            f"--input={inputs / 'scans'}",
-            f"--output={inputs / 'shards'}",
-            "--patch=12",
-            "--patches_per_subject=4",
-            "--split=0.5,0.5",
-            "--workers=1",
-            "--quiet",
-        )
-    if names & {"gan", "infer"}:
-        work = inputs / "first"
-        run("train.py", f"--data={inputs / 'shards'}", f"--workdir={work}", *_SMALL, "--phase=l1", "--steps=6")
-        shutil.move(work / "best_l1.keras", inputs / "best_l1.keras")
-
-
-def run(*words: str) -> None:
-    """A command of ours to its end; its words where it fails."""
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=_ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 def harvest(output: Path) -> dict[str, Any]:
@@ -196,20 +71,14 @@ def _without_timed_columns(found: dict[str, Any]) -> dict[str, Any]:
 def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str, Any]) -> dict[str, Any]:
     """Kill a run at `moment` (seconds), repeat it, and say what differs from `expected`."""
     kind.begin(output)
-    process = subprocess.Popen(
-        [sys.executable, *kind.command(output)],
-        cwd=ROOT,
-        env=_ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    killed = process.returncode == -signal.SIGKILL
+    process = start(kind.command(output), Path(os.devnull))
+    process.join(moment)
+    if process.exitcode is None:
+        with contextlib.suppress(ProcessLookupError):  # it has no session of its own yet
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
+    killed = process.exitcode == -signal.SIGKILL
     half_written = [name for name in _visible_files(output) if name in expected and not _is_whole(output / name)]
     run(*kind.command(output))
     found = harvest(output)
@@ -245,28 +114,43 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def measure(names: list[str], count: int, seed: int) -> dict[str, Any]:
-    """`count` kills of each kind; what came of them."""
-    results: dict[str, Any] = {}
+class Undisturbed:
+    """A run of a kind that nothing disturbs: how long it takes, and what it leaves."""
+
+    def __init__(self, kind: Kind, output: Path):
+        kind.begin(output)
+        started = time.monotonic()
+        run(*kind.command(output))
+        self.kind, self.seconds, self.left = kind, time.monotonic() - started, harvest(output)
+
+
+def measure(names: list[str], count: int, seed: int, notes: Path | None = None) -> dict[str, Any]:
+    """`count` kills of each kind; what came of them. With `notes`, those that the file tells of are not repeated."""
+    trials: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    if notes and notes.is_file():
+        trials |= json.loads(notes.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "inputs")
         prepare(inputs, set(names))
-        for name in names:
-            kind = kinds(inputs)[name]
-            whole = Path(folder, f"{name}-whole")
-            kind.begin(whole)
-            started = time.monotonic()
-            run(*kind.command(whole))
-            seconds, expected = time.monotonic() - started, harvest(whole)
-            rng = np.random.default_rng([seed, len(name)])
-            trials = []
-            for number in range(count):
-                output = Path(folder, f"{name}-{number}")
-                trials.append(kill_and_repeat(kind, output, float(rng.uniform(0, seconds)), expected))
-                shutil.rmtree(output)
-            results[name] = summary(trials, len(expected), seconds)
-            print(name, {key: value for key, value in results[name].items() if key != "failures"}, flush=True)
-    return results
+        models = {name: Undisturbed(kinds(inputs)[name], Path(folder, f"{name}-whole")) for name in names}
+        for number in range(count):
+            for name in (name for name in names if len(trials[name]) <= number):
+                trials[name].append(_trial(models[name], Path(folder, f"{name}-{number}"), [seed, len(name), number]))
+                print(number, name, trials[name][-1], flush=True)
+                if notes:
+                    write_json(notes, trials)
+    return {name: summary(trials[name], len(models[name].left), models[name].seconds) for name in names}
+
+
+def _trial(undisturbed: Undisturbed, output: Path, seeds: list[int]) -> dict[str, Any]:
+    """A kill that met the run: where that had ended already, another moment is drawn."""
+    rng, missed = np.random.default_rng(seeds), 0
+    while True:
+        found = kill_and_repeat(undisturbed.kind, output, float(rng.uniform(0, undisturbed.seconds)), undisturbed.left)
+        shutil.rmtree(output)
+        if found["killed"] or found["differing"] or missed == _ATTEMPTS:
+            return {**found, "missed": missed}
+        missed += 1
 
 
 def summary(trials: list[dict[str, Any]], files: int, seconds: float) -> dict[str, Any]:
@@ -274,7 +158,7 @@ def summary(trials: list[dict[str, Any]], files: int, seconds: float) -> dict[st
     failures = [trial for trial in trials if trial["differing"] or trial["litter"] or trial["half"]]
     return {
         "kills": sum(trial["killed"] for trial in trials),
-        "ended_before": sum(not trial["killed"] for trial in trials),
+        "ended_before": sum(trial["missed"] for trial in trials),
         "same_bytes": sum(not trial["differing"] for trial in trials),
         "litter": sum(bool(trial["litter"]) for trial in trials),
         "half_written": sum(bool(trial["half"]) for trial in trials),
@@ -294,8 +178,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     names = arguments.kinds.split(",")
     record = RunRecord.begin({"count": arguments.count, "kinds": names, "seed": arguments.seed})
-    record.results = measure(names, max(1, arguments.count // len(names)), arguments.seed)
+    notes = arguments.output.with_name(f"{arguments.output.name}.unfinished")
+    record.results = measure(names, max(1, arguments.count // len(names)), arguments.seed, notes)
     record.write(arguments.output, folders_kept=False)
+    notes.unlink()
     return 1 if any(found["failures"] for found in record.results.values()) else 0
 
 
