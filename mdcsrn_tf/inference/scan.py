@@ -182,7 +182,7 @@ def check_consistency(prepared: Prepared, card: ModelCard) -> None:
 def consistent(image: np.ndarray, prepared: Prepared) -> np.ndarray:
     """`image` with the measured centre of its k-space put back; target grid, stored orientation."""
     decision = prepared.decision
-    measured, turned = prepared.volume.data, []
+    measured, turned = prepared.volume.data.astype(np.float64), []
     if decision.grid == "same":
         for axis, finding in zip(decision.axes, decision.findings, strict=True):
             sampling = _known_samples(finding)
@@ -192,7 +192,7 @@ def consistent(image: np.ndarray, prepared: Prepared) -> np.ndarray:
                 measured, sampling = np.flip(measured, axis), sampling.turned_over()
             measured = measured_samples(measured, axis, sampling, finding.method)
     image = np.flip(image, tuple(turned)).astype(np.float64)
-    kept = kspace.put_back_centre(image, measured.astype(np.float64), decision.factors, decision.axes)
+    kept = kspace.put_back_centre(image, measured, decision.factors, decision.axes)
     return np.ascontiguousarray(np.flip(kept, tuple(turned))).astype(np.float32)
 
 

@@ -189,7 +189,7 @@ def _lost(lines: np.ndarray, begin: int, sampling: Sampling, method: str) -> flo
     """RMS of the lines less their best fit by the interpolation (by least squares), the ends left out."""
     positions = sampling.positions
     here = slice(begin, begin + lines.shape[1])
-    rows = inside(sampling)[here]
+    rows = inside(sampling, method)[here]
     weights = matrix(sampling, method)[here][rows]
     weights = weights[:, np.abs(weights).sum(axis=0) > 1e-9]
     basis, _ = np.linalg.qr(weights)

@@ -92,17 +92,21 @@ def matrix(sampling: Sampling, method: str) -> np.ndarray:
     return result
 
 
-def inside(sampling: Sampling) -> np.ndarray:
-    """Which voxels lie between two of the samples, so that nothing is assumed about what is beyond the last."""
+def inside(sampling: Sampling, method: str) -> np.ndarray:
+    """Which voxels lie between two of the samples, so that nothing is assumed about what is beyond the last.
+
+    `nearest` assumes nothing of the block of its last sample either.
+    """
     positions = sampling.positions
-    return (positions > -_CLOSE) & (positions < sampling.count - 1 + _CLOSE)
+    end = sampling.count if method == "nearest" else sampling.count - 1
+    return (positions > -_CLOSE) & (positions < end + _CLOSE)
 
 
 def measured_samples(volume: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
     """The samples that `axis` was interpolated from by `method`: read off where they are voxels, else fitted."""
     if sampling.on_voxels and method != "sinc" and _last(sampling) < sampling.size:
         return np.take(volume, np.arange(int(sampling.first), sampling.size, int(sampling.step)), axis=axis)
-    rows = inside(sampling) if method != "sinc" else np.ones(sampling.size, bool)
+    rows = inside(sampling, method) if method != "sinc" else np.ones(sampling.size, bool)
     inverse = np.linalg.pinv(matrix(sampling, method)[rows], rcond=1e-3)
     return along(np.compress(rows, volume, axis=axis), axis, inverse)
 
@@ -140,8 +144,8 @@ def ends_meet(samples: np.ndarray, axis: int) -> bool:
 
 
 def along(volume: np.ndarray, axis: int, weights: np.ndarray) -> np.ndarray:
-    """`weights` [new, old] applied along an axis of a float32 volume."""
-    product = np.tensordot(weights.astype(np.float32), volume, axes=(1, axis))
+    """`weights` [new, old] applied along an axis of a volume, whose type (float32, float64) the result has."""
+    product = np.tensordot(weights.astype(volume.dtype), volume, axes=(1, axis))
     return np.ascontiguousarray(np.moveaxis(product, 0, axis))
 
 

@@ -38,9 +38,7 @@ def test_the_measured_samples_come_back(method, size, factor):
     small = RNG.random((5, size // factor, 4)).astype(np.float32)
     volume = kspace.interpolate(small, (5, size, 4), (factor,), (1,), method)
     found = measured_samples(volume, 1, Sampling(size, size / (size // factor)), method)
-    # The last sample of a stretched axis may stand beyond the last voxel that two samples surround.
-    inner = slice(0, None if size % factor == 0 else -2)
-    np.testing.assert_allclose(found[:, inner], small[:, inner], atol=2e-3)
+    np.testing.assert_allclose(found, small, atol=2e-3)
 
 
 def test_voxel_centres_come_back_and_lie_where_they_were():
