@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from data_prep.shard_folder import ShardFolder
-from data_prep.shard_job import ShardJob, ShardSettings, run_job, source_size
+from data_prep.shard_job import ShardJob, ShardSettings, is_source_of, run_job
 from data_prep.shard_progress import collect, summary
 from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
 from data_prep.workers import run_local, run_on_cluster
@@ -165,7 +165,7 @@ def _scans(values: flags.FlagValues) -> tuple[tuple[Scan, ...], Path]:
 
 def _unchanged(done: dict[str, dict[str, Any]], scans: Sequence[Scan], root: Path) -> dict[str, dict[str, Any]]:
     for scan in scans:
-        if scan.name in done and done[scan.name]["source_bytes"] != source_size(scan, str(root)):
+        if scan.name in done and not is_source_of(done[scan.name], scan, str(root)):
             raise UserError(
                 f"{root / scan.source} is not the file its shard was made of; put that back, or remove the "
                 "output folder and start anew."

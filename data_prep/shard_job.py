@@ -16,6 +16,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
 from mdcsrn_tf.scans.volumes import Normalisation, axes_are_anatomical, read_volume, resolve_axes, to_ras
@@ -74,12 +75,14 @@ def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | N
     return volume.data, volume.affine, path
 
 
-def source_size(scan: Scan, root: str) -> int:
-    """Bytes of the source; where they differ from the manifest's, it was exchanged since the shard was made."""
+def is_source_of(entry: dict[str, Any], scan: Scan, root: str) -> bool:
+    """Whether the scan's source is what that entry of a manifest was made of, by size and contents."""
+    if scan.source.startswith("phantom:"):
+        return True
     path = Path(root, scan.source)
-    if scan.source.startswith("phantom:") or not path.exists():
-        return 0
-    return sum(file.stat().st_size for file in _files_of(path))
+    if not path.exists() or entry["source_bytes"] != _size_of(path):
+        return False
+    return entry["source_sha256"] == _checksum_of(path)
 
 
 def _make_shard(job: ShardJob) -> dict[str, Any]:
@@ -102,8 +105,8 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         "subject": scan.subject,
         "split": scan.split,
         "source": scan.source,
-        "source_bytes": source_size(scan, job.root),
-        "source_sha256": _source_checksum(path, data),
+        "source_bytes": _size_of(path) if path else 0,
+        "source_sha256": _checksum_of(path) if path else hashlib.sha256(data.tobytes()).hexdigest(),
         "matrix": list(data.shape),
         "voxel_mm": [round(float(mm), 5) for mm in voxel_mm],
         "array_axes": list(axes),
@@ -169,15 +172,11 @@ def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.nda
     return np.concatenate([draw_corners(rng, foreground, *wanted) for rng in rngs])
 
 
-def _files_of(path: Path) -> list[Path]:
-    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+def _size_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in files_of(path))
 
 
-def _source_checksum(path: Path | None, data: np.ndarray) -> str:
-    """SHA-256 of the file, of a folder's files in order, or of a phantom's voxels."""
-    if path is None:
-        return hashlib.sha256(data.tobytes()).hexdigest()
-    files = _files_of(path)
-    if len(files) == 1:
-        return sha256_of(files[0])
-    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+def _checksum_of(path: Path) -> str:
+    """SHA-256 of the file; of a scan in several, of theirs in order."""
+    sums = [sha256_of(file) for file in files_of(path)]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

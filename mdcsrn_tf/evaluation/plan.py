@@ -13,6 +13,7 @@ import numpy as np
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.slice_profile import SliceSettings
 from mdcsrn_tf.scans.volumes import Volume
 
@@ -195,14 +196,18 @@ def fingerprint(plan: Plan, method: Method, files: list[Path]) -> str:
     """Changes whenever a stored result of this method could: settings, method, model and input files, version."""
     settings = dataclasses.replace(plan, methods=(), threads=None)
     models = [Path(name) for name in (method.source, plan.niqe_model) if name and Path(name).exists()]
-    identity = [_identity(path) for path in [*files, *models]]
+    identity = [[_stamp(part) for part in files_of(path)] for path in files]
+    identity += [[_stamp(part) for part in _parts_of(path)] for path in models]
     content = [__version__, dataclasses.asdict(settings), dataclasses.asdict(method), identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _identity(path: Path) -> list:
-    parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
-    return [[str(part), part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
+def _parts_of(model: Path) -> list[Path]:
+    return sorted(part for part in model.rglob("*") if part.is_file()) if model.is_dir() else [model]
+
+
+def _stamp(file: Path) -> list:
+    return [str(file), file.stat().st_size, file.stat().st_mtime_ns]
 
 
 def _converted(name: str, value: str, kind: type) -> Any:

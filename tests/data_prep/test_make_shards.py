@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 
 import nibabel as nib
@@ -10,6 +11,7 @@ import pytest
 from shard_helpers import contents, shards_command, start, write_scans
 
 from data_prep import make_shards, shard_job
+from data_prep.phantom import make_phantom
 from data_prep.shard_folder import ShardFolder
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.shards.dataset import read_manifest
@@ -149,7 +151,7 @@ def test_a_missing_or_short_shard_is_made_again(scans, shards, tmp_path):
     first, second = sorted(output.glob("train/*.tfrecord"))[:2]
     first.unlink()
     second.write_bytes(second.read_bytes()[:-7])
-    (output / "train" / ".partial-1-x.tfrecord").write_bytes(b"left by a killed run")
+    (output / "train" / ".partial-99999999-x.tfrecord").write_bytes(b"left by a killed run")
     assert make_shards.main(shards_command(scans, output)) == 0
     assert contents(output) == contents(shards)
 
@@ -160,6 +162,24 @@ def test_an_exchanged_source_is_refused(tmp_path, capsys):
     (scans / "sub-02_T1w.nii.gz").write_bytes((scans / "sub-01_T1w.nii.gz").read_bytes())
     assert make_shards.main(shards_command(scans, tmp_path / "out", split="1,1")) == 1
     assert "sub-02_T1w.nii.gz is not the file its shard was made of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changed", ["scan.nii", "scan.img"])
+def test_a_source_that_was_corrected_in_place_is_refused(tmp_path, capsys, changed):
+    """Its size and its date are what they were; of a scan in two files the voxels lie in the other one."""
+    path = tmp_path / "scans" / changed
+    path.parent.mkdir()
+    kind = nib.Nifti1Image if changed == "scan.nii" else nib.Nifti1Pair
+    nib.save(kind(make_phantom((40, 40, 40), 1).astype(np.int16), np.eye(4)), path)
+    command = shards_command(path.parent, tmp_path / "out", split="1,0")
+    assert make_shards.main(command) == 0
+    assert make_shards.main(command) == 0
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-30_000] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert make_shards.main(command) == 1
+    assert "is not the file its shard was made of" in capsys.readouterr().err
 
 
 def test_a_bad_scan_is_skipped_named_and_made_up_for(tmp_path, capsys):
