@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError, first_line
+from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card
@@ -30,6 +31,7 @@ class Engine:
         self.bn = bn
         self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
         self.feature_channels: int | None = None  # of all feature maps together; None: not known
+        self.overhead = 0  # bytes that it takes beside them
         self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
 
     def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
@@ -42,6 +44,10 @@ class Engine:
     def forget(self) -> None:
         """Free what was built."""
         self._appliers.clear()
+
+    def runs_on_processor(self) -> bool:
+        """Whether the tiles take the system's memory, and not a GPU's."""
+        return room.runs_on_processor()
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         raise NotImplementedError
@@ -130,6 +136,7 @@ class SavedModelEngine(Engine):
     def __init__(self, path: Path, bn: str):
         card, metadata = read_metadata(path)
         super().__init__(card, bn, metadata["receptive_field_radius"])
+        self.feature_channels = metadata.get("feature_channels")
         self._loaded = _load_saved_model(path)
         self._serve = self._loaded.signatures["serving_default"]
 
@@ -161,7 +168,12 @@ class OpenVinoEngine(Engine):
             except Exception as error:  # its readers raise what they like
                 reason = first_line(error)
                 raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
+        self.feature_channels, self.overhead = room.channels_in_blocks(self._model), room.OPENVINO_OVERHEAD
         self._precision = "bf16" if precision == "bfloat16" else "f32"
+
+    def runs_on_processor(self) -> bool:
+        """Always: the model is compiled for it below."""
+        return True
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         self._model.reshape({self._model.inputs[0]: (batch, *tile, 1)})

@@ -7,7 +7,15 @@ import sys
 
 # mallopt's parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
-_SIGNS = ("OOM when allocating", "out of memory", "Out of memory", "could not allocate", "bad_alloc")
+_SIGNS = (
+    "OOM when allocating",
+    "out of memory",
+    "Out of memory",
+    "could not allocate",
+    "bad_alloc",
+    "Failed to allocate",
+    "can't alloc",
+)
 
 
 def keep_freed_memory() -> bool:

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mdcsrn_tf.errors import UserError
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
 _SHARE = 0.9  # of the memory at hand that is planned with
+OPENVINO_OVERHEAD = 64 << 20  # bytes: compiled kernels, reordered weights, a stack for each thread
 
 
 def room_at_hand(proc: Path = _PROC, cgroup: Path = _CGROUP) -> float:
@@ -43,6 +45,12 @@ def refuse(channels: int, tile: Sequence[int], room: float) -> UserError:
         f"{max(room, 0) / 2**20:.0f} MiB are left, and smaller ones leave no core inside the margin; free memory, "
         "raise its limit, or take a smaller --margin."
     )
+
+
+def channels_in_blocks(model: Any) -> int | None:
+    """The channels of an OpenVINO model's feature maps as its processor plugin keeps them: sixteen at a time."""
+    found = [op.get_output_partial_shape(0)[1] for op in model.get_ops() if op.get_type_name() == "Convolution"]
+    return sum(-(-size.get_length() // 16) * 16 for size in found if size.is_static) or None
 
 
 def runs_on_processor() -> bool:

@@ -125,9 +125,10 @@ def _fitting(
     First fewer tiles at a time, then smaller ones. On a GPU shortages are noticed when they come.
     """
     skipped: list[Edges] = []
-    if engine.feature_channels is None or not room.runs_on_processor():
+    if engine.feature_channels is None or not engine.runs_on_processor():
         return tile, batch, skipped
-    left = room.room_at_hand() - 3 * volume.nbytes  # the result, and the scan's copies on its way out
+    # Beside the feature maps: the result, and the scan's copies on its way out.
+    left = room.room_at_hand() - 3 * volume.nbytes - engine.overhead
     while not room.check_room(engine.feature_channels, tiling.per_axis(tile), batch, left):
         if batch > 1:
             batch = max(1, batch // 2)

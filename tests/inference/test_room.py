@@ -18,9 +18,14 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.engines import load_engine
+from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
-engine = load_engine(sys.argv[1], Settings())
+model, folder, name = sys.argv[1:]
+if name != "keras":
+    export(model, folder)
+    model = folder
+engine = load_engine(model, Settings(engine="openvino" if name == "openvino" else "tensorflow"))
 low_res = np.random.default_rng(0).standard_normal((60, 60, 60)).astype(np.float32)
 whole = run(engine, low_res, Settings(tile=24, seamless=True))
 for megabytes, tile in ((150, 160), (2, 40)):
@@ -37,10 +42,11 @@ for megabytes, tile in ((150, 160), (2, 40)):
 """
 
 
-def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(tmp_path):
+@pytest.mark.parametrize("engine", ["keras", "saved_model", "openvino"])
+def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(tmp_path, engine):
     model = write_tiny_model(tmp_path / "tiny.keras", bn="moving")
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(model)],
+        [sys.executable, "-c", LIMITED, str(model), str(tmp_path / "exported"), engine],
         capture_output=True,
         text=True,
         cwd=ROOT,
