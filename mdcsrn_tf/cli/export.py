@@ -63,7 +63,10 @@ def _run(values: flags.FlagValues) -> int:
 
 def _check_replaceable(output: Path, overwrite: bool) -> None:
     """Never replace anything but an earlier export or an empty folder."""
-    if not output.is_dir() or (any(output.iterdir()) and not (output / "saved_model.pb").is_file()):
-        raise UserError(f"{output} is there and is no SavedModel; name another --output.")
-    if any(output.iterdir()) and not overwrite:
+    from mdcsrn_tf.inference.export import MEMBERS, METADATA
+
+    inside = {path.name for path in output.iterdir()} if output.is_dir() else {""}
+    if inside and not ((output / METADATA).is_file() and inside <= MEMBERS):
+        raise UserError(f"{output} is there and is no export of ours, or holds other files too; name another --output.")
+    if inside and not overwrite:
         raise UserError(f"{output} is there already; --overwrite replaces it.")

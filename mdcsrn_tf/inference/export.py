@@ -26,7 +26,7 @@ from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.models.files import ModelCard, load_model
-from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
+from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius, size_multiple
 from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 METADATA = Path("assets.extra", "mdcsrn.json")
+MEMBERS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}  # of an exported folder
 
 
 def export(
@@ -89,6 +90,7 @@ def _metadata(model: keras.Model, card: ModelCard) -> dict[str, Any]:
     return {
         "card": card.to_json(),
         "receptive_field_radius": receptive_field_radius(model),
+        "feature_channels": feature_channels(model),
         "channels": model.inputs[0].shape[-1],
         "size_multiple": size_multiple(model),
         "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
@@ -103,11 +105,20 @@ def load_metadata(folder: Path) -> dict[str, Any]:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         if not {"card", "receptive_field_radius"} <= metadata.keys():
             raise ValueError("it is incomplete")
+        _check_numbers(metadata)
     except FileNotFoundError as error:
         raise UserError(f"{folder} has no metadata: it was not written by mdcsrn-export; export it again.") from error
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"The metadata in {folder} cannot be read ({first_line(error)}); export it again.") from error
     return metadata
+
+
+def _check_numbers(metadata: dict[str, Any]) -> None:
+    """ValueError for what is no number; exports of old have fewer of them."""
+    for name in ("receptive_field_radius", "feature_channels", "channels", "size_multiple"):
+        value = metadata.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31):
+            raise ValueError(f"its {name} is {value!r}")
 
 
 def _tiles_signature(network, shape: list[int | None]):

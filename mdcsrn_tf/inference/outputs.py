@@ -69,11 +69,16 @@ def plan(source: Path, output: Path) -> list[Job]:
 
 def is_ours(scan: Path) -> bool:
     """Whether a file is a result of ours: the sidecar beside it says so."""
-    sidecar = scan.with_name(f"{stem_of(scan)}.json")
+    return _made_by_us(scan.with_name(f"{stem_of(scan)}.json"))
+
+
+def _made_by_us(sidecar: Path) -> bool:
+    if not sidecar.is_file():  # to open a named pipe would wait for somebody to write into it
+        return False
     try:
         generators = json.loads(sidecar.read_text(encoding="utf-8")).get("GeneratedBy", [])
         return any(one.get("Name") == GENERATOR for one in generators)
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 
@@ -132,4 +137,9 @@ def _refuse_collisions(jobs: list[Job]) -> None:
             raise UserError(f"--output would replace the scan {job.target}; name another file or folder.")
         if target in targets:
             raise UserError(f"{targets[target]} and {job.source} would both become {job.target}; rename one.")
+        if job.sidecar.exists() and not _made_by_us(job.sidecar):
+            raise UserError(
+                f"{job.sidecar}, where the story of the result would be written, is somebody else's file; name another "
+                "--output."
+            )
         targets[target] = job.source

@@ -102,7 +102,7 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
     try:
         content = json.loads(job.sidecar.read_text(encoding="utf-8"))
         made = dict(content["Request"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     phrases = []
     for name, value in asked.items():

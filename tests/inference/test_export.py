@@ -158,11 +158,21 @@ def test_nothing_but_an_export_is_replaced(exported, tmp_path, capsys):
     model, folder, bn = exported
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.txt").write_text("years of work")
-    for target, word in ((tmp_path / "papers", "no SavedModel"), (folder, "--overwrite")):
+    for target, word in ((tmp_path / "papers", "no export of ours"), (folder, "--overwrite")):
         assert main([f"--model={model}", f"--output={target}"]) == 1
         assert word in capsys.readouterr().err
     assert main([f"--model={model}", f"--output={tmp_path}/papers", "--overwrite"]) == 1
     assert (tmp_path / "papers" / "thesis.txt").exists()
+    notes = folder / "notes.txt"  # an export that somebody has put something into
+    notes.write_text("mine")
+    assert main([f"--model={model}", f"--output={folder}", "--overwrite"]) == 1
+    assert notes.read_text() == "mine"
+    notes.unlink()
+    stranger = tmp_path / "stranger"  # a SavedModel, but not ours
+    stranger.mkdir()
+    shutil.copy(folder / "saved_model.pb", stranger)
+    assert main([f"--model={model}", f"--output={stranger}", "--overwrite"]) == 1
+    assert (stranger / "saved_model.pb").exists()
     assert main([f"--model={model}", f"--output={folder}", f"--bn={bn}", "--overwrite"]) == 0
     for flags in (["--output="], [f"--model={tmp_path}/none.keras", f"--output={tmp_path}/x"], ["--bn=group"]):
         assert main(flags) == 1

@@ -13,7 +13,7 @@ from infer_helpers import hr_volume, infer
 from mdcsrn_tf.chatter import without_library_chatter
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.memory import is_out_of_memory
-from mdcsrn_tf.inference.outputs import plan
+from mdcsrn_tf.inference.outputs import is_ours, plan
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
@@ -81,6 +81,30 @@ def test_plan_refuses_collisions_and_overwriting(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b'{"EchoTime": 0.003}',
+        b'{"GeneratedBy": NaN}',
+        b'{"GeneratedBy": [3]}',
+        b'"\xff"',
+        b"[" * 100_000,
+        b"",
+        None,
+    ],
+    ids=["dcm2niix", "NaN", "numbers", "latin-1", "deep", "empty", "pipe"],
+)
+def test_a_sidecar_of_somebody_elses_is_not_replaced_and_makes_no_result_of_ours(tmp_path, content):
+    touch(tmp_path / "in/a.nii")
+    sidecar = tmp_path / "out" / "a.json"
+    sidecar.parent.mkdir()
+    os.mkfifo(sidecar) if content is None else sidecar.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.json.*somebody else's file; name another --output"):
+        plan(tmp_path / "in/a.nii", tmp_path / "out/a.nii.gz")
+    touch(tmp_path / "out/a.nii")
+    assert not is_ours(tmp_path / "out/a.nii")
+
+
+@pytest.mark.parametrize(
     ("degraded", "trained", "order"),
     [
         ((0, 1), (0, 1), (0, 1, 2)),
@@ -135,7 +159,13 @@ def test_log_spectrum_of_a_wave_peaks_at_its_frequency():
 
 @pytest.mark.parametrize(
     ("error", "memory"),
-    [(MemoryError(), True), (RuntimeError("could not allocate 3 bytes"), True), (ValueError("shape"), False)],
+    [
+        (MemoryError(), True),
+        (RuntimeError("could not allocate 3 bytes"), True),
+        (RuntimeError("Check 'ptr' failed\nFailed to allocate 163296000 bytes of memory\n"), True),
+        (RuntimeError("Exception from plugin.cpp:54:\ncan't alloc\n"), True),
+        (ValueError("shape"), False),
+    ],
 )
 def test_signs_of_exhausted_memory(error, memory):
     assert is_out_of_memory(error) is memory
