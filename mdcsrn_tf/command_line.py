@@ -72,16 +72,24 @@ def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str])
         return main(values) or 0
     except flags.Error as error:
         return _fail(name, f"{_one_line(error)}; see {name} --help.")
-    except UserError as error:
-        return _fail(name, _one_line(error))
-    except MemoryError:
-        return _fail(name, "the memory does not suffice; free some, or ask for less at a time.")
-    except OSError as error:
-        if error.errno is None:  # not the system's: a bug, or a library's own
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
             raise
-        return _fail(name, _system_sentence(error))
+        return _fail(name, sentence)
     except KeyboardInterrupt:
         return _fail(name, "interrupted.", code=130)
+
+
+def sentence_of(error: Exception) -> str | None:
+    """What to tell the user of an error that is theirs or the system's; None for a bug, which needs its traceback."""
+    if isinstance(error, UserError):
+        return _one_line(error)
+    if isinstance(error, MemoryError):
+        return "the memory does not suffice; free some, or ask for less at a time."
+    if isinstance(error, OSError) and error.errno is not None:  # without: a bug, or a library's own
+        return _system_sentence(error)
+    return None
 
 
 def _system_sentence(error: OSError) -> str:

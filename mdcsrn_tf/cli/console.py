@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.command_line import sentence_of
 
 _SECONDS = 60.0  # between two lines of progress where there is no terminal
 
@@ -28,11 +28,12 @@ class Console:
 
     def failed(self, error: Exception) -> str:
         """A scan that failed: its sentence, and the traceback of a mistake of ours."""
-        if not isinstance(error, UserError):
+        reason = sentence_of(error)
+        if reason is None:
             # A mistake of ours must not cost the other scans of the night, nor its own traceback.
             traceback.print_exception(error, file=sys.stderr)
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self._write(f"{self._name}: error: {' '.join(reason.split())}")
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+        self._write(f"{self._name}: error: {reason}")
         return reason
 
     @contextmanager

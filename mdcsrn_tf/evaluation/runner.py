@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mdcsrn_tf.command_line import sentence_of
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation import job
 from mdcsrn_tf.evaluation.figures import draw_all
@@ -46,9 +47,11 @@ def measure_all(
     records, sentences = [], list(left_out)
     outcomes = run_all(job.run, tasks, effort.workers, effort.cluster)
     for task, outcome in tqdm(outcomes, total=len(tasks), unit="subject", disable=effort.quiet, desc="evaluating"):
+        if isinstance(outcome, OSError) and outcome.errno is not None:
+            raise outcome  # scans are read with a sentence of their own: nothing can be written
         if isinstance(outcome, Exception):
             sentences.append(f"{task.subject.name} is left out: {_sentence(outcome)}")
-            if not isinstance(outcome, UserError):
+            if sentence_of(outcome) is None:
                 LOGGER.warning("%s failed", task.subject.name, exc_info=outcome)
         else:
             records.append(outcome)
@@ -95,6 +98,4 @@ def _plain_row(row: Any) -> dict[str, Any]:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}."
+    return sentence_of(error) or f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}."
