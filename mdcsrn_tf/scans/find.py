@@ -24,8 +24,8 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
 
     A volume file is itself; a `.txt` file lists one path a line, relative to its own folder; a folder of
     DICOM files is one scan; a BIDS tree gives the scans of its `anat` folders; any other folder gives every
-    volume file and DICOM folder below it. Hidden files are passed over. UserError for a folder below it that
-    cannot be read, too: nobody should find out later that its scans are missing.
+    volume file and DICOM folder below it, through links as well. Hidden files are passed over. UserError for a
+    folder below it that cannot be read, too: nobody should find out later that its scans are missing.
     """
     path = Path(path)
     if path.is_file():
@@ -40,7 +40,7 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
 
 def _listed(path: Path) -> list[Path]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no list of paths, one a line ({error}); write one.") from error
     entries = [path.parent / line for line in lines if line and not line.startswith("#")]
@@ -81,8 +81,17 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _below(root: Path) -> list[Path]:
     found: list[Path] = []
-    for folder, folders, names in os.walk(root, onerror=_raise_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, onerror=_raise_unreadable, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:  # a link to a folder above, or to one that lies here as well
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(
+            (name for name in folders if not name.startswith(".")),
+            key=lambda name, folder=folder: (Path(folder, name).is_symlink(), name),
+        )
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
         found += volumes

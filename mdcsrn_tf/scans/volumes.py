@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
+_FAINTEST, _BRIGHTEST = 1e-15, 1e15  # squares of what lies between are float32 numbers still
 
 
 def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None) -> Volume:
@@ -222,6 +223,9 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
         raise UserError(f"{path} holds NaN or infinite voxels; replace them, by 0 for instance.")
     if data.min() == data.max():
         raise UserError(f"{path} has the value {data.flat[0]:g} in every voxel; give a scan with contrast.")
+    largest = max(abs(float(data.min())), abs(float(data.max())))
+    if not _FAINTEST < largest < _BRIGHTEST:
+        raise UserError(f"{path} has voxels of up to {largest:.3g}, beyond what is computed with; rescale it.")
     return volume
 
 

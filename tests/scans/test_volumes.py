@@ -270,6 +270,23 @@ def test_volumes_are_found_in_files_folders_trees_and_lists(tmp_path):
         find_volumes(tmp_path / "none.txt")
 
 
+def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
+    for name in ("store/sub-1/a.nii", "scans/sub-2/b.nii", "scans/deep/c.nii"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    scans = tmp_path / "scans"
+    (scans / "sub-1").symlink_to(tmp_path / "store" / "sub-1")
+    (scans / "again").symlink_to(scans / "deep")
+    (scans / "deep" / "circle").symlink_to(scans)
+    assert find_volumes(scans) == [scans / "deep/c.nii", scans / "sub-1/a.nii", scans / "sub-2/b.nii"]
+
+
+def test_a_list_that_notepad_wrote_is_read(tmp_path):
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "scans.txt").write_bytes(b"\xef\xbb\xbfa.nii\r\n")
+    assert find_volumes(tmp_path / "scans.txt") == [tmp_path / "a.nii"]
+
+
 def test_a_damaged_end_of_a_gzip_file_is_noticed(tmp_path):
     path = save(tmp_path / "scan.nii.gz", ramp((30, 30, 30)))
     raw = path.read_bytes()
@@ -307,6 +324,13 @@ def test_voxel_sizes_that_no_scanner_makes_are_refused(tmp_path, size, shape):
     save(tmp_path / "scan.nii", data, np.diag([size, 1.0, 1.0, 1.0]))
     with pytest.raises(UserError, match=r"scan\.nii has voxels of .* mm over a matrix of .*, which no scanner makes"):
         read_volume(tmp_path / "scan.nii")
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_values_whose_squares_are_no_float32_are_refused(tmp_path, scale):
+    path = save(tmp_path / "scan.nii", (ramp((4, 4, 4)) * scale).astype(np.float32))
+    with pytest.raises(UserError, match=r"scan\.nii has voxels of up to .*e[+-].*; rescale it"):
+        read_volume(path)
 
 
 def test_a_small_file_that_grows_beyond_any_scan_is_refused_before_it_is_in_memory(tmp_path, monkeypatch):
