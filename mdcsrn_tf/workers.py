@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +24,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """So many processes, spawned (a fork of a process with threads may hang), that end when this one does."""
     try:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_live_as_worker)
     except (OSError, ImportError, NotImplementedError) as error:
         raise UserError(
             f"This system has no shared memory for several processes ({error}); let /dev/shm be writable, or take "
@@ -33,8 +34,13 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def _die_with_parent() -> None:
-    """Let a worker end when its parent is killed: it would wait for jobs for ever."""
+def _live_as_worker() -> None:
+    """Let a worker end when its parent is killed, or it would wait for jobs for ever, and at once by Ctrl-C.
+
+    The terminal interrupts all processes of a command; a worker would else begin the next of the jobs that lie in its
+    queue, and the command wait for it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

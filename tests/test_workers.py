@@ -15,9 +15,10 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.workers import run_all
 
 PARENT = """
-import os, time
+import os, signal, time
 from mdcsrn_tf.evaluation.workers import run_all
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts tests may ignore it
     print(*[done for _, done in run_all(str, [1, 2], workers=2)], flush=True)
     for _ in run_all(time.sleep, [60, 60], workers=2):
         pass
@@ -50,6 +51,25 @@ def test_workers_of_an_evaluation_end_with_their_killed_parent(tmp_path):
     while any(map(alive, pids)) and time.monotonic() < ends:
         time.sleep(0.05)
     assert len(pids) >= 3 and not any(map(alive, pids))
+
+
+def test_ctrl_c_ends_the_jobs_that_run_and_begins_none_that_wait(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT.replace("[60, 60]", "[20] * 5"))
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    )
+    assert sorted(process.stdout.readline().split()) == ["1", "2"]
+    time.sleep(4)  # the workers of the second call begin their jobs
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=100)
+    assert time.monotonic() - began < 15  # of 60 seconds of jobs
+    assert said.count("Traceback") == 1  # the parent's own: no worker had anything to say
 
 
 @pytest.mark.parametrize("run", [run_local, run_all])
