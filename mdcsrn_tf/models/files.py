@@ -32,6 +32,7 @@ NORMALISATIONS = (
     "zscore_each_image",
     "unit_range_of_low_res",
 )
+_SAME_RULE = NORMALISATIONS[:2]
 _LARGEST_TILE, _LARGEST_FACTOR = 1024, 64
 
 
@@ -100,6 +101,11 @@ class ModelCard:
                 raise ValueError(f"its {name} is {getattr(self, name)!r}")
         if any(tile and tile <= 2 * margin for tile, margin in zip(tiles * 3, margins * 3, strict=False)):
             raise ValueError(f"its tile of {self.tile} leaves nothing inside a margin of {self.margin}")
+
+
+def same_normalisation(one: str, other: str) -> bool:
+    """Whether two names, of cards or of shards, are one rule's."""
+    return one == other or {one, other} == set(_SAME_RULE)
 
 
 _PLANES = ("sagittal", "coronal", "axial")

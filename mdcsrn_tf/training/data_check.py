@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.models.files import ModelCard, same_normalisation
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.training.settings import TrainSettings
 
@@ -52,3 +53,19 @@ def check_exchange(recipe: TrainingRecipe, manifest: Any) -> None:
             f"{','.join(manifest.axes)} by {'x'.join(map(str, manifest.factor)) or 'no factor'}: say "
             "--set=exchange=never, or make shards of both axes by one factor."
         )
+
+
+def differences_to_shards(card: ModelCard, manifest: Any) -> list[str]:
+    """What a model that goes on with these shards will have to learn anew: that may be wanted, or a slip."""
+    same = same_normalisation(card.normalisation, manifest.normalisation)
+    found = [
+        ("normalised by", card.normalisation, card.normalisation if same else manifest.normalisation),
+        ("degraded along", ",".join(card.axes), ",".join(manifest.axes)),
+        ("degraded by", "x".join(map(str, card.factor)), "x".join(map(str, manifest.factor))),
+        ("made with the slice profile", card.slices, manifest.slices),
+    ]
+    return [
+        f"was trained on scans {what} {before or 'nothing'}, and goes on with scans {what} {now or 'nothing'}."
+        for what, before, now in found
+        if before != now
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -26,7 +27,7 @@ from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_data
+from mdcsrn_tf.training.data_check import check_data, differences_to_shards
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     is_chief,
@@ -246,6 +247,8 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
             f"{path} was trained on {card.interpolation} interpolation, but these shards were made with "
             f"{manifest.interpolation}."
         )
+    for sentence in differences_to_shards(card, manifest):
+        print(f"mdcsrn-train: warning: {path} {sentence}", file=sys.stderr)
     copy_weights(model, state.generator)
 
 

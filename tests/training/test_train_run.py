@@ -17,11 +17,11 @@ import pytest
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.models.files import load_model, read_card
+from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_exchange
+from mdcsrn_tf.training.data_check import check_exchange, differences_to_shards
 
 SCRIPT = Path(__file__).parents[2] / "train.py"
 # A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
@@ -219,6 +219,20 @@ def test_a_model_of_another_preset_or_interpolation_is_no_start(capsys, shards, 
         capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--preset=miccai/b2u4k16", "--phase=l1", start_from
     )
     assert "holds a miccai/b1u8k16, but --preset is miccai/b2u4k16" in text
+
+
+def test_a_model_of_other_scans_goes_on_with_a_warning_of_each_difference():
+    card = ModelCard("tiny", "0", "linear", axes=("LR", "AP"), factor=(2, 2), normalisation="zscore-foreground")
+    manifest = {"axes": ("LR", "AP"), "factor": (2, 2), "normalisation": "zscore_of_voxels_above_mean", "slices": None}
+    assert differences_to_shards(card, SimpleNamespace(**manifest)) == []
+    manifest |= {"normalisation": "tissue_level", "axes": ("IS",), "factor": (4,), "slices": {"profile": "gaussian"}}
+    assert differences_to_shards(card, SimpleNamespace(**manifest)) == [
+        "was trained on scans normalised by zscore-foreground, and goes on with scans normalised by tissue_level.",
+        "was trained on scans degraded along LR,AP, and goes on with scans degraded along IS.",
+        "was trained on scans degraded by 2x2, and goes on with scans degraded by 4.",
+        "was trained on scans made with the slice profile nothing, and goes on with scans made with the slice profile "
+        "{'profile': 'gaussian'}.",
+    ]
 
 
 def test_a_changed_flag_is_refused_with_the_difference(capsys, shards, uninterrupted):
