@@ -42,7 +42,7 @@ ENSEMBLE = " ensemble"
 def main() -> None:
     """Degrade, super-resolve, evaluate, check, keep the record, regenerate the page."""
     arguments = parsed()
-    models = arguments.models.split(",") if arguments.models else list_models()
+    models = arguments.models.split(",") if arguments.models else bundled()
     splits = {
         name: [stem(path) for path in scans_beginning(arguments.data, found)] if found else []
         for name, found in (("test", arguments.test), ("development", arguments.development))
@@ -73,13 +73,18 @@ def main() -> None:
     results_doc.main()
 
 
+def bundled() -> list[str]:
+    """The bundled networks for scans that were degraded so, the default one first."""
+    return [name for name in list_models() if read_card(find_model(name)).axes == ("LR", "AP")]
+
+
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
     parser.add_argument("--development", default="sub-07,sub-08", help="beginnings of names, looked at while choosing")
-    parser.add_argument("--models", default="", help="names or files, the default network first (default: all bundled)")
+    parser.add_argument("--models", default="", help="names or files, the default first (default: all bundled for 2x2)")
     parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05", help="training scans")
     parser.add_argument("--pictures", default="sub-13_T1w,sub-15_T2w,sub-28_FLAIR,sub-07_T1w", help="scans to draw")
     parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")

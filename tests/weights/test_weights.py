@@ -28,7 +28,7 @@ def test_every_network_is_small_and_described(name):
     assert (FOLDER / f"{name}.keras").stat().st_size < 3e6
     card, text = read_card(FOLDER / f"{name}.keras"), section(name)
     assert card.preset in PRESETS and f"`{card.preset}`" in text
-    assert card.axes == ("LR", "AP") and card.factor == (2, 2)
+    assert (card.axes, card.factor) in ((("LR", "AP"), (2, 2)), (("IS",), (2,)))
     assert f"--set=interpolation={card.interpolation}" in text or f"zero-filled {card.interpolation} inputs" in text
     assert card.bn == "moving"
 
@@ -40,9 +40,10 @@ def test_the_curves_reach_the_step_that_is_bundled(name):
     assert curves, f"{name} has no curves"
     rows = list(csv.DictReader(curves[-1].open()))
     found = [row for row in rows if row["kind"] == "validation" and int(row["step"]) == notes["step"]]
-    best = min(float(row["mse"]) for row in rows if row["kind"] == "validation")
-    assert best == pytest.approx(notes["validation"]["mse"])
-    assert any(float(row["mse"]) == best for row in found)
+    kept = notes["validation"]["mse"]
+    if notes["phase"] == "l1":
+        assert kept == pytest.approx(min(float(row["mse"]) for row in rows if row["kind"] == "validation"))
+    assert any(float(row["mse"]) == pytest.approx(kept) for row in found)
 
 
 def test_the_default_is_named_and_there():
