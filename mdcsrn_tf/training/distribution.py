@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -61,12 +62,15 @@ def any_process(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     """Whether any process passed True; all of them must ask at the same step."""
     if not spans_processes(strategy):
         return flag
+    return float(_total(strategy)(tf.constant(float(flag)))) > 0
 
-    @tf.function(autograph=False)
-    def total(value: tf.Tensor) -> tf.Tensor:
-        return strategy.reduce("SUM", strategy.run(lambda mine: mine, (value,)), axis=None)
 
-    return float(total(tf.constant(float(flag)))) > 0
+@lru_cache(maxsize=1)
+def _total(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The sum of a number over all processes, traced once."""
+    return tf.function(
+        lambda value: strategy.reduce("SUM", strategy.run(lambda mine: mine, (value,)), axis=None), autograph=False
+    )
 
 
 # What a step raises when another worker has gone.
