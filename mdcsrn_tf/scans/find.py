@@ -90,7 +90,7 @@ def _below(root: Path) -> list[Path]:
         seen.add(place)
         folders[:] = sorted(
             (name for name in folders if not name.startswith(".")),
-            key=lambda name, folder=folder: (Path(folder, name).is_symlink(), name),
+            key=lambda name: (Path(folder, name).is_symlink(), name),
         )
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
