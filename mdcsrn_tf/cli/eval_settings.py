@@ -15,6 +15,7 @@ from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.workers import available_cores
 
+_WRITTEN_LAST = ("results.csv", "results.md", "results.json", "report.html", "run.json")  # after subjects/
 _UNPAIRED_TABLE = "journal4"  # low and high resolution are separate scans there: only scores without a reference
 
 
@@ -34,6 +35,9 @@ def output_folder(values: flags.FlagValues) -> Path:
         raise UserError(f"{output} cannot be made ({error.strerror}); give another --output.") from error
     if not os.access(output, os.W_OK):
         raise UserError(f"{output} cannot be written to; give another --output.")
+    theirs = next((name for name in _WRITTEN_LAST if (output / name).exists()), None)
+    if theirs and not (output / "subjects").is_dir():
+        raise UserError(f"{output / theirs} is no evaluation's and would be replaced; give another --output.")
     return output
 
 

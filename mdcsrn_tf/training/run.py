@@ -43,6 +43,7 @@ from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.pictures import draw_curves
 from mdcsrn_tf.training.settings import TrainSettings, in_steps
 from mdcsrn_tf.training.state import TrainState, build_state, copy_weights
+from mdcsrn_tf.training.workdir import check_workdir
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -146,6 +147,8 @@ def _run_phase(
     init_from: str | None,
     allow_change: bool,
 ) -> dict[str, Any]:
+    if is_chief(strategy):
+        check_workdir(workdir, settings.phase)
     keras.utils.set_random_seed(settings.seed)
     with variables_of(strategy):
         state = build_state(
