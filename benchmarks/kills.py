@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks import pages
 from benchmarks.kill_kinds import Kind, kinds, prepare, run, start
 from mdcsrn_tf.run_record import RunRecord, write_json
 from mdcsrn_tf.training.checkpoints import load_checkpoint
@@ -166,6 +167,35 @@ def summary(trials: list[dict[str, Any]], files: int, seconds: float) -> dict[st
         "undisturbed_s": round(seconds, 1),
         "failures": failures,
     }
+
+
+def section(record: dict[str, Any]) -> str:
+    """Of docs/results.md: how many of the killed runs ended as undisturbed ones."""
+    rows = [
+        [
+            name,
+            str(found["kills"]),
+            str(found["same_bytes"]),
+            str(found["litter"]),
+            str(found["half_written"]),
+            str(found["files_compared"]),
+        ]
+        for name, found in record["results"].items()
+    ]
+    head = ["command", "kills", "same bytes", "litter", "half-written", "files compared"]
+    return "\n".join(
+        [
+            "## `kill -9` at random moments, and the same command again",
+            "",
+            "How often all files of the repeated run were an undisturbed run's to the byte (but for times), how often",
+            "anything was left over, and how often a file was half there under its final name after the kill.",
+            "",
+            *pages.table(head, rows),
+            "",
+            pages.circumstances(record),
+            "",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

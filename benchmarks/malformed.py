@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks import pages
 from benchmarks.malformed_readers import READERS, Reader
 from benchmarks.spoiling import spoil
 from mdcsrn_tf.command_line import run_command
@@ -127,6 +128,33 @@ class Child:
         self.process.kill()
         self.process.join()
         self.connection.close()
+
+
+def section(record: dict[str, Any]) -> str:
+    """Of docs/results.md: what became of the malformed files, a row a reader."""
+    rows = [
+        [
+            name,
+            str(found["cases"]),
+            str(found["refused"]),
+            str(found.get("harmless", 0)),
+            str(len(found["what_failed"])),
+        ]
+        for name, found in record["results"].items()
+    ]
+    return "\n".join(
+        [
+            "## Malformed files",
+            "",
+            "Refused: one sentence that names the file, exit code 1, at most twice the memory of the honest file.",
+            "Harmless: what was changed says nothing (a byte of padding, of a voxel, of text). Failed: anything else.",
+            "",
+            *pages.table(["reader", "files", "refused", "harmless", "failed"], rows),
+            "",
+            pages.circumstances(record),
+            "",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

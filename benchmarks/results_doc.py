@@ -33,6 +33,8 @@ SECTIONS = {
     "field_study.json": "field_page",
     "slice_step.json": "slice_step",
     "evaluate.json": "evaluate",
+    "kills.json": "kills",
+    "malformed.json": "malformed",
 }
 INTRODUCTION = """# Results
 
@@ -55,6 +57,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | thick slices to thin ones | `python benchmarks/through_plane.py --data=SCANS --splits=development,test` |
 | the 7T paper's models on two fields | `python benchmarks/field_study.py --data=SCANS --write` |
 | a step of the thick-slice paper's system | `python benchmarks/slice_step.py` |
+| killed runs, malformed files | `make hostile` |
 | everything, speed too | `make bench DATA=SCANS` |
 """
 

@@ -92,7 +92,7 @@ class ModelCard:
             "stride": _is_whole(self.stride, 0, _LARGEST_TILE),
             "tile": all(_is_whole(tile, 0 if self.planes else 1, _LARGEST_TILE) for tile in tiles),
             "margin": all(_is_whole(margin, 0, _LARGEST_TILE) for margin in margins),
-            "notes": isinstance(self.notes, dict),
+            "notes": isinstance(self.notes, dict) and _are_features(self.notes.get("features", [])),
             "slices": self.slices is None or isinstance(self.slices, dict),
             "tested": _is_tested(self.tested),
         }
@@ -126,6 +126,13 @@ def _is_tested(tested: Any) -> bool:
         and len(sizes) == 2
         and all(isinstance(size, (int, float)) for size in sizes)
         and all(isinstance(name, str) for name in tested.get("contrasts", []))
+    )
+
+
+def _are_features(found: Any) -> bool:
+    """Whether these are what training notes of its feature networks."""
+    return isinstance(found, list) and all(
+        isinstance(one, dict) and isinstance(one.get("weights"), str) for one in found
     )
 
 

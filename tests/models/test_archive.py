@@ -147,6 +147,8 @@ def saved(tmp_path):
         ("factor", ["2", "2"]),
         ("factor", [2, 2, 2]),
         ("notes", "none"),
+        ("notes", {"features": 3}),
+        ("notes", {"features": ["vgg19"]}),
         ("preset", 7),
     ],
 )

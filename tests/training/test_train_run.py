@@ -17,6 +17,7 @@ import pytest
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import run
@@ -189,6 +190,14 @@ def mistake(capsys, *arguments):
 )
 def test_a_mistake_gets_one_sentence(capsys, shards, tmp_path, arguments, words):
     assert words in mistake(capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *arguments)
+
+
+def test_a_second_run_in_one_folder_is_refused(capsys, shards, tmp_path):
+    with only_run_in(tmp_path):
+        assert f"Another run is working in {tmp_path}" in mistake(
+            capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=l1"
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
