@@ -30,7 +30,7 @@ from mdcsrn_tf.scans.volumes import Volume, find_volumes, read_volume, write_vol
 
 _AXES = (0, 1, 2)
 _PERCENTILES = (0.1, 99.9)
-_PHANTOM_SHAPE = (64, 72, 64)
+_PHANTOM_SHAPE = (72, 80, 72)  # room for the 64-pixel patches of P inside the field that both scans have
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.models.files import ModelCard
@@ -67,11 +68,22 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
 
 
 def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
-    decision = Decision("same", (), (), (), (), anatomical=True)
+    small = wanted.grid == "small"
+    decision = _enlarged_for_slices(sight, wanted) if small else Decision("same", (), (), (), (), anatomical=True)
     asked = {"--grid": wanted.grid != "auto", "--axes": wanted.axes, "--factor": wanted.factor}
-    named = [flag for flag, given in asked.items() if given]
+    named = [flag for flag, given in asked.items() if given and not small]
     doubts = [f"{_and(named)} mean nothing to a network on slices"] if named else []
     return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=_unusual(sight, card))
+
+
+def _enlarged_for_slices(sight: Sight, wanted: ScanSettings) -> Decision:
+    """In training the coarser of two scans was brought to the other's grid, which here the user alone knows."""
+    if not wanted.axes or not wanted.factor:
+        raise UserError("--grid=small with a network on slices needs --axes and --factor: how the voxels get smaller.")
+    axes = resolve_axes(wanted.axes, sight.volume.affine)
+    factors = parse_factors(wanted.factor, wanted.axes)
+    names, findings = (tuple(known[axis] for axis in axes) for known in (sight.names, sight.findings))
+    return Decision("small", axes, factors, names, findings, anatomical=True)
 
 
 def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...]:
@@ -100,10 +112,11 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
     """The one line that says what is seen and done."""
     shape = "x".join(map(str, sight.volume.data.shape))
     spacing = f"{_millimetres(sight.spacing)} mm" + (" in a frame of zeros" if sight.surround else "")
-    if card.planes:
-        return f"{shape} at {spacing}: super-resolving slice by slice by {model}"
     where = _and(decision.names)
     times = _times(decision.factors)
+    if card.planes:
+        brought = f"brought to {times} as many voxels along {where} by {card.interpolation} interpolation, "
+        return f"{shape} at {spacing}: {brought if where else ''}super-resolving slice by slice by {model}"
     if decision.grid == "small":
         seen = f"the scanner's matrix along {where}"
         done = f"brought to {times} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"

@@ -167,6 +167,20 @@ def test_a_slice_network_does_not_pass_over_what_was_asked_nor_over_its_card(cro
     assert not decide(look(crop), ScanSettings(), dataclasses.replace(card, tested={})).doubts
 
 
+def test_a_small_matrix_is_brought_to_the_grid_of_the_other_scan_for_a_slice_network(crop):
+    card = ModelCard("slices", "0", "linear", planes=("axial",), tested={"voxel_mm": [0.4, 0.6]})
+    wanted = ScanSettings(grid="small", axes="LR,AP,IS", factor="2")
+    decision = decide(look(crop), wanted, card)
+    assert not decision.doubts, "the result's voxels are of 0.5 mm"
+    ready = prepare(crop, decision, card)
+    np.testing.assert_array_equal(ready.on_grid[::2, ::2, ::2], crop.data)
+    middle = (crop.data[:-1] + crop.data[1:]) / 2
+    np.testing.assert_allclose(ready.on_grid[1:-1:2, ::2, ::2], middle, rtol=1e-5)
+    np.testing.assert_allclose(ready.affine @ [2, 4, 6, 1], crop.affine @ [1, 2, 3, 1])
+    with pytest.raises(UserError, match="needs --axes and --factor"):
+        decide(look(crop), dataclasses.replace(wanted, factor=None), card)
+
+
 def test_an_image_that_is_normalised_by_the_other_rule_gets_a_warning(crop):
     card = dataclasses.replace(SINC, normalisation="tissue_level")
     signed = dataclasses.replace(crop, data=crop.data - crop.data.max())
