@@ -6,8 +6,8 @@ Five scans to learn from, two to be measured on (data_prep.field_phantom; other 
 noise), 64 x 64 patches of slices of all three axes, each model by the `quick2d` recipe in the steps x patches that
 stand behind its name. Beside the networks stand what costs no network: the input, the input under its best intensity
 curve (fitted on the test scans: the floor that a model must pass), a linear regression and the random forest on the
-same pixels, and both with the integer cast of the notebook that the paper cites. GANs are trained a second time with
-an adversarial weight of 0. What a model must reach is in field_page.py, and printed. The record is
+same pixels, and both with the integer cast of the notebook that the paper cites. GANs are trained a second time
+without their discriminators. What a model must reach is in field_page.py, and printed. The record is
 benchmarks/results/field_study.json; --write puts the table into docs/field_study.md. A run that was stopped goes on
 in its --workdir.
 """

@@ -28,9 +28,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
-from benchmarks.data_helpers import run, scans_beginning
+from benchmarks.data_helpers import scans_beginning
 from benchmarks.through_plane_page import ACROSS, AXIS, CUBIC, FACTOR, GAN, MARGIN, MSE, STACK, measured, thresholds
+from data_prep.make_pairs import main as make_pairs
 from data_prep.subjects import stem_of
+from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.run_record import RunRecord, plain, write_json
 from mdcsrn_tf.scans import kspace
@@ -40,7 +42,7 @@ from mdcsrn_tf.scans.volumes import Volume, read_volume, to_ras, write_volume
 from mdcsrn_tf.weights import find_model
 
 RESULTS = pages.RESULTS / "through_plane.json"
-LEARN = "sub-03_T1w,sub-12_T1w,sub-12_T2w,sub-16,sub-17_T1w,sub-21_T1w,sub-24_T1w,sub-25_T2w"
+LEARN = "sub-03_T1w,sub-12_T2w,sub-16,sub-17_T1w,sub-21_T1w,sub-24_T1w,sub-25_T2w"  # one scan a person
 CHECK = "sub-06_T1w,sub-14_T2w"
 SPLITS = {"development": "sub-07_T1w,sub-08_T2w", "test": "sub-11_T1w,sub-13_T1w,sub-15_T2w"}
 PROFILE = SliceProfile("box", FACTOR)
@@ -151,9 +153,7 @@ def make_scans(data: Path, work: Path) -> None:
 def pairs_for(network: Network, patches: int, work: Path) -> Path:
     """The folder of its shards; what is there already is left as it is."""
     shards = work / f"shards-{network.plane}-{network.stack}"
-    run(
-        "-m",
-        "data_prep.make_pairs",
+    command = [
         f"--low={work / 'low'}",
         f"--high={work / 'high'}",
         f"--output={shards}",
@@ -167,15 +167,15 @@ def pairs_for(network: Network, patches: int, work: Path) -> Path:
         f"--split={work / 'split.tsv'}",
         "--workers=1",
         "--quiet",
-    )
+    ]
+    _must(make_pairs(command))
     return shards
 
 
 def trained(network: Network, arguments: argparse.Namespace, work: Path) -> Path:
     """The network's file; what is trained already is left as it is."""
     gan = network.phase == "gan"
-    run(
-        "train.py",
+    command = [
         f"--data={pairs_for(network, arguments.patches, work)}",
         f"--workdir={work / network.folder}",
         f"--preset={network.preset}",
@@ -192,8 +192,14 @@ def trained(network: Network, arguments: argparse.Namespace, work: Path) -> Path
         "--set=run.checkpoint_minutes=3",
         "--set=run.keep_checkpoints=1",
         "--set=run.validate_every=75",
-    )
+    ]
+    _must(train(command))
     return work / network.folder / f"{'last' if gan else 'best'}_{network.phase}.keras"
+
+
+def _must(code: int) -> None:
+    if code:
+        raise SystemExit(code)
 
 
 def all_methods(arguments: argparse.Namespace, work: Path) -> dict[str, tuple[dict[str, Any], Method]]:

@@ -1,14 +1,20 @@
 """The field study's measures on images whose answers are known, and its table."""
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import field_page
-from benchmarks.field_networks import PLAN, planned
+from benchmarks.field_networks import PLAN, planned, without_discriminator
 from benchmarks.field_page import thresholds
 from benchmarks.field_study import best_curve, measured, per_pixel, regression
 from mdcsrn_tf.models.forest import features
 from mdcsrn_tf.papers import field94t
+from mdcsrn_tf.training.state import build_state
+from mdcsrn_tf.training.steps import StepOptions, objective_of
 
 
 @pytest.fixture
@@ -76,6 +82,24 @@ def test_each_gan_is_followed_by_its_generator_alone_once_a_task():
         "unet6 without its discriminator",
     ]
     assert found[-2].folder == "unet6-9x4" and (found[3].name, found[3].steps, found[3].batch) == ("fcn2", 300, 32)
+
+
+def test_alone_a_generator_learns_as_under_an_adversarial_weight_of_zero():
+    preset = field94t.PRESETS["7t/dcgan1"]
+    (gan,) = preset.training.phases
+    unheard = replace(gan, objective=replace(gan.objective, adversarial_weight=0.0))
+    silenced = replace(preset, training=replace(preset.training, phases=(unheard,)))
+    low, high = np.random.default_rng(0).standard_normal((2, 2, 16, 16, 1)).astype(np.float32)
+    learned = []
+    for kind in (silenced, without_discriminator(preset)):
+        keras.utils.set_random_seed(0)
+        (plan,) = kind.training.phases
+        state = build_state(kind, plan.name, patch_size=16)
+        (update,) = objective_of(plan).updates.values()
+        update(state, StepOptions(plan.objective, plan.terms), tf.constant(low), tf.constant(high), None)
+        learned.append([variable.numpy() for variable in state.generator.variables])
+    for heard, alone in zip(*learned, strict=True):
+        np.testing.assert_allclose(heard, alone, atol=1e-7)
 
 
 def test_the_plan_holds_every_network_of_the_paper():
