@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
+from mdcsrn_tf.inference.words import millimetres, times, times_on_axes, with_and, with_commas
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
@@ -72,7 +73,7 @@ def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decis
     decision = _enlarged_for_slices(sight, wanted) if small else Decision("same", (), (), (), (), anatomical=True)
     asked = {"--grid": wanted.grid != "auto", "--axes": wanted.axes, "--factor": wanted.factor}
     named = [flag for flag, given in asked.items() if given and not small]
-    doubts = [f"{_and(named)} mean nothing to a network on slices"] if named else []
+    doubts = [f"{with_and(named)} mean nothing to a network on slices"] if named else []
     return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=_unusual(sight, card))
 
 
@@ -82,7 +83,7 @@ def _enlarged_for_slices(sight: Sight, wanted: ScanSettings) -> Decision:
         raise UserError("--grid=small with a network on slices needs --axes and --factor: how the voxels get smaller.")
     axes = resolve_axes(wanted.axes, sight.volume.affine)
     factors = parse_factors(wanted.factor, wanted.axes)
-    names, findings = (tuple(known[axis] for axis in axes) for known in (sight.names, sight.findings))
+    names, findings = tuple(sight.names[axis] for axis in axes), tuple(sight.findings[axis] for axis in axes)
     return Decision("small", axes, factors, names, findings, anatomical=True)
 
 
@@ -92,15 +93,15 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
     tested = card.tested
     allowed = _trained_axes(card)
     if card.axes and decision.anatomical and set(decision.names) not in allowed:
-        voxels = f"its voxels are {_millimetres(sight.spacing)} mm, so that " if decision.grid == "small" else ""
+        voxels = f"its voxels are {millimetres(sight.spacing)} mm, so that " if decision.grid == "small" else ""
         found.append(
-            f"{voxels}{_list(decision.names)} is to be super-resolved, and the network was trained for "
-            f"{' or '.join(_list(sorted(names)) for names in allowed)}"
+            f"{voxels}{with_commas(decision.names)} is to be super-resolved, and the network was trained for "
+            f"{' or '.join(with_commas(sorted(names)) for names in allowed)}"
         )
     factors = [sorted(factors) for factors in tested.get("factors", ())] or [sorted(_full(card.factor, len(card.axes)))]
     if any(factors) and not any(_near(sorted(decision.factors), known) for known in factors):
         # 2x along one axis is not 2x along two: the number alone would not tell them apart.
-        say = _times if all(len(known) == len(decision.factors) for known in factors) else _times_on_axes
+        say = times if all(len(known) == len(decision.factors) for known in factors) else times_on_axes
         found.append(
             f"the factor is {say(decision.factors)}, and the network was trained for {' or '.join(map(say, factors))}"
         )
@@ -111,21 +112,21 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
 def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
     """The one line that says what is seen and done."""
     shape = "x".join(map(str, sight.volume.data.shape))
-    spacing = f"{_millimetres(sight.spacing)} mm" + (" in a frame of zeros" if sight.surround else "")
-    where = _and(decision.names)
-    times = _times(decision.factors)
+    spacing = f"{millimetres(sight.spacing)} mm" + (" in a frame of zeros" if sight.surround else "")
+    where = with_and(decision.names)
+    more = times(decision.factors)
     if card.planes:
-        brought = f"brought to {times} as many voxels along {where} by {card.interpolation} interpolation, "
+        brought = f"brought to {more} as many voxels along {where} by {card.interpolation} interpolation, "
         return f"{shape} at {spacing}: {brought if where else ''}super-resolving slice by slice by {model}"
     if decision.grid == "small":
         seen = f"the scanner's matrix along {where}"
-        done = f"brought to {times} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
+        done = f"brought to {more} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
         return f"{shape} at {spacing}, {seen}: {done}"
     methods = sorted({finding.method or "" for finding in decision.findings})
     if methods == [""]:
-        return f"{shape} at {spacing}: super-resolving {times} along {where} by {model}, whatever k-space shows"
+        return f"{shape} at {spacing}: super-resolving {more} along {where} by {model}, whatever k-space shows"
     seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
-    return f"{shape} at {spacing}, {seen} {times} along {where}: {_treatment(decision, card)} {model}"
+    return f"{shape} at {spacing}, {seen} {more} along {where}: {_treatment(decision, card)} {model}"
 
 
 def _treatment(decision: Decision, card: ModelCard) -> str:
@@ -198,7 +199,7 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
     full = [name for name, finding, _ in pairs if finding.method is None and finding.examined]
     if full:
         sentences.append(
-            f"the outer k-space along {_and(full)} is not empty: the scan seems to be of full "
+            f"the outer k-space along {with_and(full)} is not empty: the scan seems to be of full "
             "resolution there (of the small matrix say --grid=small, --axes and --factor)"
         )
     others = [
@@ -207,7 +208,7 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
         if axis not in decision.axes and sight.findings[axis].proves_interpolation
     ]
     if others:
-        sentences.append(f"k-space looks empty along {_and(others)}, which --axes does not name")
+        sentences.append(f"k-space looks empty along {with_and(others)}, which --axes does not name")
     for name, finding, factor in pairs:
         if finding.method not in (None, "unknown") and not _near([finding.factor], [factor]):
             sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x")
@@ -222,13 +223,13 @@ def _warnings(decision: Decision) -> tuple[str, ...]:
     unsure = [name for name, finding in pairs if not finding.examined]
     if unsure:
         found.append(
-            f"the scan is too small to tell along {_and(unsure)} how it was interpolated; it is taken as it is."
+            f"the scan is too small to tell along {with_and(unsure)} how it was interpolated; it is taken as it is."
         )
     blocks = [name for name, finding in pairs if finding.method == "nearest"]
     if blocks:
         found.append(
-            f"nothing tells which voxel of each block of equal ones along {_and(blocks)} was measured; the first is "
-            "taken, so that the result may lie a voxel off."
+            f"nothing tells which voxel of each block of equal ones along {with_and(blocks)} was measured; the first "
+            "is taken, so that the result may lie a voxel off."
         )
     return tuple(found)
 
@@ -239,7 +240,7 @@ def _still_coarse(sight: Sight, decision: Decision, wanted: ScanSettings) -> tup
     left = [axis for axis, factor in pairs if factor < sight.coarseness[axis]]
     if decision.grid != "small" or wanted.factor or not left:
         return ()
-    names, most = _and([sight.names[axis] for axis in left]), max(decision.factors)
+    names, most = with_and([sight.names[axis] for axis in left]), max(decision.factors)
     return (f"the network was trained for {most}x at most: along {names} the result stays coarser than beside it.",)
 
 
@@ -265,12 +266,12 @@ def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
         sizes = [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
             found.append(
-                f"the result's voxels are {_millimetres(sizes)} mm, and the network was "
+                f"the result's voxels are {millimetres(sizes)} mm, and the network was "
                 f"trained on {least:g} to {most:g} mm"
             )
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
-        found.append(f"its name says {contrast[1]}, and the network was trained on {_and(tested['contrasts'])}")
+        found.append(f"its name says {contrast[1]}, and the network was trained on {with_and(tested['contrasts'])}")
     return found
 
 
@@ -287,24 +288,3 @@ def _full(factor: Sequence[int], count: int) -> tuple[int, ...]:
 
 def _common_name(name: str) -> str:
     return {"RL": "LR", "PA": "AP", "SI": "IS"}.get(name.upper(), name.upper())
-
-
-def _times(factors: Sequence[float]) -> str:
-    distinct = sorted(set(factors))
-    return f"{distinct[0]:g}x" if len(distinct) == 1 else "x".join(f"{factor:g}" for factor in factors)
-
-
-def _times_on_axes(factors: Sequence[float]) -> str:
-    return f"{_times(factors)} along {len(factors)} ax{'i' if len(factors) == 1 else 'e'}s"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ",".join(names)
-
-
-def _millimetres(sizes: Sequence[float]) -> str:
-    return "x".join(f"{size:.4g}" for size in sizes)
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
