@@ -201,6 +201,10 @@ def _check_type_and_size(image: Any, available: int, path: Path) -> None:
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UserError(f"{path} holds voxels of type {dtype}; give a scan with one real number a voxel.")
+    # nibabel takes an offset of 0 at its word, and the header for voxels. A pair's lie in a file of their own.
+    in_header = image.dataobj.offset < getattr(image.header, "sizeof_hdr", 0)
+    if in_header and not path.name.lower().endswith(PAIR_SUFFIXES):
+        raise UserError(f"{path} says that its voxels begin within its header; export it again.")
     needed = image.dataobj.offset + int(np.prod(image.shape, dtype=object)) * dtype.itemsize
     if needed > available:
         raise UserError(f"{path} ends after {available} of {needed} bytes; export or download it again.")

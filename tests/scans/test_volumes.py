@@ -333,6 +333,15 @@ def test_values_whose_squares_are_no_float32_are_refused(tmp_path, scale):
         read_volume(path)
 
 
+def test_an_offset_within_the_header_is_refused(tmp_path):
+    path = save(tmp_path / "scan.nii", ramp())
+    raw = bytearray(path.read_bytes())
+    raw[108:112] = np.float32(0).tobytes()  # vox_offset
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match="voxels begin within its header"):
+        read_volume(path)
+
+
 def test_a_small_file_that_grows_beyond_any_scan_is_refused_before_it_is_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(inflate, "_ALWAYS_ALLOWED", 4 << 20)
     header = nib.Nifti1Header()
