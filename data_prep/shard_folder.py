@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,16 @@ from mdcsrn_tf.files import remove, remove_abandoned, replace_when_done, sha256_
 from mdcsrn_tf.locks import LOCK_NAME
 
 FORMAT = 1
+# What a second run reads of a shard's entry.
+_ENTRY = {
+    "scan": str,
+    "pairs": int,
+    "shard": str,
+    "shard_bytes": int,
+    "shard_sha256": str,
+    "source_bytes": int,
+    "source_sha256": str,
+}
 
 
 class ShardFolder:
@@ -53,10 +63,10 @@ class ShardFolder:
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """The entries, by scan, whose shards are there in full (of an unfinished run: by checksum)."""
-        manifest = self._load(self.manifest_path)
+        manifest = self._load(self.manifest_path, _is_manifest)
         if manifest is not None:
             return {entry["scan"]: entry for entry in manifest["shards"] if self._size(entry) == entry["shard_bytes"]}
-        entries = [self._load(path) for path in sorted(self._progress.glob("scan-*.json"))]
+        entries = [self._load(path, _is_entry) for path in sorted(self._progress.glob("scan-*.json"))]
         return {
             entry["scan"]: entry
             for entry in entries
@@ -92,7 +102,7 @@ class ShardFolder:
 
     def is_finished(self) -> bool:
         """Whether a manifest says that nothing remains."""
-        manifest = self._load(self.manifest_path)
+        manifest = self._load(self.manifest_path, _is_manifest)
         return manifest is not None and not manifest["skipped"]
 
     def _tidy(self) -> None:
@@ -101,8 +111,8 @@ class ShardFolder:
             remove_abandoned(folder)
 
     def _settings(self) -> dict[str, Any] | None:
-        manifest = self._load(self.manifest_path)
-        return manifest["settings"] if manifest else self._load(self._progress / "settings.json")
+        manifest = self._load(self.manifest_path, _is_manifest)
+        return manifest["settings"] if manifest else self._load(self._progress / "settings.json", _is_table)
 
     def _size(self, entry: dict[str, Any]) -> int:
         try:
@@ -118,13 +128,36 @@ class ShardFolder:
                 remove(shard)
         remove(self._progress)
 
-    def _load(self, path: Path) -> dict[str, Any] | None:
+    def _load(self, path: Path, fits: Callable[[Any], bool]) -> dict[str, Any] | None:
+        """The JSON at that path, None where there is none; UserError where it is damaged or does not fit."""
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not fits(content):
+                raise ValueError("it is none of ours")
+            return content
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} cannot be read ({error}); remove the folder {self.path}.") from error
+
+
+def _is_table(content: Any) -> bool:
+    return isinstance(content, dict)
+
+
+def _is_entry(content: Any) -> bool:
+    return _is_table(content) and all(isinstance(content.get(key), kind) for key, kind in _ENTRY.items())
+
+
+def _is_manifest(content: Any) -> bool:
+    """Whether what a second run needs is there, and of its type."""
+    return (
+        _is_table(content)
+        and _is_table(content.get("settings"))
+        and all(isinstance(content.get(key), list) for key in ("shards", "skipped"))
+        and all(map(_is_entry, content["shards"]))
+        and all(_is_table(entry) and isinstance(entry.get("scan"), str) for entry in content["skipped"])
+    )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from nibabel.orientations import io_orientation
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.dicom_frames import slices_of
+from mdcsrn_tf.scans.find import is_dicom
 
 _NAMES = ("LR", "AP", "IS")
 
@@ -77,20 +78,22 @@ def _slice_axis(affine: np.ndarray, header: Any) -> int:
 
 def _from_sidecar(path: Path) -> tuple[float | None, str]:
     sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
+    if not sidecar.is_file():  # to open a named pipe would wait for somebody to write into it
+        return None, ""
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None, ""
     return millimetres(content.get("SliceThickness") if isinstance(content, dict) else None), "sidecar"
 
 
 def _from_dicom(folder: Path) -> tuple[float | None, str]:
-    from pydicom import dcmread, errors
+    from pydicom import dcmread
 
-    for file in sorted(folder.iterdir()):
+    for file in filter(is_dicom, sorted(folder.iterdir())):
         try:
             dataset = dcmread(file, stop_before_pixels=True)
-        except (errors.InvalidDicomError, OSError, ValueError):
+        except Exception:  # what a parser makes of damaged bytes has no common type; who reads the scan says so
             continue
         if "Rows" in dataset:
             return millimetres(slices_of(dataset)[0].get("SliceThickness")), "DICOM"

@@ -182,6 +182,35 @@ def test_a_source_that_was_corrected_in_place_is_refused(tmp_path, capsys, chang
     assert "is not the file its shard was made of" in capsys.readouterr().err
 
 
+def spoilt_manifests(text):
+    """JSON that is no manifest, and one with each member, of it or of its first entry, gone or of another type."""
+    yield from ("3", "[]", "{}", "[" * 100_000)
+    for place in ((), ("shards", 0)):
+        whole = json.loads(text)
+        for key in whole["shards"][0] if place else whole:
+            for value in ("gone", None, 3, "x"):
+                content = json.loads(text)
+                member = content["shards"][0] if place else content
+                member[key] = value
+                if value == "gone":
+                    del member[key]
+                yield json.dumps(content)
+
+
+def test_a_spoilt_manifest_is_a_sentence(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 1)
+    command = shards_command(scans, tmp_path / "out", split="1,0")
+    assert make_shards.main(command) == 0
+    manifest, refused = tmp_path / "out" / "manifest.json", 0
+    text = manifest.read_text()
+    for spoilt in spoilt_manifests(text):
+        manifest.write_text(spoilt)
+        refused += make_shards.main(command)  # no exception
+        manifest.write_text(text)
+    assert refused > 30
+    assert "manifest.json cannot be read (it is none of ours); remove the folder" in capsys.readouterr().err
+
+
 def test_a_bad_scan_is_skipped_named_and_made_up_for(tmp_path, capsys):
     scans = write_scans(tmp_path / "scans", 4)
     assert make_shards.main(shards_command(scans, tmp_path / "good", split="3,1")) == 0
