@@ -1,0 +1,128 @@
+"""The network for thick slices beside interpolation, at every factor that its card names.
+
+    python benchmarks/thick_slices.py --data=FOLDER_OF_SCANS --test=sub-11,... [--development=...] [--model=NAME]
+
+Scans of thin slices become axial slices 2 to 5 times as thick: `box`, slices excited one by one and touching, and
+`kspace`, slabs that were phase-encoded through the slices as well. Sinc and cubic interpolation and the network bring
+them back. Compared inside the head, on the 48 middle sagittal slices. Writes
+benchmarks/results/thick_slices.json and docs/results.md anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from benchmarks import pages
+from benchmarks.data_helpers import scans_beginning
+from mdcsrn_tf.inference.engines import Engine, load_engine
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run
+from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.kspace import degrade
+from mdcsrn_tf.scans.slice_profile import SliceProfile
+from mdcsrn_tf.scans.volumes import read_volume
+
+RESULTS = pages.RESULTS / "thick_slices.json"
+MODEL = "mdcsrn-through-plane-b4u4k12"
+AXIS, SLAB = 2, 48
+PROFILES = ("box", "kspace")
+METHODS = ("cubic", "sinc", "network")
+
+
+def main() -> None:
+    """Measure every scan at every factor, print a line for each, write the record and the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
+    parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
+    parser.add_argument("--model", default=MODEL)
+    arguments = parser.parse_args()
+    engine = load_engine(arguments.model, Settings())
+    factors = [factor for (factor,) in engine.card.tested.get("factors", [list(engine.card.factor)])]
+    config = {"model": Path(arguments.model).stem, "factors": factors, "profiles": PROFILES, "slab": SLAB}
+    record = RunRecord.begin(config, data={"notes": engine.card.notes})
+    for split in ("test", "development"):
+        record.results[split] = {}
+        for path in scans_beginning(arguments.data, getattr(arguments, split)) if getattr(arguments, split) else []:
+            found = examine(path, engine, factors)
+            record.results[split][path.name.split(".")[0]] = found
+            print(path.name, found, flush=True)
+    record.write(RESULTS, folders_kept=False)
+    from benchmarks import results_doc
+
+    results_doc.main()
+
+
+def examine(path: Path, engine: Engine, factors: list[int]) -> dict[str, dict[str, float]]:
+    """PSNR inside the head (dB; the slab's maximum is the range) by `PROFILE FACTOR` and method."""
+    volume = read_volume(path)
+    whole, affine = to_ras(volume.data, volume.affine)
+    start = (whole.shape[0] - SLAB) // 2
+    middle = np.ascontiguousarray(whole[start : start + SLAB], np.float32)
+    found = {}
+    for factor in factors:
+        truth = middle[..., : middle.shape[AXIS] - middle.shape[AXIS] % factor]
+        head = head_mask(truth, tuple(np.linalg.norm(affine[:3, :3], axis=0)))
+        for profile in PROFILES:
+            images = restored(truth, factor, profile, engine)
+            found[f"{profile} {factor}"] = {name: psnr(truth, image, head) for name, image in images.items()}
+    return found
+
+
+def restored(truth: np.ndarray, factor: int, profile: str, engine: Engine) -> dict[str, np.ndarray]:
+    """The slab [LR, AP, IS] made thick along IS, brought back by every method."""
+    slices = SliceProfile("box", float(factor)) if profile == "box" else None
+    cubic, sinc = (degrade(truth, (factor,), (AXIS,), method, slices=slices) for method in ("cubic", "sinc"))
+    return {"cubic": cubic, "sinc": sinc, "network": run(engine, sinc, Settings()).data}
+
+
+def psnr(truth: np.ndarray, image: np.ndarray, head: np.ndarray) -> float:
+    """Over the voxels of `head`, in dB."""
+    error = float(np.mean(np.square((image - truth)[head], dtype=np.float64)))
+    return round(float(10 * np.log10(float(truth.max()) ** 2 / error)), 3)
+
+
+def section(record: dict[str, Any]) -> str:
+    """This benchmark's part of docs/results.md."""
+    lines = [
+        f"## Thick slices: {record['config']['model']}",
+        "",
+        f"{pages.circumstances(record)} Axial slices 2 to 5 times as thick, brought back to the thin grid: PSNR of "
+        f"cubic / sinc / the network inside the head, dB, on {record['config']['slab']} sagittal slices. `box`: slices "
+        "that touch; `kspace`: phase-encoded slabs.",
+        "",
+    ]
+    head = ["", *(f"{profile}, {factor}x" for profile in PROFILES for factor in record["config"]["factors"])]
+    for split, scans in record["results"].items():
+        if scans:
+            rows = [[scan, *(_cell(found[_key(title)]) for title in head[1:])] for scan, found in scans.items()]
+            lines += [f"### {split.capitalize()} scans", "", *pages.table(head, rows), ""]
+    better = [
+        found["network"] > max(found["cubic"], found["sinc"])
+        for scans in record["results"].values()
+        for by_case in scans.values()
+        for found in by_case.values()
+    ]
+    lines += [f"Better than both interpolations in {sum(better)} of {len(better)} cases.", ""]
+    return "\n".join(lines)
+
+
+def _key(title: str) -> str:
+    return title.replace(",", "").removesuffix("x")
+
+
+def _cell(found: dict[str, float]) -> str:
+    return " / ".join(f"{found[name]:.2f}" for name in METHODS)
+
+
+if __name__ == "__main__":
+    main()
