@@ -40,6 +40,7 @@ class Scan:
 def list_scans(source: Path, split: str, seed: int) -> tuple[Scan, ...]:
     """The scans below `source` (file, folder, BIDS tree or list file) that a split wants."""
     paths = find_volumes(source)
+    _refuse_twins(paths)
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     relative = [path.absolute().relative_to(root).as_posix() for path in paths]
     subjects = [subject_of(path) for path in relative]
@@ -53,6 +54,15 @@ def list_scans(source: Path, split: str, seed: int) -> tuple[Scan, ...]:
         for name, subject, path in zip(names, subjects, paths, strict=True)
         if subject in splits
     )
+
+
+def _refuse_twins(paths: Iterable[Path]) -> None:
+    """UserError where one file is there under two names: it might go into two splits."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            raise UserError(f"{first} and {path} are one file; leave one out, or it may be learned from and tested on.")
 
 
 def phantom_scans(count: int, split: str, seed: int) -> tuple[Scan, ...]:

@@ -24,6 +24,8 @@ from mdcsrn_tf.scans.find import files_of
 # Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
 
+_SHOWN = ("Seen", "Warnings", "Tile", "Margin", "Tiles", "BatchNormalization", "SeamFigure")  # by a picture drawn later
+
 
 def request(model: Path | None, settings: Settings, wanted: ScanSettings) -> dict[str, Any]:
     """What decides a result besides its scan, for the sidecar and for comparing with it; None: chosen by the scan."""
@@ -102,6 +104,7 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
     try:
         content = json.loads(job.sidecar.read_text(encoding="utf-8"))
         made = dict(content["Request"])
+        _ = [content[member] for member in _SHOWN]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     phrases = []

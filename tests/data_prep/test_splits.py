@@ -154,3 +154,12 @@ def test_names_that_share_a_long_prefix_over_two_splits_are_pointed_out():
     assert not lookalikes(scans(("patient12_a", "train"), ("patient12_b", "train"), ("patient13_a", "test")))
     assert not lookalikes(scans(("study7_01_a", "train"), ("study7_02_a", "test"), ("study7_03_a", "test")))
     assert not lookalikes(scans(*((f"phantom-{n:04d}", "train" if n else "test") for n in range(5))))
+
+
+def test_one_file_under_two_names_is_refused(tmp_path):
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "b.nii").touch()
+    assert len(list_scans(tmp_path, "1,1", 0)) == 2
+    (tmp_path / "c.nii").symlink_to(tmp_path / "a.nii")
+    with pytest.raises(UserError, match=r"a\.nii and .*c\.nii are one file"):
+        list_scans(tmp_path, "1,1", 0)
