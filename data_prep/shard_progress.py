@@ -29,10 +29,26 @@ def collect(
     return skipped
 
 
+def copies(entries: Iterable[Entry]) -> list[str]:
+    """A sentence for each two shards of different splits whose sources are the same to the byte."""
+    sources: dict[str, list[Entry]] = {}
+    for entry in entries:
+        sources.setdefault(entry["source_sha256"], []).append(entry)
+    return [
+        f"{one['scan']} ({one['split']}) and {other['scan']} ({other['split']}) are one scan under two names: what is "
+        "measured on it means nothing. Take one of them out, and start anew."
+        for one, *others in sources.values()
+        for other in others
+        if one["split"] != other["split"]
+    ]
+
+
 def summary(command: str, output: str, done: dict[str, Entry], skipped: list[Entry]) -> int:
     """Say how many there are and what is missing; the exit code."""
     pairs = sum(entry["pairs"] for entry in done.values())
     print(f"{command}: {len(done)} shards with {pairs} pairs in {output}", file=sys.stderr)
+    for sentence in copies(done.values()):
+        print(f"{command}: warning: {sentence}", file=sys.stderr)
     for entry in skipped:
         print(f"{command}: error: skipped {entry['scan']}: {entry['error']}", file=sys.stderr)
     return 1 if skipped else 0
