@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mdcsrn_tf.training.content import needed_features
 
 # What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
 PLAN = (
-    "unet7:300x32,dcsrn2d-l1:300x16,fcn2:300x32,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32,unet6:300x32,unet8:300x32,"
+    "fcn2:300x32,dcsrn2d-l1:300x16,unet7:300x32,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32,unet6:300x32,unet8:300x32,"
     "pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
 )
 CRITIC_ALONE = "unet7's discriminator"
@@ -66,7 +66,7 @@ class Training:
 
 
 def planned(text: str) -> list[Training]:
-    """`unet7:300x32,fcn2:300x32` to what is to be trained, each GAN followed by its generator alone.
+    """`unet7:300x32,fcn2:300x32` to what is to be trained, each GAN after its generator alone.
 
     Generators that learn the same without their discriminators are trained once.
     """
@@ -74,10 +74,10 @@ def planned(text: str) -> list[Training]:
     for part in filter(None, text.split(",")):
         name, _, length = part.partition(":")
         steps, batch = map(int, (length or "300x32").split("x"))
-        found.append(Training(name, steps, batch))
-        alone = Training(name, steps, batch, alone=True)
-        if found[-1].is_gan and alone.task() not in {other.task() for other in found if other.alone}:
+        training, alone = Training(name, steps, batch), Training(name, steps, batch, alone=True)
+        if training.is_gan and alone.task() not in {other.task() for other in found if other.alone}:
             found.append(alone)
+        found.append(training)
     return found
 
 
@@ -145,10 +145,10 @@ def training_losses(workdir: Path, column: str, first: int = 0, last: int | None
     return [float(row[column]) for row in rows if first < int(row["step"]) <= (last or int(row["step"]))]
 
 
-def critic_alone(generator: Training, work: Path, precision: str) -> Iterator[float]:
+def critic_alone(generator: Training, work: Path, precision: str) -> list[float]:
     """The losses of the discriminator of a GAN that learns against its L1 network, which stands still."""
     start = next((work / generator.folder).glob("last_*.keras"))
     gan = Training(generator.name, CRITIC_STEPS[1], generator.batch)
     flags = (f"--init_from={start}", "--set=gan.learning_rate=0.0")
     workdir = trained(gan, work, precision, *flags, folder=f"{gan.name}-critic-alone")
-    yield from training_losses(workdir, "critic_loss", *CRITIC_STEPS)
+    return training_losses(workdir, "critic_loss", *CRITIC_STEPS)

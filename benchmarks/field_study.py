@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
 from benchmarks.field_networks import PLAN, Apply, Training, critic_alone, network, planned, seconds_of, trained
-from benchmarks.field_page import threshold_rows, thresholds, write_table
+from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
 from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register
 from data_prep.subjects import stem_of
@@ -58,6 +58,9 @@ def main() -> None:
         tested = sorted(path.name for path in (work / "test" / "high").iterdir())
         pairs = {stem_of(name): test_pair(work, name, arguments.slices) for name in tested}
         record.results = {"scans": sorted(pairs), "rows": all_rows(arguments, work, pairs)}
+        if UNET in record.results["rows"]:
+            found = next(training for training in planned(arguments.models) if training.row == UNET)
+            record.results["critic_alone"] = float(np.mean(critic_alone(found, work, arguments.precision)))
     record.results["thresholds"] = thresholds(record.results)
     for row in threshold_rows(record.results["thresholds"]):
         print(": ".join(row))
@@ -154,8 +157,6 @@ def trained_row(training: Training, precision: str, work: Path) -> tuple[Apply, 
     facts: dict[str, Any] = {"steps": training.steps, "batch": training.batch, "seconds": seconds_of(workdir)}
     if training.random_features:
         facts["features"] = "random"
-    if training.alone and training.name == "unet7":
-        facts["critic_alone"] = float(np.mean(list(critic_alone(training, work, precision))))
     return network(workdir), facts
 
 
