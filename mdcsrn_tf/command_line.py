@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 import warnings
@@ -20,6 +21,9 @@ DefineFlags = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues], int | None]
 _ABSLS_WORDS = "; repeat this option to specify a list of values"
 Headings = Mapping[str, str]  # in --help: the first flag of a group, and the group's title
+
+
+_NO_CACHE = "writable cache directory"  # what Matplotlib misses where neither home nor temporary folder is writable
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
             warnings.simplefilter("ignore")
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its cache lies is nobody's concern
         return _call(name, values, command.main, arguments)
 
 
@@ -87,15 +92,15 @@ def sentence_of(error: Exception) -> str | None:
         return _one_line(error)
     if isinstance(error, MemoryError):
         return "the memory does not suffice; free some, or ask for less at a time."
-    if isinstance(error, OSError) and error.errno is not None:  # without: a bug, or a library's own
+    if isinstance(error, OSError) and (error.errno is not None or _NO_CACHE in str(error)):
         return _system_sentence(error)
-    return None
+    return None  # an OSError without a number is a bug, or a library's own
 
 
 def _system_sentence(error: OSError) -> str:
     what = f"{error.filename}: " if error.filename else ""
     reason = _one_line(Exception(error.strerror or str(error)))
-    if "temporary directory" in reason:
+    if "temporary directory" in reason or _NO_CACHE in reason:
         return "No temporary folder can be written to; name one by the environment variable TMPDIR."
     return f"{what}{reason}; check the path, its rights and the space there."
 

@@ -81,6 +81,8 @@ def test_no_memory_and_no_temporary_folder_are_sentences_and_bugs_keep_their_tra
     missing = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     assert run_raising(missing) == 1
     assert "TMPDIR" in capsys.readouterr().err
+    assert run_raising(OSError("Matplotlib requires access to a writable cache directory, but there is none.")) == 1
+    assert "TMPDIR" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         run_raising(ZeroDivisionError())
 
@@ -104,3 +106,19 @@ def test_help_names_no_empty_default_and_words_repeated_flags_itself(capsys):
     said = capsys.readouterr().out
     assert "  --nothing\n      An empty default" in said and "  --qc (default: false)" in said
     assert "  --set\n      FIELD=VALUE. May be given several times." in said
+
+
+def test_an_unwritable_home_is_worth_no_line(tmp_path):
+    code = "from mdcsrn_tf.command_line import run_command; import sys; "
+    code += (
+        "run_command('x', 'x', lambda values: None, lambda values: print(__import__('matplotlib').get_cachedir()), [])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": "/proc", "XDG_CONFIG_HOME": "/proc", "XDG_CACHE_HOME": "/proc"},
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout
