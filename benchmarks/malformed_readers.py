@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import malformed_scans
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -178,5 +180,6 @@ READERS = {
     "checkpoints": Reader(_make_checkpoint, _read_checkpoint),
     "cards": Reader(_make_model, _read_card),
     "models": Reader(_make_model, _read_model, ("keras",)),
+    "scans": Reader(malformed_scans.make_scans, malformed_scans.super_resolve_scan, malformed_scans.MODULES),
     "niqe": Reader(_make_niqe, _read_niqe, ("scipy.io", "mdcsrn_tf.metrics.niqe_files")),
 }

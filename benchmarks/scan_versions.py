@@ -1,84 +1,133 @@
 """One scan in every form a lab may have it: how far apart the network's results are, and how far above sinc.
 
-    python benchmarks/scan_versions.py --data=FOLDER_OF_SCANS [--crop=64] [--model=NAME]
+    python benchmarks/scan_versions.py --data=FOLDER_OF_SCANS [--scans=sub-07,sub-08,sub-10] [--model=NAME]
 
-The middle of every scan is degraded 2x2 along LR and AP and given as zero-filled, linear, cubic, nearest and
-small-matrix image, in float32 and (but for the small matrix) rounded to 8 bits; the library finds out which it is. PSNR
-inside the head, dB, against the original. Writes benchmarks/results/scan_versions.json.
+A scan is degraded 2x2 along LR and AP and given as zero-filled, linear, cubic, nearest and small-matrix image, in
+float32 and (but for the small matrix) rounded to 8 bits; the pipeline finds out which it is. Judged in the tile in the
+middle of the head, the only one that the network is run on: PSNR inside the head, dB, against the original. Writes
+benchmarks/results/scan_versions.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import nibabel as nib
 import numpy as np
 
-import mdcsrn_tf as m
-from mdcsrn_tf.inference.self_check import psnr_inside
+from benchmarks import pages
+from benchmarks.data_helpers import scans_beginning
+from benchmarks.field_of_view import Box, meets, super_resolve_in
+from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.inference.decision import decide
+from mdcsrn_tf.inference.engines import Engine, load_engine
+from mdcsrn_tf.inference.scan import prepare, refuse_doubts
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.find import find_volumes
-from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.head import bounding_box, head_mask
+from mdcsrn_tf.scans.volumes import Volume, read_volume, to_ras
+from mdcsrn_tf.weights import list_models
 
 RESULTS = Path(__file__).parent / "results" / "scan_versions.json"
 AXES, FACTORS = (0, 1), (2, 2)
+SINC = "sinc alone"
 
 
 def main() -> None:
     """Super-resolve every version of every scan."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--model", default=None)
+    parser.add_argument("--scans", default="sub-07,sub-08,sub-10", help="beginnings of their names")
+    parser.add_argument("--model", default=list_models()[0])
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    record = RunRecord.begin({"axes": AXES, "factors": FACTORS, "crop": asked.crop, "model": asked.model})
-    record.results["network"] = asked.model or m.list_models()[0]
-    record.results["scans"] = {}
-    for path in find_volumes(asked.data):
-        found = versions_of(middle(nib.as_closest_canonical(nib.load(path)), asked.crop), asked.model)
-        record.results["scans"][path.name.split(".")[0]] = found
+    record = RunRecord.begin({"model": asked.model, "axes": AXES, "factors": FACTORS})
+    engine = load_engine(asked.model, Settings(precision="bfloat16"))
+    for path in scans_beginning(asked.data, asked.scans):
+        found = record.results[path.name.split(".")[0]] = psnr_of_versions(read_volume(path), engine)
         print(path.name, found, flush=True)
-    spreads = [
-        max(abs(value - found["sinc"]) for name, value in found.items() if name != "interpolation alone")
-        for found in record.results["scans"].values()
-    ]
-    record.results["farthest from the sinc version, dB"] = round(max(spreads), 4)
+    record.results["summary"] = summary(record.results)
+    print(record.results["summary"])
     record.write(asked.output, folders_kept=False)
 
 
-def middle(image: nib.Nifti1Image, size: int) -> nib.Nifti1Image:
-    """The middle `size` voxels of every axis."""
-    corner = [max(0, (length - size) // 2) for length in image.shape[:3]]
-    return image.slicer[tuple(slice(first, first + size) for first in corner)]
+def summary(found: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The version farthest from its scan's sinc version, and the one least above sinc alone, in dB."""
+    versions = [(scan, value) for scan in found.values() for name, value in scan.items() if name != SINC]
+    return {
+        "farthest_from_sinc_version_db": round(max(abs(value - scan["sinc"]) for scan, value in versions), 4),
+        "least_gain_db": round(min(value - scan[SINC] for scan, value in versions), 4),
+    }
 
 
-def versions_of(image: nib.Nifti1Image, model: str | None) -> dict[str, float]:
+def psnr_of_versions(scan: Volume, engine: Engine) -> dict[str, float]:
     """PSNR of every version's result, and of sinc interpolation alone."""
-    truth = image.get_fdata(dtype=np.float32)
-    mask = head_mask(truth, [float(size) for size in image.header.get_zooms()[:3]])
-    small = kspace.acquire(truth, FACTORS, AXES)
-    sinc = kspace.interpolate(small, truth.shape, FACTORS, AXES, "sinc")
-    found = {"interpolation alone": psnr(sinc, truth, mask)}
-    for method in ("sinc", "linear", "cubic", "nearest"):
-        low = kspace.interpolate(small, truth.shape, FACTORS, AXES, method)
-        rounded = np.rint(np.clip(low / low.max(), 0, 1) * 255) * (low.max() / 255)
-        for name, data in ((method, low), (f"{method}, 8 bits", rounded)):
-            result = m.super_resolve(nib.Nifti1Image(data.astype(np.float32), image.affine), model=model)
-            found[name] = psnr(result.get_fdata(dtype=np.float32), truth, mask)
-    given = nib.Nifti1Image(small, kspace.small_affine(image.affine, FACTORS, AXES))
-    found["small matrix"] = psnr(m.super_resolve(given, model=model).get_fdata(dtype=np.float32), truth, mask)
+    truth, affine = to_ras(scan.data, scan.affine)
+    mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
+    box = middle_tile(mask, engine)
+    found = {SINC: psnr(kspace.degrade(truth, FACTORS, AXES, "sinc")[box], truth[box], mask[box])}
+    for name, volume in versions_of(replace(scan, data=truth, affine=affine)):
+        decision = decide(look(volume), ScanSettings(), engine.card)
+        refuse_doubts(volume, decision, ScanSettings())
+        result = super_resolve_in(engine, prepare(volume, decision, engine.card).low_res, [box])
+        found[name] = psnr(np.maximum(result[box], 0), truth[box], mask[box])
     return found
 
 
+def versions_of(scan: Volume) -> Iterator[tuple[str, Volume]]:
+    """The degraded scan in every form."""
+    small = kspace.acquire(scan.data, FACTORS, AXES)
+    for method in ("sinc", "linear", "cubic", "nearest"):
+        low = kspace.interpolate(small, scan.data.shape, FACTORS, AXES, method).astype(np.float32)
+        yield method, replace(scan, data=low)
+        step = float(low.max()) / 255
+        yield f"{method}, 8 bits", replace(scan, data=np.rint(np.clip(low / step, 0, 255)) * np.float32(step))
+    affine = kspace.small_affine(scan.affine, FACTORS, AXES, scan.data.shape)
+    yield "small matrix", replace(scan, data=small.astype(np.float32), affine=affine)
+
+
+def middle_tile(head: np.ndarray, engine: Engine) -> Box:
+    """What the tile keeps that holds the middle of the head."""
+    middle = tuple(slice(place, place + 1) for part in bounding_box(head) for place in [(part.start + part.stop) // 2])
+    tiles = tiling.tiles_of(head.shape, engine.card.tile, engine.card.margin)
+    return next(tile.kept for tile in tiles if meets(tile.kept, middle))
+
+
 def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Inside the head, its largest value as range; in dB, for the record."""
-    return round(psnr_inside(image, truth, mask), 4)
+    """Inside the head, its largest value as range."""
+    error = np.mean(np.square(image[mask].astype(np.float64) - truth[mask]))
+    return round(float(10 * np.log10(float(truth[mask].max()) ** 2 / error)), 4)
+
+
+def section(record: dict[str, Any]) -> str:
+    """This benchmark's part of docs/results.md."""
+    results = dict(record["results"])
+    found = results.pop("summary")
+    names = [name for name in next(iter(results.values())) if name != SINC]
+    rows = [
+        [scan, f"{values[SINC]:.2f}", *(f"{values[name] - values[SINC]:+.3f}" for name in names)]
+        for scan, values in results.items()
+    ]
+    lines = [
+        "## One scan in every form",
+        "",
+        f"{pages.circumstances(record)} {record['config']['model']} on a scan given zero-filled, otherwise "
+        "interpolated, rounded to 8 bits and as the scanner's matrix, in the tile in the middle of the head: PSNR of "
+        "sinc alone, and what each version's result gains, inside the head, in dB. Farthest from the sinc version "
+        f"{found['farthest_from_sinc_version_db']:.3f} dB, least gain {found['least_gain_db']:+.2f} dB.",
+        "",
+        *pages.table(["", SINC, *names], rows),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
