@@ -66,6 +66,7 @@ bench: bench-setup
 hostile: $(READY)
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/malformed.py
+	$(BIN)/python benchmarks/malformed.py --readers=scans --count=1000 --output=benchmarks/results/malformed_scans.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
