@@ -56,10 +56,10 @@ def main() -> None:
         record.results[path.name.split(".")[0]] = views
         for name, view in views.items():
             print(path.name, name, view, flush=True)
-    views = [view for scan in record.results.values() for view in scan.values()]
+    every = [view for scan in record.results.values() for view in scan.values()]
     record.results["summary"] = {
-        "largest_loss_db": round(-min(view["change_db"] for view in views), 3),
-        "least_gain_db": min(view["gain_db"] for view in views),
+        "largest_loss_db": round(-min(view["change_db"] for view in every), 3),
+        "least_gain_db": min(view["gain_db"] for view in every),
     }
     print(record.results["summary"])
     record.write(arguments.output, folders_kept=False)
