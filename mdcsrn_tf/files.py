@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OURS = re.compile(r"\.partial-(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{16}$")
-_FORMERLY_OURS = re.compile(r"\.partial-(?P<pid>\d+)-.+")  # version 0.1.0's
 _SECONDS_UNTIL_ABANDONED = 24 * 3600.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from linux/fcntl.h and linux/fs.h
 _ATTEMPTS = 100
@@ -136,13 +135,11 @@ def _lock(folder: Path) -> int | None:
 
 def _remove_if_abandoned(partial: Path) -> None:
     match = _OURS.fullmatch(partial.name)
-    former = _FORMERLY_OURS.fullmatch(partial.name)
-    if match is None and former is None:
-        return  # somebody else's
-    if match is None or match["host"] != this_host():
+    if match is None:
+        return  # somebody else's; version 0.1.0's own names say too little to be told from those
+    if match["host"] != this_host():
         # Another machine, or container, cannot be asked whether it still writes.
-        old = time.time() - partial.stat().st_mtime > _SECONDS_UNTIL_ABANDONED
-        if old or (former and not match and not Path(f"/proc/{former['pid']}").exists()):
+        if time.time() - partial.stat().st_mtime > _SECONDS_UNTIL_ABANDONED:
             remove(partial)
         return
     descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -75,20 +75,17 @@ def test_many_writers_at_once(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number}.txt" for number in range(7)]
 
 
-def test_what_others_call_partial_is_theirs_and_an_old_versions_living_run_keeps_its_own(tmp_path):
-    theirs = tmp_path / ".partial-results"
+@pytest.mark.parametrize("name", [".partial-results", ".partial-99999999-patients"])
+def test_what_others_call_partial_is_theirs_however_old(tmp_path, name):
+    theirs = tmp_path / name
     theirs.mkdir()
     (theirs / "data").write_text("years of work")
-    living = tmp_path / f".partial-{os.getpid()}-scan.nii.gz"
-    living.write_text("half")
     os.utime(theirs, (0, 0))
     remove_abandoned(tmp_path)
-    assert (theirs / "data").exists() and living.exists()
+    assert (theirs / "data").exists()
 
 
 def test_what_a_killed_run_left_is_removed_and_a_living_one_keeps_its_own(tmp_path, holder):
-    old = tmp_path / ".partial-99999999-old.txt"  # as earlier versions called them
-    old.write_text("half")
     remove_abandoned(tmp_path)
     (kept,) = tmp_path.glob(".partial-*")
     assert (kept / "result.txt").read_text() == "half"
@@ -99,7 +96,7 @@ def test_what_a_killed_run_left_is_removed_and_a_living_one_keeps_its_own(tmp_pa
 
 
 def test_the_first_file_that_is_written_somewhere_sweeps_there(tmp_path):
-    (tmp_path / ".partial-99999999-old.nii").write_text("half")
+    (tmp_path / f".partial-{files.this_host()}-99999999-{'0' * 16}").mkdir()
     with replace_when_done(tmp_path / "new.nii") as partial:
         partial.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["new.nii"]

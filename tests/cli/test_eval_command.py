@@ -15,6 +15,7 @@ from eval_helpers import AFFINE, CROP, ROOT, make_scans, run_eval, spawn_eval, w
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from mdcsrn_tf.files import this_host
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans import kspace
@@ -208,7 +209,7 @@ def test_a_run_whose_pictures_are_gone_makes_them_again_and_tidies_up(tmp_path):
     before = read(tmp_path / "out")["results"]["values"]
     shutil.rmtree(tmp_path / "out" / "pictures")
     for folder in ("", "subjects"):
-        (tmp_path / "out" / folder / ".partial-99999999-x.json").write_text("half")
+        (tmp_path / "out" / folder / f".partial-{this_host()}-99999999-{'0' * 16}").mkdir()
     code, _, err = run_eval(*flags)
     assert code == 0, err
     assert read(tmp_path / "out")["results"]["values"] == before

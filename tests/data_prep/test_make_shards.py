@@ -13,6 +13,7 @@ from shard_helpers import contents, shards_command, start, write_scans
 from data_prep import make_shards, shard_job
 from data_prep.phantom import make_phantom
 from data_prep.shard_folder import ShardFolder
+from mdcsrn_tf.files import this_host
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.shards.dataset import read_manifest
 
@@ -151,7 +152,7 @@ def test_a_missing_or_short_shard_is_made_again(scans, shards, tmp_path):
     first, second = sorted(output.glob("train/*.tfrecord"))[:2]
     first.unlink()
     second.write_bytes(second.read_bytes()[:-7])
-    (output / "train" / ".partial-99999999-x.tfrecord").write_bytes(b"left by a killed run")
+    (output / "train" / f".partial-{this_host()}-99999999-{'0' * 16}").mkdir()  # left by a killed run
     assert make_shards.main(shards_command(scans, output)) == 0
     assert contents(output) == contents(shards)
 
