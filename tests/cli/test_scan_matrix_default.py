@@ -21,6 +21,7 @@ from data_prep.dicom_phantom import SeriesTags, write_series
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.slice_profile import SliceProfile
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CROPS = {"t1w": "real_crop", "t2w": "real_crop_t2w", "flair": "real_crop_flair", "head": "real_crop_head"}
@@ -62,7 +63,7 @@ ROWS = [  # crop, interpolation, field of view, type, orientation, container
 # Crops that the card does not cover, and what is said of them: file name, axes, factors, voxels' size times.
 OUTSIDE = {
     "three_times": ((0, 1), (3, 3), 1.0, "the factor is 3x"),
-    "one_axis": ((2,), (2,), 1.0, "IS is to be super-resolved"),
+    "three_axes": ((0, 1, 2), (2, 2, 2), 1.0, "LR,AP,IS is to be super-resolved"),
     "large_voxels": ((0, 1), (2, 2), 2.0, "voxels are 2x2x2 mm"),
     "sub-1_PDw": ((0, 1), (2, 2), 1.0, "its name says PDw"),
     "full_resolution": ((), (), 1.0, "seems to be of full resolution"),
@@ -123,6 +124,13 @@ def store(data, affine, orientation, dtype, container, stem):
     return scale
 
 
+def thick_slices():
+    """The T1w crop as touching slices of 3 mm, and where they lie."""
+    truth, affine = truth_of("t1w")
+    slices = kspace.acquire(truth, (3,), (2,), slices=SliceProfile("box", 3.0))
+    return slices, kspace.small_affine(affine, (3,), (2,))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """All rows in one folder, super-resolved by one command: the folder of the results, scales, what was said."""
@@ -136,6 +144,7 @@ def run(tmp_path_factory):
         truth, affine = truth_of("t2w")
         data = kspace.degrade(truth, factors, axes, "sinc") if axes else truth
         store(data, affine * [size, size, size, 1], "RAS", "float32", ".nii.gz", folder / "scans" / name)
+    store(*thick_slices(), "RAS", "float32", ".nii.gz", folder / "scans" / "thick")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         code = infer(f"--input={folder}/scans", f"--output={folder}/results", f"--tile={TILE}")
@@ -167,6 +176,17 @@ def test_no_crop_comes_out_worse_than_sinc(run, number):
     here = tuple(map(slice, corner, corner + result.shape))
     gain = psnr(result, truth[here], mask[here]) - psnr(sinc[here], truth[here], mask[here])
     assert gain > -0.05, gain
+
+
+def test_thick_slices_find_the_network_through_them_and_come_out_better_than_sinc(run):
+    truth, affine = truth_of("t1w")
+    slices, _ = thick_slices()
+    image = nib.load(run[0] / "thick_sr.nii.gz")
+    np.testing.assert_allclose(image.affine, affine, atol=1e-4)
+    sinc, mask = kspace.interpolate(slices, truth.shape, (3,), (2,), "sinc"), head_mask(truth)
+    result = image.get_fdata(dtype=np.float32) * slices.max()  # stored as floats up to 1
+    assert psnr(result, truth, mask) > psnr(sinc, truth, mask) - 0.05
+    assert any("thick.nii.gz" in line and "the scanner's matrix along IS" in line for line in run[2].splitlines())
 
 
 def test_blocks_of_equal_voxels_get_a_warning(run):
