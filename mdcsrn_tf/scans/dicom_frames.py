@@ -55,7 +55,8 @@ def decoded(dataset: Any) -> np.ndarray:
         raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
     if number is not None and stored.ndim == 3:
         stored = stored[number]
-    if stored.ndim != 2:
+    # A colour frame alone in its file is [row, column, sample]: its first row is no frame.
+    if int(whole.get("SamplesPerPixel") or 1) > 1 or stored.shape != (whole.Rows, whole.Columns):
         raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
     return stored
 

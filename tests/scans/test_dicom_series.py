@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from dicom_helpers import VOXELS, write_series
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from data_prep import degrade
@@ -76,6 +77,23 @@ def negative(ds, k):
     ds.PhotometricInterpretation = "MONOCHROME1"
 
 
+def enhanced_colour(ds, k):
+    """The slice as an enhanced file of one frame, in red, green and blue."""
+    group = Dataset()
+    for sequence, names in (
+        ("PixelMeasuresSequence", ("PixelSpacing",)),
+        ("PlaneOrientationSequence", ("ImageOrientationPatient",)),
+        ("PlanePositionSequence", ("ImagePositionPatient",)),
+    ):
+        item = Dataset()
+        for name in names:
+            setattr(item, name, ds.get(name))
+        setattr(group, sequence, [item])
+    ds.NumberOfFrames, ds.PerFrameFunctionalGroupsSequence = 1, [group]
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.PixelRepresentation, ds.PixelData = 0, ds.PixelData * 3
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -86,6 +104,7 @@ def negative(ds, k):
         ({"modify": without_position}, "lacks ImagePositionPatient"),
         ({"modify": several_frames}, "has 2 frames without saying where each lies"),
         ({"modify": negative}, "MONOCHROME1"),
+        ({"modify": enhanced_colour}, r"\.dcm is no grey-scale image; name the folder of an MRI series"),
         ({"skip": range(6)}, "single slice"),
     ],
 )
