@@ -14,31 +14,34 @@ import numpy as np
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.papers.config import Pixelwise, Preset
+from mdcsrn_tf.papers.quick2d import RATE
 from mdcsrn_tf.training.content import needed_features
 
 # What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
 PLAN = (
-    "fcn2:300x32,dcsrn2d-l1:300x16,unet7:300x32,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32,unet6:300x32,unet8:300x32,"
-    "pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
+    "fcn2:300x32,dcsrn2d-l1:900x16,unet7:900x32@2e-3,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32@2e-3,"
+    "unet6:300x32@2e-3,unet8:300x32@2e-3,pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,"
+    "dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
 )
-CRITIC_ALONE = "unet7's discriminator"
+STRIDE = 28  # between tiles, whose results are averaged: half of what each keeps
 CRITIC_STEPS = (100, 150)  # between which its loss is averaged
 Apply = Callable[[dict[str, Any]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Training:
-    """A preset's name without 7t/, how many steps of how many patches, and whether its discriminator is heard."""
+    """A preset's name without 7t/, its steps, patches and rate, and whether its discriminator is left out."""
 
     name: str
     steps: int
     batch: int
+    rate: float = RATE
     alone: bool = False
 
     @property
     def folder(self) -> str:
         """What its run is called."""
-        return f"{self.name}-{self.steps}x{self.batch}{'-alone' if self.alone else ''}"
+        return f"{self.name}-{self.steps}x{self.batch}-{self.rate:g}{'-alone' if self.alone else ''}"
 
     @property
     def row(self) -> str:
@@ -59,7 +62,7 @@ class Training:
         """What decides its training without a discriminator: Adam does not see the loss's scale."""
         terms = self._phase().terms
         shares = tuple((term.loss, round(term.weight / terms[0].weight, 6)) for term in terms)
-        return get_preset(f"7t/{self.name}").network, shares, self.steps, self.batch
+        return get_preset(f"7t/{self.name}").network, shares, self.steps, self.batch, self.rate
 
     def _phase(self) -> Any:
         return get_preset(f"7t/{self.name}").training.phases[0]
@@ -73,8 +76,10 @@ def planned(text: str) -> list[Training]:
     found: list[Training] = []
     for part in filter(None, text.split(",")):
         name, _, length = part.partition(":")
-        steps, batch = map(int, (length or "300x32").split("x"))
-        training, alone = Training(name, steps, batch), Training(name, steps, batch, alone=True)
+        length, _, rate = (length or "300x32").partition("@")
+        steps, batch = map(int, length.split("x"))
+        training = Training(name, steps, batch, float(rate or RATE))
+        alone = replace(training, alone=True)
         if training.is_gan and alone.task() not in {other.task() for other in found if other.alone}:
             found.append(alone)
         found.append(training)
@@ -99,6 +104,7 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
         "--recipe=quick2d",
         f"--steps={training.steps}",
         f"--batch_size={training.batch}",
+        f"--learning_rate={training.rate}",
         f"--precision={precision}",
         "--features=random",
         "--set=run.checkpoint_minutes=3",
@@ -118,15 +124,16 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
 
 
 def network(workdir: Path) -> Apply:
-    """The run's last model, run over whole axial slices."""
+    """The run's best model by its validation, on axial slices in the paper's tiles: a U-net knows no others."""
 
     def apply(pair: dict[str, Any]) -> np.ndarray:
         from mdcsrn_tf.inference.engines import load_engine
         from mdcsrn_tf.inference.settings import Settings
         from mdcsrn_tf.inference.slices import SliceTiling, super_resolve_planes
 
-        engine: Any = load_engine(next(workdir.glob("last_*.keras")), Settings())
-        tiling = SliceTiling(multiple=engine.multiple, batch=4)
+        engine: Any = load_engine(next(workdir.glob("best_*.keras")), Settings())
+        card = engine.card
+        tiling = SliceTiling(card.tile, card.margin, STRIDE, "mean", batch=16, multiple=engine.multiple)
         return super_resolve_planes(engine.apply, pair["low"], [2], tiling)
 
     return apply
@@ -147,8 +154,8 @@ def training_losses(workdir: Path, column: str, first: int = 0, last: int | None
 
 def critic_alone(generator: Training, work: Path, precision: str) -> list[float]:
     """The losses of the discriminator of a GAN that learns against its L1 network, which stands still."""
-    start = next((work / generator.folder).glob("last_*.keras"))
-    gan = Training(generator.name, CRITIC_STEPS[1], generator.batch)
+    start = next((work / generator.folder).glob("best_*.keras"))
+    gan = replace(generator, steps=CRITIC_STEPS[1], alone=False)
     flags = (f"--init_from={start}", "--set=gan.learning_rate=0.0")
     workdir = trained(gan, work, precision, *flags, folder=f"{gan.name}-critic-alone")
     return training_losses(workdir, "critic_loss", *CRITIC_STEPS)

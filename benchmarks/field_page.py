@@ -107,7 +107,7 @@ def tables(record: dict[str, Any]) -> list[str]:
         f"{pages.circumstances(record)} Regression and forest ({config['trees']} trees) learned from "
         f"{config['pixels']} pixels; measured on {config['slices']} axial slices of each scan."
     )
-    head = ["", "steps x patches", *(f"{scan}: PSNR, mid band, high band" for scan in results["scans"])]
+    head = ["", "steps x patches, rate", *(f"{scan}: PSNR, mid band, high band" for scan in results["scans"])]
     body = [
         [name, _length(row), *(_cell(row[scan]) for scan in results["scans"])] for name, row in results["rows"].items()
     ]
@@ -124,7 +124,9 @@ def _threshold_table(results: dict[str, Any]) -> list[str]:
 def _length(row: dict[str, Any]) -> str:
     if "steps" not in row:
         return ""
-    return f"{row['steps']} x {row['batch']}" + (", random features" if row.get("features") == "random" else "")
+    return f"{row['steps']} x {row['batch']} at {row['rate']:g}" + (
+        ", random features" if row.get("features") == "random" else ""
+    )
 
 
 def _cell(value: dict[str, float]) -> str:

@@ -19,6 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
-from benchmarks.field_networks import PLAN, Apply, Training, critic_alone, network, planned, seconds_of, trained
+from benchmarks.field_networks import PLAN, STRIDE, Apply, Training, critic_alone, network, planned, seconds_of, trained
 from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
 from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register
@@ -58,7 +59,7 @@ def main() -> None:
         tested = sorted(path.name for path in (work / "test" / "high").iterdir())
         pairs = {stem_of(name): test_pair(work, name, arguments.slices) for name in tested}
         record.results = {"scans": sorted(pairs), "rows": all_rows(arguments, work, pairs)}
-        if UNET in record.results["rows"]:
+        if arguments.critic and UNET in record.results["rows"]:
             found = next(training for training in planned(arguments.models) if training.row == UNET)
             record.results["critic_alone"] = float(np.mean(critic_alone(found, work, arguments.precision)))
     record.results["thresholds"] = thresholds(record.results)
@@ -80,6 +81,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pixels", type=int, default=40_000, help="that regression and forest learn from")
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--slices", type=int, default=16, help="of each test scan that are measured")
+    critic = "train the U-net GAN's discriminator against its L1 network, too"
+    parser.add_argument("--critic", action=argparse.BooleanOptionalAction, default=True, help=critic)
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
@@ -142,7 +145,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     add("input under its best curve", {}, lambda: (best_curve, {}))
     trainings = planned(arguments.models)
     for training in trainings:
-        asked = {"training": training, "precision": arguments.precision}
+        asked = {"training": training, "precision": arguments.precision, "stride": STRIDE}
         add(training.row, asked, partial(trained_row, training, arguments.precision, work))
     for name, asked, make in per_pixel_methods(arguments, work / "shards"):
         add(name, asked, make)
@@ -154,7 +157,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
 def trained_row(training: Training, precision: str, work: Path) -> tuple[Apply, dict[str, Any]]:
     """The network, and what is said of its training beside its measures."""
     workdir = trained(training, work, precision)
-    facts: dict[str, Any] = {"steps": training.steps, "batch": training.batch, "seconds": seconds_of(workdir)}
+    facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir)}
     if training.random_features:
         facts["features"] = "random"
     return network(workdir), facts

@@ -56,7 +56,7 @@ def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
 
 ROWS = {
     "input under its best curve": row(24.0),
-    "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8),
+    "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8, rate=0.002),
     "unet7 without its discriminator": row(24.4, high_energy=0.14),
     "dcsrn2d-l1": row(24.1),
 }
@@ -81,8 +81,9 @@ def test_each_gan_comes_after_its_generator_alone_once_a_task():
         "unet7 without its discriminator",  # and pix2pix9's 1.5 L1 is its 2 L1 to Adam
         "unet6 without its discriminator",
     ]
-    assert found[-2].folder == "unet6-9x4-alone"
-    assert (found[3].name, found[3].steps, found[3].batch) == ("fcn2", 300, 32)
+    assert found[-2].folder == "unet6-9x4-0.001-alone"
+    assert (found[3].name, found[3].steps, found[3].batch, found[3].rate) == ("fcn2", 300, 32, 1e-3)
+    assert planned("fcn2:9x4@2e-3")[0].rate == 2e-3
 
 
 def test_alone_a_generator_learns_as_under_an_adversarial_weight_of_zero():
@@ -122,7 +123,7 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     }
     field_page.write_table(record)
     text = page.read_text()
-    assert "| unet7 | 7 x 8 | 23.46, 0.50 / 0.86, 0.30 / 0.20 |" in text and "old" not in text
+    assert "| unet7 | 7 x 8 at 0.002 | 23.46, 0.50 / 0.86, 0.30 / 0.20 |" in text and "old" not in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
     assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.94 | met |" in field_page.section(record)
