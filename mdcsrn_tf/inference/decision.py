@@ -64,7 +64,7 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
     doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
-    warnings = (*_warnings(decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
+    warnings = (*_warnings(sight, decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
     return replace(decision, doubts=doubts, warnings=warnings)
 
 
@@ -202,11 +202,7 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
             f"the outer k-space along {with_and(full)} is not empty: the scan seems to be of full "
             "resolution there (of the small matrix say --grid=small, --axes and --factor)"
         )
-    others = [
-        sight.names[axis]
-        for axis in range(3)
-        if axis not in decision.axes and sight.findings[axis].proves_interpolation
-    ]
+    others = _interpolated_beside(sight, decision)
     if others:
         sentences.append(f"k-space looks empty along {with_and(others)}, which --axes does not name")
     for name, finding, factor in pairs:
@@ -215,9 +211,17 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
     return sentences
 
 
-def _warnings(decision: Decision) -> tuple[str, ...]:
+def _interpolated_beside(sight: Sight, decision: Decision) -> list[str]:
+    """The names of the axes that were interpolated but are not to be super-resolved."""
+    others = [axis for axis in range(3) if axis not in decision.axes]
+    return [sight.names[axis] for axis in others if sight.findings[axis].proves_interpolation]
+
+
+def _warnings(sight: Sight, decision: Decision) -> tuple[str, ...]:
     if decision.grid != "same":
-        return ()
+        empty = with_and(_interpolated_beside(sight, decision))
+        full = "and the network was trained on scans measured in full there"
+        return (f"the scan was interpolated along {empty}, {full}: expect less of the result.",) if empty else ()
     found = []
     pairs = list(zip(decision.names, decision.findings, strict=True))
     unsure = [name for name, finding in pairs if not finding.examined]

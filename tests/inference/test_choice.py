@@ -87,7 +87,7 @@ def thick_slices(factor, pixel_mm=1.0, interpolated=False):
     ("scan", "asked", "factor", "warnings"),
     [
         (thick_slices(5), "", 5, 0),
-        (thick_slices(4, interpolated=True), "", 4, 0),  # k-space empty in the plane makes no small matrix of it
+        (thick_slices(4, interpolated=True), "", 4, 1),  # k-space empty in the plane makes no small matrix of it
         (thick_slices(5, pixel_mm=0.5), "4", 4, 0),
         (thick_slices(5, pixel_mm=0.5), "", 5, 1),  # ten times the pixels' size: half way is as far as it was trained
     ],
@@ -102,6 +102,13 @@ def test_thick_slices_are_a_small_matrix_to_a_network_through_them(scan, asked, 
     assert ready.on_grid.shape == (*scan.data.shape[:2], factor * scan.data.shape[2])
     thickness = np.linalg.norm(scan.affine[:3, 2]) / factor
     np.testing.assert_allclose(np.linalg.norm(ready.affine[:3, 2]), thickness)
+
+
+def test_thick_slices_that_were_interpolated_in_the_plane_get_a_warning():
+    (warning,) = decide(look(thick_slices(4, interpolated=True)), ScanSettings(), CARDS["through"]).warnings
+    assert "interpolated along LR and AP, and the network was trained on scans measured in full there" in warning
+    finer = thick_slices(4, pixel_mm=0.9)  # measured in full
+    assert not decide(look(finer), ScanSettings(), CARDS["through"]).warnings
 
 
 def test_a_thick_scan_that_no_network_is_for_is_told_why():
