@@ -174,7 +174,7 @@ The journal's schedule, batch {recipe.batch_size} of {recipe.patch_size}^3, on {
 - a critic's step {unit.critic_step:.2f} s, a generator's {unit.generator_step:.2f} s, all of the
   GAN {gan_days:.0f} days.
 
-A device {times_faster_for_a_week:.0f} times as fast ends both within a week. One process reads, verifies and augments
+A device {times_faster_for_a_week:.1f} times as fast ends both within a week. One process reads, verifies and augments
 {unit.pairs_a_second:.0f} pairs a second: enough for {feeds:.0f} times the speed of these cores.
 
 - **8 GPUs, one host**: `--strategy=mirrored --batch_size=48`. Each replica takes its share of a batch; statistics of

@@ -153,14 +153,15 @@ def _memory_gib() -> float | None:
 
 
 def _without_folders(value: Any) -> Any:
-    """Every absolute path in every string shortened to its last part: `--data=/home/me/x` -> `--data=x`."""
+    """Every absolute or climbing path shortened to its last part: `--data=/home/me/x,../y` -> `--data=x,y`."""
     if isinstance(value, dict):
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_folders(item) for item in value]
-    if isinstance(value, str):
-        flag, equals, rest = value.partition("=")
-        if equals and rest.startswith("/"):
-            return f"{flag}={Path(rest).name}"
-        return Path(value).name if value.startswith("/") else value
-    return value
+    if not isinstance(value, str):
+        return value
+    flag, equals, rest = value.partition("=")
+    if not equals or "/" in flag:
+        flag, equals, rest = "", "", value
+    named = [Path(part).name if part.startswith(("/", "../")) else part for part in rest.split(",")]
+    return flag + equals + ",".join(named)

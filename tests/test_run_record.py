@@ -43,12 +43,12 @@ def test_nan_becomes_null_and_odd_values_become_text(tmp_path):
 def test_a_record_for_publication_names_no_folder(tmp_path):
     write_run_record(
         tmp_path / "run.json",
-        command=["/home/me/train.py", "--data=/home/me/shards", "--steps=2"],
+        command=["/home/me/train.py", "--data=/home/me/shards", "--models=a,/home/me/b.keras,../c.keras", "--steps=2"],
         data={"folder": "/home/me/shards"},
         folders_kept=False,
     )
     written = json.loads((tmp_path / "run.json").read_text())
-    assert written["command"] == ["train.py", "--data=shards", "--steps=2"]
+    assert written["command"] == ["train.py", "--data=shards", "--models=a,b.keras,c.keras", "--steps=2"]
     assert written["data"] == {"folder": "shards"}
 
 

@@ -109,8 +109,8 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
         return None
     phrases = []
     for name, value in asked.items():
-        if name == "model" and value is None:
-            continue  # chosen by the scan then as now
+        if name == "model" and value is None and made.get("model") is None:
+            continue  # chosen by the scan then as now: a network bundled since does not make a result another
         if name not in made or made[name] != value:
             phrases.append(f"--{name} was {_shown(made.get(name))} and is {_shown(value)}")
     if content.get("SourceSHA256") != source_hash(job.source):

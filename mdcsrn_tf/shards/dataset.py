@@ -41,6 +41,7 @@ class Shard:
     pairs: int
     size: int  # bytes
     subject: str
+    source: str = ""  # checksum of the scan; not known of shards of 0.1.0
 
     @property
     def record_bytes(self) -> int:
@@ -229,7 +230,8 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
     settings = content["settings"]
     splits: dict[str, list[Shard]] = {}
     for entry in content["shards"]:
-        shard = Shard(directory / entry["shard"], int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"])
+        place, source = directory / entry["shard"], str(entry.get("source_sha256", ""))
+        shard = Shard(place, int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"], source)
         splits.setdefault(entry["split"], []).append(shard)
     low_shape, high_shape = _shapes(settings)
     return Manifest(

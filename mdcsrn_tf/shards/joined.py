@@ -16,7 +16,8 @@ _ALIKE = ("low_shape", "high_shape", "interpolation", "axes", "normalisation", "
 
 def read_manifests(folders: str) -> Manifest:
     """The manifest of one folder of shards, or of several that are separated by commas."""
-    named = [folders] if Path(folders).exists() else folders.split(",")  # a name may hold a comma itself
+    # A name may hold a comma itself.
+    named = [folders] if Path(folders).exists() else [name.strip() for name in folders.split(",")]
     manifests = [read_manifest(folder) for folder in named]
     return manifests[0] if len(manifests) == 1 else join(manifests)
 
@@ -38,18 +39,26 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
     for manifest in manifests:
         for split, shards in manifest.splits.items():
             splits[split] = splits.get(split, ()) + shards
-    _check_subjects(splits)
+    _check_people(splits)
     together = hashlib.sha256("\n".join(manifest.sha256 for manifest in manifests).encode()).hexdigest()
     factors = tuple(dict.fromkeys(factor for manifest in manifests for factor in manifest.factors))
     return replace(first, splits=splits, sha256=together, factors=factors)
 
 
-def _check_subjects(splits: dict[str, tuple[Shard, ...]]) -> None:
-    learned = {shard.subject for shard in splits.get("train", ())}
+def _check_people(splits: dict[str, tuple[Shard, ...]]) -> None:
+    """UserError where a subject, or a scan under another name, is both learned from and judged by."""
+    trained = splits.get("train", ())
+    subjects = {shard.subject for shard in trained}
+    sources = {shard.source: shard.subject for shard in trained if shard.source}
     for split, shards in splits.items():
-        both = sorted(learned & {shard.subject for shard in shards}) if split != "train" else []
-        if both:
-            raise UserError(
-                f"{both[0]} is a training subject in one folder of shards and a {split} subject in another: make "
-                "them with one --split file."
-            )
+        for shard in shards if split != "train" else ():
+            if shard.subject in subjects:
+                raise UserError(
+                    f"{shard.subject} is a training subject in one folder of shards and a {split} subject in another: "
+                    "make them with one --split file."
+                )
+            if shard.source in sources:
+                raise UserError(
+                    f"{sources[shard.source]}, a training subject, and {shard.subject}, a {split} subject, are one "
+                    "scan under two names: take one of them out, and make the shards anew."
+                )

@@ -46,7 +46,7 @@ def check_exchange(recipe: TrainingRecipe, manifest: Any) -> None:
     """Axes are exchanged only where both were degraded, and alike: else the pairs would be of another degradation."""
     directions = {"RL": "LR", "PA": "AP"}
     axes = {directions.get(name.strip().upper(), name.strip().upper()) for name in manifest.axes}
-    alike = axes in ({"LR", "AP"}, {"0", "1"}) and len(set(manifest.factor)) == 1
+    alike = axes in ({"LR", "AP"}, {"0", "1"}) and all(len(set(factor)) == 1 for factor in manifest.factors)
     if recipe.exchange == "half" and not alike:
         raise UserError(
             f"The {recipe.name} recipe exchanges LR and AP, but the shards were degraded along "

@@ -53,6 +53,8 @@ def test_a_second_run_compares_itself_with_the_first(model, scan, tmp_path, caps
     assert "1 of 1 scans are finished already" in capsys.readouterr().err
     assert infer(*flags, "--tile=30") == 1
     assert "is there already, but --tile was not given and is 30; --overwrite replaces it" in capsys.readouterr().err
+    assert infer(*flags[:2]) == 1  # the default network is asked for, and was not the one
+    assert f"but --model was {sha(model)[:12]} and is not given" in capsys.readouterr().err
     write_scan(scan, data_of(scan) + 1)
     assert infer(*flags) == 1
     assert "the scan has changed since" in capsys.readouterr().err

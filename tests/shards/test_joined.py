@@ -75,3 +75,16 @@ def test_other_axes_are_not_mixed(base):
 def test_nobody_is_learned_from_and_judged_by(base):
     with pytest.raises(UserError, match="is a training subject in one folder of shards and a validation subject"):
         read_manifests(f"{base / 'by2'},{base / 'split'}")
+
+
+def test_no_scan_is_learned_from_under_one_name_and_judged_by_under_another(base, tmp_path):
+    by2 = read_manifest(base / "by2")
+    learned, other = (shard.subject for shard in by2.shards("train"))
+    scans = write_scans(tmp_path / "scans", 3)
+    (scans / f"{learned}_T1w.nii.gz").rename(scans / "sub-09_T1w.nii.gz")
+    split = tmp_path / "split.tsv"
+    rest = by2.shards("validation")[0].subject
+    split.write_text(f"subject\tsplit\n{other}\ttrain\n{rest}\ttest\nsub-09\tvalidation\n")
+    assert make_shards.main(shards_command(scans, tmp_path / "shards", axes="IS", factor="2", split=split)) == 0
+    with pytest.raises(UserError, match=f"{learned}, a training subject, and sub-09, .* one scan under two names"):
+        join([by2, read_manifest(tmp_path / "shards")])

@@ -274,10 +274,16 @@ def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
     ],
 )
 def test_axes_are_exchanged_only_where_both_were_degraded_alike(axes, factor, allowed):
-    manifest = SimpleNamespace(axes=tuple(axes.split(",")), factor=factor)
+    manifest = SimpleNamespace(axes=tuple(axes.split(",")), factor=factor, factors=(factor,))
     with nullcontext() if allowed else pytest.raises(UserError, match="--set=exchange=never"):
         check_exchange(ROBUST, manifest)
     check_exchange(QUICK, manifest)
+
+
+def test_axes_are_exchanged_only_where_every_folder_of_shards_allows_it():
+    manifest = SimpleNamespace(axes=("LR", "AP"), factor=(2, 2), factors=((2, 2), (4, 2)))
+    with pytest.raises(UserError, match="--set=exchange=never"):
+        check_exchange(ROBUST, manifest)
 
 
 def test_a_run_that_goes_on_started_where_its_checkpoint_says(tmp_path, monkeypatch):
