@@ -13,9 +13,9 @@ _WRITTEN_LATE = ("run.json", "curves.png")  # when metrics.csv has long been beg
 def check_workdir(workdir: Path, phase: str) -> None:
     """UserError where a phase that begins at its first step would replace models or records that are not its own.
 
-    A run that is killed before its first checkpoint leaves metrics.csv, which it begins with, and perhaps the best model
-    so far: it may begin again. A finished phase's models without its checkpoints, and what another program wrote, it
-    may not replace.
+    A run that is killed before its first checkpoint leaves metrics.csv, which it begins with, and perhaps the best
+    model so far: it may begin again. A finished phase's models without its checkpoints, and what another program
+    wrote, it may not replace.
     """
     if CheckpointFolder(workdir / "checkpoints" / phase, 1).paths():
         return
