@@ -63,10 +63,11 @@ def _run(values: flags.FlagValues) -> int:
 
 def _check_replaceable(output: Path, overwrite: bool) -> None:
     """Never replace anything but an earlier export or an empty folder."""
-    from mdcsrn_tf.inference.export import MEMBERS, METADATA
+    from mdcsrn_tf.inference.export import is_export_alone
 
-    inside = {path.name for path in output.iterdir()} if output.is_dir() else {""}
-    if inside and not ((output / METADATA).is_file() and inside <= MEMBERS):
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if not is_export_alone(output):
         raise UserError(f"{output} is there and is no export of ours, or holds other files too; name another --output.")
-    if inside and not overwrite:
+    if not overwrite:
         raise UserError(f"{output} is there already; --overwrite replaces it.")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 METADATA = Path("assets.extra", "mdcsrn.json")
-MEMBERS = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}  # of an exported folder
+_MEMBERS = re.compile(
+    r"assets|assets\.extra|assets\.extra/mdcsrn\.json|fingerprint\.pb|saved_model\.pb|"
+    r"variables|variables/variables\.(index|data-\d{5}-of-\d{5})"
+)
 
 
 def export(
@@ -95,6 +99,12 @@ def _metadata(model: keras.Model, card: ModelCard) -> dict[str, Any]:
         "size_multiple": size_multiple(model),
         "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
+
+
+def is_export_alone(folder: Path) -> bool:
+    """Whether `folder` is what `export` wrote, and nothing else lies anywhere in it."""
+    inside = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    return (folder / METADATA).is_file() and all(_MEMBERS.fullmatch(name) for name in inside)
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:

@@ -163,11 +163,12 @@ def test_nothing_but_an_export_is_replaced(exported, tmp_path, capsys):
         assert word in capsys.readouterr().err
     assert main([f"--model={model}", f"--output={tmp_path}/papers", "--overwrite"]) == 1
     assert (tmp_path / "papers" / "thesis.txt").exists()
-    notes = folder / "notes.txt"  # an export that somebody has put something into
-    notes.write_text("mine")
-    assert main([f"--model={model}", f"--output={folder}", "--overwrite"]) == 1
-    assert notes.read_text() == "mine"
-    notes.unlink()
+    # An export that somebody has put something into, as TensorFlow Serving's requests to warm up with.
+    for place in ("notes.txt", "assets.extra/tf_serving_warmup_requests", "assets/words.txt", "variables/old.index"):
+        (folder / place).write_text("mine")
+        assert main([f"--model={model}", f"--output={folder}", "--overwrite"]) == 1
+        assert (folder / place).read_text() == "mine"
+        (folder / place).unlink()
     stranger = tmp_path / "stranger"  # a SavedModel, but not ours
     stranger.mkdir()
     shutil.copy(folder / "saved_model.pb", stranger)
