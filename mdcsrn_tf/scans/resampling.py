@@ -103,11 +103,17 @@ def inside(sampling: Sampling, method: str) -> np.ndarray:
 
 
 def measured_samples(volume: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
-    """The samples that `axis` was interpolated from by `method`: read off where they are voxels, else fitted."""
-    if sampling.on_voxels and method != "sinc" and _last(sampling) < sampling.size:
+    """The samples that `axis` was interpolated from by `method`: read off where they are voxels, else fitted.
+
+    Those of `sinc` are fitted, as rounding asks for, where the ends meet: a sinc that goes round would draw the ends
+    of a piece cut out of a scan towards each other.
+    """
+    cut = method == "sinc" and not ends_meet(volume, axis)
+    if sampling.on_voxels and (cut or method != "sinc") and _last(sampling) < sampling.size:
         return np.take(volume, np.arange(int(sampling.first), sampling.size, int(sampling.step)), axis=axis)
     rows = inside(sampling, method) if method != "sinc" else np.ones(sampling.size, bool)
-    inverse = np.linalg.pinv(matrix(sampling, method)[rows], rcond=1e-3)
+    weights = _mirrored_sinc(sampling) if cut else matrix(sampling, method)
+    inverse = np.linalg.pinv(weights[rows], rcond=1e-3)
     return along(np.compress(rows, volume, axis=axis), axis, inverse)
 
 

@@ -75,6 +75,21 @@ def test_ends_that_meet_are_joined_as_in_k_space():
     np.testing.assert_array_equal(low_passed(fading, 0, 10), kspace.low_pass_axis(fading, 10, 0))
 
 
+@pytest.mark.parametrize(("size", "factor", "most"), [(64, 2, 1e-5), (63, 3, 1e-5), (63, 2, 0.05)])
+def test_the_samples_of_a_zero_filled_piece_are_those_of_the_whole(size, factor, most):
+    """Seven waves, cut out where they do not meet; where samples lie between voxels, to 5% of their deviation."""
+    waves = np.random.default_rng(1).normal(size=(7, 3))
+    sampling = Sampling(size, size / (size // factor))
+
+    def scan(voxel):
+        return np.cos(2 * np.pi * np.outer(voxel + 20, np.arange(1, 8)) / 400) @ waves
+
+    volume, expected = scan(np.arange(size)), scan(np.arange(sampling.count) * sampling.step)
+    assert not ends_meet(volume, 0)
+    error = measured_samples(volume, 0, sampling, "sinc") - expected
+    assert np.sqrt(np.mean(error**2, axis=1)).max() < most * expected.std()
+
+
 def test_low_passing_a_piece_leaves_its_ends_where_they_are():
     """Joined in a circle they would be drawn to their mean, 5."""
     found, circle = low_passed(RAMP, 0, 10), kspace.low_pass_axis(RAMP, 10, 0)
