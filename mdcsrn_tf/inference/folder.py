@@ -13,7 +13,7 @@ from mdcsrn_tf.inference import provenance
 from mdcsrn_tf.inference.choice import choose_model
 from mdcsrn_tf.inference.engines import load_engine, read_any_card
 from mdcsrn_tf.inference.job import draw_finished, open_scan, process
-from mdcsrn_tf.inference.outputs import Job
+from mdcsrn_tf.inference.outputs import Job, refuse_pictures_of_others
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress
 from mdcsrn_tf.weights import find_model
@@ -77,6 +77,8 @@ class Run:
             read_any_card(
                 find_model(self.model)
             )  # a file that is no network is refused now, not after hours of reading scans
+        if self.wanted.qc:
+            refuse_pictures_of_others(jobs)
         todo, pictures = self._todo(jobs, console)
         failed = []
         for place, job in enumerate([*todo, *pictures]):

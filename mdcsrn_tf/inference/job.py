@@ -76,11 +76,11 @@ def process(
         remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
 
     def describe(written: Path) -> None:
-        if wanted.qc:
-            _draw_new(job, outcome, wanted, remarks)
         asked = provenance.request(model, settings, wanted)
         content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
+        if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
+            _draw_new(job, outcome, wanted, remarks)
 
     _write(job, scan, outcomes, wanted, describe)
     _say_written(outcome.result, job, clock, say)
@@ -89,7 +89,7 @@ def process(
 def _write(
     job: Job, scan: Opened, outcomes: Sequence[Outcome], wanted: ScanSettings, describe: Callable[[Path], None]
 ) -> None:
-    """Write the results, 3-D of one volume, 4-D of several; their picture and sidecar first: a repeated run takes a
+    """Write the results, 3-D of one volume, 4-D of several; their sidecar and picture first: a repeated run takes a
     result that exists for finished."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     whole = [one.framed(volume, scan.sight.surround) for one, volume in zip(outcomes, scan.volumes, strict=True)]

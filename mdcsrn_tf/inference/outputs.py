@@ -82,6 +82,16 @@ def _made_by_us(sidecar: Path) -> bool:
         return False
 
 
+def refuse_pictures_of_others(jobs: list[Job]) -> None:
+    """UserError where a picture would replace one that is there and no sidecar of ours stands beside."""
+    for job in jobs:
+        if os.path.lexists(job.picture) and not _made_by_us(job.sidecar):
+            raise UserError(
+                f"{job.picture}, where the picture of the result would be drawn, is somebody else's file; name another "
+                "--output, or leave out --qc."
+            )
+
+
 def write_sidecar(job: Job, content: dict) -> None:
     """The JSON beside a result."""
     with replace_when_done(job.sidecar) as partial:

@@ -77,6 +77,18 @@ def test_a_picture_that_is_asked_for_later_is_drawn_without_a_network(model, sca
     assert (tmp_path / "sr.nii.gz").stat().st_mtime_ns == stamp
 
 
+def test_a_picture_of_somebody_elses_is_not_replaced(model, scan, tmp_path, capsys):
+    picture = tmp_path / "sr_qc.png"
+    picture.write_text("mine")
+    flags = (f"--input={scan}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--qc", "--overwrite")
+    assert infer(*flags) == 1
+    assert "sr_qc.png, where the picture of the result would be drawn, is somebody else's" in capsys.readouterr().err
+    assert picture.read_text() == "mine" and not (tmp_path / "sr.nii.gz").exists()
+    (tmp_path / "sr.json").write_text('{"GeneratedBy": [{"Name": "mdcsrn_tf"}]}')  # as a killed run leaves it
+    assert infer(*flags) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_results_beside_their_scans_are_not_scans(model, scan, capsys):
     folder = scan.parent
     (folder / "hr.nii.gz").unlink()
