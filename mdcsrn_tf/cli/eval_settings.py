@@ -9,6 +9,7 @@ from absl import flags
 
 from mdcsrn_tf.cli.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.job import holds_records
 from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
 from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
@@ -36,7 +37,7 @@ def output_folder(values: flags.FlagValues) -> Path:
     if not os.access(output, os.W_OK):
         raise UserError(f"{output} cannot be written to; give another --output.")
     theirs = next((name for name in _WRITTEN_LAST if (output / name).exists()), None)
-    if theirs and not (output / "subjects").is_dir():
+    if theirs and not holds_records(output / "subjects"):
         raise UserError(f"{output / theirs} is no evaluation's and would be replaced; give another --output.")
     return output
 

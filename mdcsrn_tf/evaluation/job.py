@@ -49,6 +49,11 @@ def run(task: Task) -> dict[str, Any]:
     return {"subject": task.subject.name, "methods": found}
 
 
+def holds_records(folder: Path) -> bool:
+    """Whether a subject's record of an evaluation lies in `folder`."""
+    return any(_read_record(path) for path in folder.glob("*.json") if path.is_file())
+
+
 def _is_done(task: Task, method: Method, known: dict[str, Any], fingerprint: str) -> bool:
     """Whether an earlier run measured the same, and what it kept for figures and report is still there."""
     place = pictures.place_of(task.output, task.subject.name, method.name)
@@ -159,7 +164,7 @@ def _like(volume: Volume, data: np.ndarray) -> Volume:
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))["methods"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}  # none yet, or not one of ours: measured anew
 
 

@@ -362,7 +362,8 @@ def test_low_resolution_scans_of_no_known_grid_are_named(scans, tmp_path):
 @pytest.mark.parametrize("name", ["run.json", "results.csv"])
 def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, name):
     make_scans(tmp_path / "hr", 1)
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "subjects" / "bert" / "mri").mkdir(parents=True)  # FreeSurfer calls a folder so too
+    (tmp_path / "out" / "subjects" / "bert.json").write_text('{"subject": "bert"}')
     (tmp_path / "out" / name).write_text("mine")
     code, _, said = run_eval(f"--hr={tmp_path}/hr", f"--output={tmp_path}/out", "--baselines=nn", "--nofigures")
     assert code == 1 and f"{name} is no evaluation's and would be replaced" in said
