@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -81,23 +81,30 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _below(root: Path) -> list[Path]:
     found: list[Path] = []
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(root, onerror=_raise_unreadable, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in seen:  # a link to a folder above, or to one that lies here as well
-            folders.clear()
-            continue
-        seen.add(place)
-        folders[:] = sorted(
-            (name for name in folders if not name.startswith(".")),
-            key=lambda name: (Path(folder, name).is_symlink(), name),
-        )
+    for folder, names in _walked(root):
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
         found += volumes
         if any(is_dicom(file) for file in sorted(set(here) - set(volumes))):
             found.append(Path(folder))
     return found
+
+
+def _walked(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below `root` once, with its files' names: links after all real folders, so that none renames a scan
+    by being added."""
+    seen: set[str] = set()
+    starts = [root]
+    for start in starts:  # grows while it is gone through
+        for folder, folders, names in os.walk(start, onerror=_raise_unreadable):
+            place = os.path.realpath(folder)
+            if place in seen:  # a link to a folder above, or to one that lies here as well
+                folders.clear()
+                continue
+            seen.add(place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            starts += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+            yield folder, names
 
 
 def _raise_unreadable(error: OSError) -> None:

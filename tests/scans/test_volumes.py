@@ -281,6 +281,16 @@ def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
     assert find_volumes(scans) == [scans / "deep/c.nii", scans / "sub-1/a.nii", scans / "sub-2/b.nii"]
 
 
+def test_a_link_that_is_added_renames_no_scan(tmp_path):
+    for name in ("a/w.nii", "b/x.nii", "b/deep/y.nii"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    before = find_volumes(tmp_path)
+    assert before == [tmp_path / "a/w.nii", tmp_path / "b/deep/y.nii", tmp_path / "b/x.nii"]
+    (tmp_path / "a" / "link").symlink_to("../b")
+    assert find_volumes(tmp_path) == before
+
+
 def test_a_list_that_notepad_wrote_is_read(tmp_path):
     (tmp_path / "a.nii").touch()
     (tmp_path / "scans.txt").write_bytes(b"\xef\xbb\xbfa.nii\r\n")
