@@ -18,7 +18,7 @@ from data_prep.pair_job import PairJob, PairSettings, run_pair, source_checksum
 from data_prep.registration import CONTROL_MM, KINDS, simpleitk
 from data_prep.scan_pairs import ScanPair, Series, find_series, name_pairs, pair_series
 from data_prep.shard_folder import ShardFolder
-from data_prep.shard_progress import collect, summary
+from data_prep.shard_progress import collect, complete, summary
 from data_prep.slice_pairs import MATCHES, MatchSettings
 from data_prep.workers import run_local
 from mdcsrn_tf.command_line import run_command
@@ -181,8 +181,7 @@ def _fill(folder: ShardFolder, settings: PairSettings, pairs: tuple[ScanPair, ..
     done = _unchanged(folder.finished(), pairs)
     missing = [pair for pair in pairs if pair.name not in done]
     if not missing and folder.is_finished():
-        print(f"{_COMMAND}: {values.output} is complete; nothing to do.", file=sys.stderr)
-        return 0
+        return complete(_COMMAND, values.output, done)
     jobs = [PairJob(pair, settings, str(folder.path.absolute())) for pair in missing]
     results = run_local(run_pair, jobs, values.workers or available_cores())
     skipped = collect(results, folder, done, command=_COMMAND, total=len(jobs), quiet=values.quiet)

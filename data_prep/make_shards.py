@@ -12,7 +12,7 @@ from absl import flags
 
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, is_source_of, run_job
-from data_prep.shard_progress import collect, summary
+from data_prep.shard_progress import collect, complete, summary
 from data_prep.subjects import Scan, list_scans, lookalikes, phantom_scans
 from data_prep.workers import run_local, run_on_cluster
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
@@ -138,8 +138,7 @@ def _fill(
     done = _unchanged(folder.finished(), scans, root)
     missing = [scan for scan in scans if scan.name not in done]
     if not missing and folder.is_finished():
-        print(f"mdcsrn-shards: {values.output} is complete; nothing to do.", file=sys.stderr)
-        return 0
+        return complete("mdcsrn-shards", values.output, done)
     jobs = [ShardJob(scan, str(root), settings, str(folder.path.absolute())) for scan in missing]
     skipped = _work(jobs, folder, done, values)
     if not done:

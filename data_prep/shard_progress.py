@@ -43,12 +43,23 @@ def copies(entries: Iterable[Entry]) -> list[str]:
     ]
 
 
+def complete(command: str, output: str, done: dict[str, Entry]) -> int:
+    """Say that nothing is to be done, and what is wrong with it all the same; the exit code."""
+    print(f"{command}: {output} is complete; nothing to do.", file=sys.stderr)
+    _warn_of_copies(command, done)
+    return 0
+
+
 def summary(command: str, output: str, done: dict[str, Entry], skipped: list[Entry]) -> int:
     """Say how many there are and what is missing; the exit code."""
     pairs = sum(entry["pairs"] for entry in done.values())
     print(f"{command}: {len(done)} shards with {pairs} pairs in {output}", file=sys.stderr)
-    for sentence in copies(done.values()):
-        print(f"{command}: warning: {sentence}", file=sys.stderr)
+    _warn_of_copies(command, done)
     for entry in skipped:
         print(f"{command}: error: skipped {entry['scan']}: {entry['error']}", file=sys.stderr)
     return 1 if skipped else 0
+
+
+def _warn_of_copies(command: str, done: dict[str, Entry]) -> None:
+    for sentence in copies(done.values()):
+        print(f"{command}: warning: {sentence}", file=sys.stderr)
