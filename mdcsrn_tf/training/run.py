@@ -147,8 +147,7 @@ def _run_phase(
     init_from: str | None,
     allow_change: bool,
 ) -> dict[str, Any]:
-    if is_chief(strategy):
-        check_workdir(workdir, settings.phase)
+    check_workdir(workdir, settings.phase)  # in every process: the others would wait for a chief that has gone
     keras.utils.set_random_seed(settings.seed)
     with variables_of(strategy):
         state = build_state(

@@ -200,6 +200,14 @@ def test_a_second_run_in_one_folder_is_refused(capsys, shards, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_that_writes_nothing_refuses_a_folder_as_the_chief_does(capsys, shards, tmp_path, monkeypatch):
+    """Else it would wait for a chief that has gone."""
+    monkeypatch.setattr(run, "is_chief", lambda strategy: False)
+    (tmp_path / "last_l1.keras").touch()
+    arguments = (f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=l1", "--steps=1")
+    assert "last_l1.keras would be replaced" in mistake(capsys, *arguments)
+
+
 def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
     assert "holds no manifest.json" in mistake(capsys, f"--data={tmp_path}", f"--workdir={tmp_path}/run", *SMALL)
     copy = tmp_path / "copy"
