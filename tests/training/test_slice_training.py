@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +14,8 @@ from mdcsrn_tf.models.features import load_features
 from mdcsrn_tf.models.files import load_model, read_card
 from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.loop import compile_updates
+from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import build_state
 from mdcsrn_tf.training.steps import StepOptions, objective_of
 
@@ -133,6 +136,31 @@ def test_every_preset_takes_a_step_by_its_last_objective(name, features):
     moved = {key.split("/")[0] for key, array in state.arrays().items() if not np.array_equal(array, before[key])}
     expected = {"generator", "generator_optimizer"} | ({"critic", "critic_optimizer"} if state.critic else set())
     assert moved == expected
+
+
+@pytest.mark.parametrize("preset", ["7t/fcn2", "7t/dcgan1", "7t/pix2pix11"])
+def test_a_compiled_step_is_the_step_that_python_takes(preset, features):
+    """As `train` compiles it, which the steps above do not."""
+    settings = TrainSettings(PRESETS[preset], PRESETS[preset].training.phases[-1].name, jit=False)
+    side, plan = SIDES[preset], settings.plan
+    rng = np.random.default_rng(0)
+    batch = [tf.constant(rng.uniform(-1, 1, (2, side, side, 1)).astype(np.float32)) for _ in range(2)]
+    found = []
+    for compiled in (True, False):
+        keras.utils.set_random_seed(1)
+        state = build_state(PRESETS[preset], plan.name, patch_size=side)
+        before = state.arrays()
+        tf.config.run_functions_eagerly(not compiled)
+        try:
+            update = compile_updates(settings, state, tf.distribute.get_strategy(), features)
+            (name,) = objective_of(plan).updates
+            metrics = update(name, batch, 0, 1e-3, 1e-3)
+        finally:
+            tf.config.run_functions_eagerly(False)
+        found.append({key: float(value) for key, value in metrics.items()})
+        moved = {key.split("/")[0] for key, array in state.arrays().items() if not np.array_equal(array, before[key])}
+        assert moved >= {"generator"} | ({"critic"} if state.critic else set())
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch):
