@@ -76,6 +76,14 @@ def remove_abandoned_below(folder: Path) -> None:
         remove_abandoned(Path(place))
 
 
+def can_be_read(path: Path) -> bool:
+    """Whether it is a regular file: a named pipe would wait for a writer, and a name may be too long to be one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The file's SHA-256, read in pieces."""
     digest = hashlib.sha256()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.files import can_be_read, replace_when_done
 from mdcsrn_tf.names import fitting_name
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, stem_of
 
@@ -73,7 +73,7 @@ def is_ours(scan: Path) -> bool:
 
 
 def _made_by_us(sidecar: Path) -> bool:
-    if not sidecar.is_file():  # to open a named pipe would wait for somebody to write into it
+    if not can_be_read(sidecar):
         return False
     try:
         generators = json.loads(sidecar.read_text(encoding="utf-8")).get("GeneratedBy", [])

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import can_be_read
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PAIR_SUFFIXES = (".hdr", ".img")  # NIfTI in two files
@@ -124,7 +125,7 @@ def _is_pair(file: Path) -> bool:
 
 def is_dicom(file: Path) -> bool:
     """Whether a file is a DICOM one: its preamble says so."""
-    if not file.is_file():  # to open a named pipe would wait for somebody to write into it
+    if not can_be_read(file):
         return False
     try:
         with file.open("rb") as stream:

@@ -16,6 +16,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.files import can_be_read
 from mdcsrn_tf.scans.dicom_frames import slices_of
 from mdcsrn_tf.scans.find import is_dicom
 
@@ -78,7 +79,7 @@ def _slice_axis(affine: np.ndarray, header: Any) -> int:
 
 def _from_sidecar(path: Path) -> tuple[float | None, str]:
     sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
-    if not sidecar.is_file():  # to open a named pipe would wait for somebody to write into it
+    if not can_be_read(sidecar):
         return None, ""
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
