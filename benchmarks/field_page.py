@@ -86,8 +86,8 @@ def section(record: dict[str, Any]) -> str:
     lines = [
         "## Two fields from one scan: the 7T paper's models",
         "",
-        f"{pages.circumstances(record)} On {' and '.join(results['scans'])}; every model's row, and what the study "
-        "cannot show, is in [field_study.md](field_study.md).",
+        f"{pages.circumstances(record)} On {' and '.join(results['scans'])}; the row of every model "
+        "that was trained, and what the study cannot show, are in [field_study.md](field_study.md).",
         "",
     ]
     return "\n".join([*lines, *_threshold_table(results), ""])

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.training.schedule import GanSchedule
 
 PAGE = pages.ROOT / "docs" / "scale.md"
 PRESET = get_preset("journal/b4u4k12")
@@ -108,9 +109,9 @@ def preparation(study: Study, unit: Costs) -> dict[str, float]:
 def training(unit: Costs) -> dict[str, float]:
     """Days of the journal's schedule on this machine, and what a device must do for it to take a week."""
     l1, gan = RECIPE.phase("l1"), RECIPE.phase("gan")
-    critic_steps = 1_090_000  # J's 5 to 1, 10,000 before and 200 more every 500: tests/training/test_schedule.py
+    shares = GanSchedule.of(gan).shares()
     l1_days = l1.steps * unit.l1_step / DAY
-    gan_days = (critic_steps * unit.critic_step + gan.steps * unit.generator_step) / DAY
+    gan_days = (shares["critic"] * unit.critic_step + shares["generator"] * unit.generator_step) / DAY
     return {
         "l1_days": l1_days,
         "gan_days": gan_days,

@@ -28,6 +28,7 @@ from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.scan import prepare, refuse_doubts
+from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.run_record import RunRecord
@@ -73,12 +74,13 @@ def psnr_of_versions(scan: Volume, engine: Engine) -> dict[str, float]:
     truth, affine = to_ras(scan.data, scan.affine)
     mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
     box = middle_tile(mask, engine)
-    found = {SINC: psnr(kspace.degrade(truth, FACTORS, AXES, "sinc")[box], truth[box], mask[box])}
+    sinc = kspace.degrade(truth, FACTORS, AXES, "sinc")
+    found = {SINC: round(psnr_inside(sinc[box], truth[box], mask[box]), 4)}
     for name, volume in versions_of(replace(scan, data=truth, affine=affine)):
         decision = decide(look(volume), ScanSettings(), engine.card)
         refuse_doubts(volume, decision, ScanSettings())
         result = super_resolve_in(engine, prepare(volume, decision, engine.card).low_res, [box])
-        found[name] = psnr(np.maximum(result[box], 0), truth[box], mask[box])
+        found[name] = round(psnr_inside(np.maximum(result[box], 0), truth[box], mask[box]), 4)
     return found
 
 
@@ -99,12 +101,6 @@ def middle_tile(head: np.ndarray, engine: Engine) -> Box:
     middle = tuple(slice(place, place + 1) for part in bounding_box(head) for place in [(part.start + part.stop) // 2])
     tiles = tiling.tiles_of(head.shape, engine.card.tile, engine.card.margin)
     return next(tile.kept for tile in tiles if meets(tile.kept, middle))
-
-
-def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Inside the head, its largest value as range."""
-    error = np.mean(np.square(image[mask].astype(np.float64) - truth[mask]))
-    return round(float(10 * np.log10(float(truth[mask].max()) ** 2 / error)), 4)
 
 
 def section(record: dict[str, Any]) -> str:

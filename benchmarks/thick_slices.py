@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import pages
 from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.inference.engines import Engine, load_engine
+from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
 from mdcsrn_tf.run_record import RunRecord
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def examine(path: Path, engine: Engine, factors: list[int]) -> dict[str, dict[str, float]]:
-    """PSNR inside the head (dB; the slab's maximum is the range) by `PROFILE FACTOR` and method."""
+    """PSNR inside the head (dB) by `PROFILE FACTOR` and method."""
     volume = read_volume(path)
     whole, affine = to_ras(volume.data, volume.affine)
     start = (whole.shape[0] - SLAB) // 2
@@ -76,7 +77,9 @@ def examine(path: Path, engine: Engine, factors: list[int]) -> dict[str, dict[st
         head = head_mask(truth, tuple(np.linalg.norm(affine[:3, :3], axis=0)))
         for profile in PROFILES:
             images = restored(truth, factor, profile, engine)
-            found[f"{profile} {factor}"] = {name: psnr(truth, image, head) for name, image in images.items()}
+            found[f"{profile} {factor}"] = {
+                name: round(psnr_inside(image, truth, head), 3) for name, image in images.items()
+            }
     return found
 
 
@@ -85,12 +88,6 @@ def restored(truth: np.ndarray, factor: int, profile: str, engine: Engine) -> di
     slices = SliceProfile("box", float(factor)) if profile == "box" else None
     cubic, sinc = (degrade(truth, (factor,), (AXIS,), method, slices=slices) for method in ("cubic", "sinc"))
     return {"cubic": cubic, "sinc": sinc, "network": run(engine, sinc, Settings(tile=TILE)).data}
-
-
-def psnr(truth: np.ndarray, image: np.ndarray, head: np.ndarray) -> float:
-    """Over the voxels of `head`, in dB."""
-    error = float(np.mean(np.square((image - truth)[head], dtype=np.float64)))
-    return round(float(10 * np.log10(float(truth.max()) ** 2 / error)), 3)
 
 
 def section(record: dict[str, Any]) -> str:

@@ -73,10 +73,8 @@ class Run:
 
     def over(self, jobs: list[Job], console: Console) -> list[tuple[Job, str]]:
         """Every scan by itself; those that failed, and why. One scan alone raises its error."""
-        if self.model:
-            read_any_card(
-                find_model(self.model)
-            )  # a file that is no network is refused now, not after hours of reading scans
+        if self.model:  # a file that is no network is refused now, not after hours of reading scans
+            read_any_card(find_model(self.model))
         if self.wanted.qc:
             refuse_pictures_of_others(jobs)
         todo, pictures = self._todo(jobs, console)
