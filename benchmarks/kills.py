@@ -125,6 +125,13 @@ class Undisturbed:
         self.kind, self.seconds, self.left = kind, time.monotonic() - started, harvest(output)
 
 
+def _known(notes: Path) -> int:
+    """How many kills an earlier call had made before it was stopped; the record's time is without theirs."""
+    if not notes.is_file():
+        return 0
+    return sum(len(trials) for trials in json.loads(notes.read_text(encoding="utf-8")).values())
+
+
 def measure(names: list[str], count: int, seed: int, notes: Path | None = None) -> dict[str, Any]:
     """`count` kills of each kind; what came of them. With `notes`, those that the file tells of are not repeated."""
     trials: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -207,8 +214,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
     names = arguments.kinds.split(",")
-    record = RunRecord.begin({"count": arguments.count, "kinds": names, "seed": arguments.seed})
     notes = arguments.output.with_name(f"{arguments.output.name}.unfinished")
+    record = RunRecord.begin(
+        {"count": arguments.count, "kinds": names, "seed": arguments.seed, "known_before": _known(notes)}
+    )
     record.results = measure(names, max(1, arguments.count // len(names)), arguments.seed, notes)
     record.write(arguments.output, folders_kept=False)
     notes.unlink()
