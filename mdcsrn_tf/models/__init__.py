@@ -14,6 +14,7 @@ from mdcsrn_tf.papers.config import (
     FsrcnnConfig,
     MdcsrnConfig,
     NetworkConfig,
+    SmallGridConfig,
     SrdensenetConfig,
     SrresnetConfig,
 )
@@ -43,6 +44,7 @@ BUILDERS: dict[type, str | Callable[..., Any]] = {
     FsrcnnConfig: "fsrcnn3d:build_fsrcnn3d",
     SrresnetConfig: "srresnet3d:build_srresnet3d",
     SrdensenetConfig: "srdensenet3d:build_srdensenet3d",
+    SmallGridConfig: "small_grid:build_small_grid",
     Srresnet2dConfig: "srresnet2d:build_srresnet2d",
     Chain2dConfig: "chain2d:build_chain2d",
     Fcn2Config: "fcn2:build_fcn2",
@@ -98,6 +100,10 @@ def start_as_identity(model: keras.Model, config: NetworkConfig | SliceNetworkCo
         from mdcsrn_tf.models import fsrcnn3d
 
         fsrcnn3d.start_as_identity(model)
+    elif isinstance(config, SmallGridConfig):
+        from mdcsrn_tf.models import small_grid
+
+        small_grid.start_as_identity(model)
     elif isinstance(config, Srresnet2dConfig):
         from mdcsrn_tf.models import srresnet2d
 
@@ -105,5 +111,5 @@ def start_as_identity(model: keras.Model, config: NetworkConfig | SliceNetworkCo
     else:
         raise UserError(
             "The identity start needs a network whose output reads its input's features directly "
-            "(mDCSRN without -r, fsrcnn3d, or SRResNet on slices); train this one with --set=init=glorot."
+            "(mDCSRN without -r, fast, fsrcnn3d, or SRResNet on slices); train this one with --set=init=glorot."
         )

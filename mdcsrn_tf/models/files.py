@@ -199,11 +199,12 @@ def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
 
 
 def _probes(model: keras.Model, rank: int) -> list[tuple[int, ...]]:
-    """Sizes that a network of that rank must take; a slice network may halve and double its image."""
-    if rank == 3:
-        return [(24, 26, 28), (23, 25, 27)]
+    """Sizes that a network of that rank must take; one may halve and double its image."""
     multiple = size_multiple(model)
-    return [(multiple * max(1, 24 // multiple), multiple * max(2, 28 // multiple))]
+    if rank == 3 and multiple == 1:
+        return [(24, 26, 28), (23, 25, 27)]
+    sides = (24, 26, 28) if rank == 3 else (24, 28)
+    return [tuple(multiple * max(place, side // multiple) for place, side in enumerate(sides, 1))]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

@@ -18,13 +18,9 @@ from mdcsrn_tf.papers.config import BN_EPSILON, BN_MOMENTUM, MdcsrnConfig
 def build_mdcsrn(config: MdcsrnConfig, bn_momentum: float = BN_MOMENTUM, name: str = "mdcsrn") -> keras.Model:
     """Build the network for volumes of any size: (batch, D, H, W, 1) -> the same shape."""
     inputs = keras.Input((None, None, None, 1), name="low_res")
-    builder = _Builder(config, bn_momentum)
-    stem = builder.conv(inputs, 2 * config.growth, 3, "stem")
-    levels = [stem]
-    for index in range(1, config.blocks + 1):
-        levels.append(builder.dense_block(levels, f"block{index}", compress=config.compress_first or index > 1))
-    features = _concatenate(levels, "levels")
-    outputs = builder.reconstruct(features)
+    pieces = DensePieces(config, bn_momentum)
+    stem = pieces.conv(inputs, 2 * config.growth, 3, "stem")
+    outputs = pieces.reconstruct(pieces.dense_blocks(stem))
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -45,12 +41,20 @@ def start_as_identity(model: keras.Model) -> None:
     reconstruct.set_weights([weights, *bias])
 
 
-class _Builder:
+class DensePieces:
     """The pieces of the network, sharing one configuration; each takes a tensor and returns one."""
 
     def __init__(self, config: MdcsrnConfig, bn_momentum: float):
         self.config = config
         self.bn_momentum = bn_momentum
+
+    def dense_blocks(self, stem):
+        """All dense blocks: each sees the stem's features and the outputs of all before it."""
+        levels = [stem]
+        for index in range(1, self.config.blocks + 1):
+            compress = self.config.compress_first or index > 1
+            levels.append(self.dense_block(levels, f"block{index}", compress))
+        return _concatenate(levels, "levels")
 
     def dense_block(self, levels, name: str, compress: bool):
         """J Fig. 4(a): every unit sees the block's input and all units before it; so does the output."""

@@ -5,6 +5,7 @@ Read off the Keras graph, so it holds for any network of convolutions, pools and
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reach:
-    """Element i of a tensor stands at input voxel `jump * i` and sees from there `low` to `high` voxels."""
+    """Along an axis: element i stands at input voxel `jump * i` and sees from there `low` to `high` voxels."""
 
     low: int = 0
     high: int = 0
@@ -33,27 +34,32 @@ class Reach:
 def receptive_field_radius(model: keras.Model) -> int | None:
     """How far, in voxels, an output voxel sees; None where strides or pools make that depend on where it lies."""
     reaches = [after for _, _, after in _walk(model)]
-    if any(reach.jump != 1 for reach in reaches):
+    if any(along.jump != 1 for reach in reaches for along in reach):
         return None
-    return max(-reaches[-1].low, reaches[-1].high)
+    return max(max(-along.low, along.high) for along in reaches[-1])
 
 
 def feature_channels(model: keras.Model) -> int:
-    """The channels of all feature maps that the network computes: an upper bound of what it keeps at a time."""
-    return sum(int(getattr(layer, "filters", 0)) for layer in model.layers)
+    """The channels of all feature maps that the network computes: an upper bound of what it keeps for an input voxel.
+
+    A map on a coarser grid counts for its share of the voxels.
+    """
+    return math.ceil(sum(int(getattr(layer, "filters", 0)) / _voxels(after) for layer, _, after in _walk(model)))
 
 
 def size_multiple(model: keras.Model) -> int:
     """Every side of an image must be a multiple of this number."""
-    return max([1, *(math.ceil(after.jump) for _, _, after in _walk(model))])
+    return max([1, *(math.ceil(along.jump) for _, _, after in _walk(model) for along in after)])
 
 
 def check_sides(model: keras.Model, sides: tuple[int, ...]) -> None:
     """Refuse an image, patch or tile whose sides the network's halvings do not divide, by the network's name."""
     multiple = size_multiple(model)
     if any(side < 1 or side % multiple for side in sides):
+        halvings = int(math.log2(multiple))
+        often = {1: "once", 2: "twice"}.get(halvings, f"{halvings} times")
         raise UserError(
-            f"{model.name} halves its images {int(math.log2(multiple))} times and takes sides that are multiples of "
+            f"{model.name} halves its images {often} and takes sides that are multiples of "
             f"{multiple}, not {' x '.join(map(str, sides))}: take patches or tiles of such a size."
         )
 
@@ -64,41 +70,49 @@ def macs_per_voxel(model: keras.Model) -> int:
     for layer, before, after in _walk(model):
         if hasattr(layer, "kernel_size"):
             # A transposed convolution works once for each voxel that it reads, any other for each that it writes.
-            jump = before.jump if _is_transposed(layer) else after.jump
-            total += math.prod(layer.kernel.shape) / jump ** len(layer.kernel_size)
+            total += math.prod(layer.kernel.shape) / _voxels(before if _is_transposed(layer) else after)
     return round(total)
 
 
-def _walk(model: keras.Model) -> Iterator[tuple[Any, Reach, Reach]]:
-    """Each operation of the graph with the reach of what it reads and of what it gives."""
+def _voxels(reach: tuple[Reach, ...]) -> Fraction:
+    """How many input voxels one element of a tensor stands for."""
+    return math.prod((along.jump for along in reach), start=Fraction(1))
+
+
+def _walk(model: keras.Model) -> Iterator[tuple[Any, tuple[Reach, ...], tuple[Reach, ...]]]:
+    """Each operation of the graph with the reach, along each axis, of what it reads and of what it gives."""
     import keras
 
-    known = {id(tensor): Reach() for tensor in model.inputs}
+    known = {id(tensor): (Reach(),) * (len(tensor.shape) - 2) for tensor in model.inputs}
     for operation in model.operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
         sources = [known[id(tensor)] for tensor in keras.tree.flatten(operation.input)]
-        before = sources[0]
-        for source in sources[1:]:
-            before = before.joined(source)
-        after = _after(operation, before)
+        before = tuple(functools.reduce(Reach.joined, along) for along in zip(*sources, strict=True))
+        after = tuple(_after(operation, along, axis) for axis, along in enumerate(before))
         known |= {id(tensor): after for tensor in keras.tree.flatten(operation.output)}
         yield operation, before, after
 
 
-def _after(operation: Any, before: Reach) -> Reach:
+def _after(operation: Any, before: Reach, axis: int) -> Reach:
     if type(operation).__name__.startswith("ZeroPadding"):
-        zeros = operation.padding[0][0]
+        zeros = operation.padding[axis][0]
         return Reach(before.low - zeros, before.high - zeros, before.jump)
-    size = max(getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None) or (1,))
-    size = (size - 1) * max(getattr(operation, "dilation_rate", None) or (1,)) + 1
-    stride = max(getattr(operation, "strides", None) or (1,))
+    size = _setting(operation, axis, "kernel_size", "pool_size")
+    size = (size - 1) * _setting(operation, axis, "dilation_rate") + 1
+    stride = _setting(operation, axis, "strides")
     if _is_transposed(operation):
         jump = before.jump / stride
         return Reach(before.low - math.ceil(size * jump), before.high + math.ceil(size * jump), jump)
     first = -((size - 1) // 2) if getattr(operation, "padding", "valid") == "same" else 0
     low = before.low + math.floor(first * before.jump)
     return Reach(low, before.high + math.ceil((first + size - 1) * before.jump), before.jump * stride)
+
+
+def _setting(operation: Any, axis: int, *names: str) -> int:
+    """The first of these settings that the layer has, along that axis; 1 where it has none."""
+    found = next((getattr(operation, name) for name in names if getattr(operation, name, None)), (1,))
+    return found[min(axis, len(found) - 1)]
 
 
 def _is_transposed(operation: Any) -> bool:

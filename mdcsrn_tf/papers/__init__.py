@@ -9,7 +9,7 @@ import difflib
 from dataclasses import replace
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.papers import field94t, mdcsrn, srgan2d
+from mdcsrn_tf.papers import fast, field94t, mdcsrn, srgan2d
 from mdcsrn_tf.papers.config import Preset, TrainingRecipe
 from mdcsrn_tf.papers.field94t_tables import PENN2, PENN3
 from mdcsrn_tf.papers.mdcsrn import RECIPES
@@ -34,7 +34,7 @@ __all__ = [
 TABLES = {
     table.name: table for table in (MICCAI1, MICCAI2, JOURNAL1, JOURNAL2, JOURNAL3, JOURNAL4, SRGAN2D1, PENN2, PENN3)
 }
-PRESETS: dict[str, Preset] = {**mdcsrn.PRESETS, **srgan2d.PRESETS, **field94t.PRESETS}
+PRESETS: dict[str, Preset] = {**mdcsrn.PRESETS, **srgan2d.PRESETS, **field94t.PRESETS, **fast.PRESETS}
 RECIPE_NAMES = (*RECIPES, QUICK2D)
 
 

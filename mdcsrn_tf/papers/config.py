@@ -56,7 +56,15 @@ class SrdensenetConfig:
     growth: int = 12
 
 
-NetworkConfig = MdcsrnConfig | FsrcnnConfig | SrresnetConfig | SrdensenetConfig
+@dataclass(frozen=True)
+class SmallGridConfig:
+    """Ours, no paper's: mDCSRN's dense blocks on the scanner's small grid."""
+
+    blocks: MdcsrnConfig
+    step: tuple[int, int, int] = (2, 2, 1)  # voxels of the fine grid in one of the small, along each axis
+
+
+NetworkConfig = MdcsrnConfig | FsrcnnConfig | SrresnetConfig | SrdensenetConfig | SmallGridConfig
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from model_contract import ModelContract, random_volumes, randomise
-from scipy.ndimage import correlate
+from numpy_mdcsrn import NumpyMdcsrn
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.architectures import receptive_field_radius, trainable_parameters
@@ -169,48 +169,6 @@ def test_forward_pass_equals_numpy(kind, training):
     expected = NumpyMdcsrn(model, SMALL[kind], training)(volume[0, ..., 0].astype(np.float64))
     ours = model(volume, training=training).numpy()[0, ..., 0]
     np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())
-
-
-class NumpyMdcsrn:
-    """An independent forward pass, written from the papers' text: correlate, normalise, ELU, concatenate."""
-
-    def __init__(self, model, config, training):
-        self.weights = {variable.path: variable.numpy().astype(np.float64) for variable in model.variables}
-        self.config, self.training = config, training
-
-    def __call__(self, volume):
-        levels = [self.conv(volume[..., np.newaxis], "stem")]
-        for block in range(1, self.config.blocks + 1):
-            x = np.concatenate(levels, axis=-1)
-            if block > 1 or self.config.compress_first:
-                x = self.conv(x, f"block{block}_compress")
-            for unit in range(1, self.config.units + 1):
-                x = np.concatenate([x, self.unit(x, f"block{block}_unit{unit}")], axis=-1)
-            levels.append(x)
-        return self.conv(np.concatenate(levels, axis=-1), "reconstruct")[..., 0]
-
-    def unit(self, x, name):
-        if self.config.bottleneck and x.shape[-1] > 4 * self.config.growth:
-            x = self.conv(self.norm_elu(x, f"{name}_bottleneck"), f"{name}_bottleneck_conv")
-        return self.conv(self.norm_elu(x, name), f"{name}_conv")
-
-    def norm_elu(self, x, name):
-        gamma, beta, mean, variance = (
-            self.weights[f"{name}_norm/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
-        )
-        if self.training:
-            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-        y = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-        return np.where(y > 0, y, np.expm1(np.minimum(y, 0)))
-
-    def conv(self, x, name):
-        kernel = self.weights[f"{name}/kernel"]
-        channels = []
-        for out in range(kernel.shape[-1]):
-            terms = [correlate(x[..., i], kernel[..., i, out], mode="constant") for i in range(x.shape[-1])]
-            channels.append(sum(terms))
-        bias = self.weights.get(f"{name}/bias", 0.0)
-        return np.stack(channels, axis=-1) + bias
 
 
 @pytest.mark.parametrize("kind", ["miccai", "journal", "fsrcnn3d"])
