@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
-from benchmarks.field_networks import PLAN, STRIDE, Apply, Training, critic_alone, network, planned, seconds_of, trained
+from benchmarks.field_networks import STRIDE, Apply, critic_alone, network, seconds_of, trained
 from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
+from benchmarks.field_plan import PLAN, Training, planned
 from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register
 from data_prep.subjects import stem_of

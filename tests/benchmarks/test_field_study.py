@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import field_page
-from benchmarks.field_networks import PLAN, planned, without_discriminator
 from benchmarks.field_page import thresholds
+from benchmarks.field_plan import PLAN, planned, without_discriminator
 from benchmarks.field_study import best_curve, measured, per_pixel, regression
 from mdcsrn_tf.models.forest import features
 from mdcsrn_tf.papers import field94t

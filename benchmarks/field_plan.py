@@ -1,0 +1,89 @@
+"""What the field study trains: a preset, its steps, patches and rate. It loads no TensorFlow (recipes/jax_slices)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mdcsrn_tf.models.features import VGG_FILES
+from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Preset
+from mdcsrn_tf.papers.quick2d import RATE
+
+# What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
+PLAN = (
+    "fcn2:300x32,dcsrn2d-l1:900x16,unet7:900x32@2e-3,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32@2e-3,"
+    "unet6:300x32@2e-3,unet8:300x32@2e-3,pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,"
+    "dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A preset's name without 7t/, its steps, patches and rate, and whether its discriminator is left out."""
+
+    name: str
+    steps: int
+    batch: int
+    rate: float = RATE
+    alone: bool = False
+
+    @property
+    def folder(self) -> str:
+        """What its run is called."""
+        return f"{self.name}-{self.steps}x{self.batch}-{self.rate:g}{'-alone' if self.alone else ''}"
+
+    @property
+    def row(self) -> str:
+        """What its row is called."""
+        return f"{self.name} without its discriminator" if self.alone else self.name
+
+    @property
+    def is_gan(self) -> bool:
+        """Whether the preset has a discriminator."""
+        return self._phase().objective.critic is not None
+
+    @property
+    def random_features(self) -> bool:
+        """Whether its loss reads VGG's features, which are random ones here."""
+        return any(term.loss in VGG_FILES for term in self._phase().terms)
+
+    def task(self) -> tuple[Any, ...]:
+        """What decides its training without a discriminator: Adam does not see the loss's scale."""
+        terms = self._phase().terms
+        shares = tuple((term.loss, round(term.weight / terms[0].weight, 6)) for term in terms)
+        return get_preset(f"7t/{self.name}").network, shares, self.steps, self.batch, self.rate
+
+    @property
+    def preset(self) -> Preset:
+        """The preset, without its discriminator where that is left out."""
+        published = get_preset(f"7t/{self.name}")
+        return without_discriminator(published) if self.alone else published
+
+    def _phase(self) -> PhaseRecipe:
+        return get_preset(f"7t/{self.name}").training.phases[0]
+
+
+def planned(text: str) -> list[Training]:
+    """`unet7:300x32,fcn2:300x32` to what is to be trained, each GAN after its generator alone.
+
+    Generators that learn the same without their discriminators are trained once.
+    """
+    found: list[Training] = []
+    for part in filter(None, text.split(",")):
+        name, _, length = part.partition(":")
+        length, _, rate = (length or "300x32").partition("@")
+        steps, batch = map(int, length.split("x"))
+        training = Training(name, steps, batch, float(rate or RATE))
+        alone = replace(training, alone=True)
+        if training.is_gan and alone.task() not in {other.task() for other in found if other.alone}:
+            found.append(alone)
+        found.append(training)
+    return found
+
+
+def without_discriminator(preset: Preset) -> Preset:
+    """The preset whose generator learns by its content loss alone: what an adversarial weight of 0 gives, for less."""
+    (gan,) = preset.training.phases
+    alone = replace(gan, name="l1", objective=Pixelwise())
+    return replace(preset, training=replace(preset.training, phases=(alone,)))

@@ -1,0 +1,131 @@
+"""One update of a slice network and its discriminator, as a pure function, and many of them in one dispatch.
+
+A state is a dictionary: lists of arrays `weights`, `fixed` (BN's statistics and fixed kernels), Adam's `m` and `v`;
+with a discriminator `critic`, `critic_fixed`, `critic_m` and `critic_v`, too; and `step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from slice_losses import content_loss, discriminator_loss, real_cross_entropy
+
+
+def adam(weights: list, gradients: list, m: list, v: list, step: Any, rate: Any) -> tuple[list, list, list]:
+    """Keras's Adam (0.9, 0.999, 1e-7); `step` is the number of the update, from 1."""
+    m = [0.9 * old + 0.1 * g for old, g in zip(m, gradients, strict=True)]
+    v = [0.999 * old + 0.001 * g * g for old, g in zip(v, gradients, strict=True)]
+    rate = rate * jnp.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+    return [w - rate * a / (jnp.sqrt(b) + 1e-7) for w, a, b in zip(weights, m, v, strict=True)], m, v
+
+
+def cosine(step: Any, total: Any) -> Any:
+    """Half a cosine from 1 to 0."""
+    return 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
+
+
+class SliceSteps:
+    """The compiled updates of one phase; `patches` are all pairs on the device, [N, side, side, 2] float16."""
+
+    def __init__(self, phase: Any, networks: tuple[Any, Any], features: Mapping[str, Callable], batch: int, seed: int):
+        self.phase, self.batch, self.seed = phase, batch, seed
+        self.generator, self.critic = networks
+        self.content = partial(content_loss, phase.terms, features)
+        self.is_statistic = [v.path.endswith(("/moving_mean", "/moving_variance")) for v in self.fixed]
+        self.advance = jax.jit(self._advance, static_argnames="count", donate_argnums=0)
+        self.statistics = jax.jit(self._statistics, static_argnames="count")
+        self.restore = jax.jit(lambda w, fixed, low: self.generator.stateless_call(w, fixed, low, training=False)[0])
+
+    @property
+    def fixed(self) -> list:
+        """The generator's variables that no gradient moves."""
+        return self.generator.non_trainable_variables
+
+    def fresh(self) -> dict[str, Any]:
+        """The state before the first step, of the networks' own weights."""
+        state = {"step": jnp.int32(0), **self._part(self.generator, "weights", "")}
+        return state | (self._part(self.critic, "critic", "critic_") if self.critic else {})
+
+    @staticmethod
+    def _part(network: Any, name: str, prefix: str) -> dict[str, list]:
+        # Copies: a dispatch gives its arguments' memory away.
+        weights = [jnp.array(v.value) for v in network.trainable_variables]
+        fixed = [jnp.array(v.value) for v in network.non_trainable_variables]
+        return {name: weights, f"{prefix}fixed": fixed} | {
+            f"{prefix}{moment}": [jnp.zeros_like(w) for w in weights] for moment in "mv"
+        }
+
+    def _drawn(self, patches: Any, step: Any, stream: int) -> tuple[Any, Any]:
+        key = jax.random.fold_in(jax.random.key(2 * self.seed + stream), step)
+        pairs = patches[jax.random.randint(key, (self.batch,), 0, len(patches))].astype(jnp.float32)
+        return pairs[..., :1], pairs[..., 1:]
+
+    def _update(self, state: dict, patches: Any, total: Any) -> tuple[dict, dict]:
+        """The discriminator on the results as they are, then the generator against it, on the same batch."""
+        low, high = self._drawn(patches, state["step"], 0)
+        share, number = cosine(state["step"], total), state["step"] + 1.0
+
+        def generate(weights):
+            return self.generator.stateless_call(weights, state["fixed"], low, training=True)
+
+        fake, pull_back, fixed = jax.vjp(generate, state["weights"], has_aux=True)
+        found = {}
+        if self.critic:
+            state, found = self._critic_update(state, jax.lax.stop_gradient(fake), high, share)
+        (loss, content), slope = jax.value_and_grad(self._generator_loss, has_aux=True)(fake, high, state)
+        (gradients,) = pull_back(slope)
+        rate = self.phase.learning_rate * share
+        weights, m, v = adam(state["weights"], gradients, state["m"], state["v"], number, rate)
+        state = state | {"weights": weights, "fixed": fixed, "m": m, "v": v, "step": state["step"] + 1}
+        return state, found | {"loss": loss, "content": content}
+
+    def _generator_loss(self, fake: Any, high: Any, state: dict) -> tuple[Any, Any]:
+        content = self.content(fake, high)
+        if not self.critic:
+            return content, content
+        adversarial = real_cross_entropy(self._judge(state["critic"], state, fake))
+        return content + self.phase.objective.adversarial_weight * adversarial, content
+
+    def _critic_update(self, state: dict, fake: Any, real: Any, share: Any) -> tuple[dict, dict]:
+        objective = self.phase.objective
+
+        def loss(critic):
+            logits = (self._judge(critic, state, patches) for patches in (real, fake))
+            return discriminator_loss(*logits, halved=objective.halved)
+
+        value, gradients = jax.value_and_grad(loss)(state["critic"])
+        rate = objective.critic_learning_rate * share
+        moments = (state["critic_m"], state["critic_v"])
+        critic, m, v = adam(state["critic"], gradients, *moments, state["step"] + 1.0, rate)
+        return state | {"critic": critic, "critic_m": m, "critic_v": v}, {"critic_loss": value}
+
+    def _judge(self, critic: list, state: dict, patches: Any) -> Any:
+        return self.critic.stateless_call(critic, state["critic_fixed"], patches, training=True)[0]
+
+    def _advance(self, state: dict, patches: Any, total: Any, count: int) -> tuple[dict, dict]:
+        """`count` updates: the state after them, and the means of what they found."""
+        state, found = jax.lax.scan(lambda s, _: self._update(s, patches, total), state, length=count)
+        return state, {name: jnp.mean(values) for name, values in found.items()}
+
+    def _statistics(self, weights: list, fixed: list, patches: Any, count: int) -> list:
+        """BN's statistics as means over `count` batches: from zero, one update leaves (1 - momentum) of a batch's."""
+        momentum = self.phase_momentum
+        start = [jnp.zeros_like(f) if moves else f for f, moves in zip(fixed, self.is_statistic, strict=True)]
+
+        def add(total, step):
+            low, _ = self._drawn(patches, step, 1)
+            after = self.generator.stateless_call(weights, start, low, training=True)[1]
+            return [t + a for t, a in zip(total, after, strict=True)], None
+
+        sums = jax.lax.scan(add, [jnp.zeros_like(f) for f in fixed], jnp.arange(count))[0]
+        means = [total / ((1 - momentum) * count) for total in sums]
+        return [mean if moves else f for mean, f, moves in zip(means, fixed, self.is_statistic, strict=True)]
+
+    @property
+    def phase_momentum(self) -> float:
+        """Of the generator's batch normalisations, which all have the same."""
+        return next(layer.momentum for layer in self.generator.layers if hasattr(layer, "momentum"))

@@ -1,0 +1,184 @@
+"""Train the field study's networks with JAX, one after the other; run it from the project's root.
+
+    python recipes/jax_slices/train_slices.py --patches=PATCHES.npz --output=RESULTS --minutes=8 [--plan=...]
+
+A plan is field_study.py's: `unet7:6000x32@2e-3` are 6000 steps of 32 patches at a rate of 0.002, which falls to zero
+by half a cosine; before a GAN stands its generator alone. Each network may take the time that is left over the
+networks that are left, and gets fewer steps where it would take more: its card says how many. The model of the least
+validation error, its statistics of batch normalisation measured anew, goes into RESULTS/weights-1.npz and so on,
+each under 16 MiB: kernels in half precision, in which they were validated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "jax"
+sys.path.insert(0, str(Path.cwd()))
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from patches import read
+from slice_steps import SliceSteps
+
+from benchmarks.field_plan import PLAN, Training, planned
+from mdcsrn_tf.models import build_critic, build_generator
+from mdcsrn_tf.models.features import VGG_FILES, load_features
+from mdcsrn_tf.papers.quick2d import quick2d
+
+CLOCK = time.monotonic()
+LARGEST_FILE = 15 * 2**20
+VALIDATIONS = 12  # over a training
+MEASURED = 16  # batches that batch normalisation is measured anew on
+Weights = tuple[list, list]
+
+
+def main() -> None:
+    """Train what is planned, as far as the minutes go."""
+    args = parsed()
+    args.output.mkdir(parents=True, exist_ok=True)
+    pairs, checksum = read(args.patches)
+    train, validation = (np.stack(pairs[split], axis=-1) for split in ("train", "validation"))
+    on_device = jnp.asarray(train, jnp.float16)
+    store = Store(args.output)
+    trainings = planned(args.plan)
+    print(f"{len(trainings)} networks on {jax.devices()[0].device_kind}, {len(train)} patches", flush=True)
+    for index, training in enumerate(trainings):
+        left = 60 * args.minutes - (time.monotonic() - CLOCK)
+        if left < 10:
+            print(f"no time left for {', '.join(t.row for t in trainings[index:])}")
+            break
+        run = Run(training, args, on_device, validation)
+        card = run.go(left / (len(trainings) - index))
+        store.add(training.row, run.named(), card | {"data_sha256": checksum})
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patches", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--plan", default=PLAN)
+    parser.add_argument("--minutes", type=float, default=8.0, help="after the imports")
+    parser.add_argument("--steps_per_call", type=int, default=50, help="updates in one dispatch")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+class Run:
+    """One network's training: dispatches, validations, the best weights so far."""
+
+    def __init__(self, training: Training, args: argparse.Namespace, patches: Any, validation: np.ndarray):
+        self.training, self.args, self.patches, self.validation = training, args, patches, validation
+        keras.utils.set_random_seed(args.seed)
+        preset = quick2d(training.preset)
+        (phase,) = preset.training.phases
+        critic = build_critic(phase.objective.critic, patches.shape[1]) if phase.objective.critic else None
+        generator = build_generator(preset.network, bn_momentum=preset.training.bn_momentum)
+        needed = [term.loss for term in phase.terms if term.loss in VGG_FILES]
+        features = {name: load_features(name, None, random=True) for name in needed}
+        phase = replace(phase, learning_rate=training.rate)
+        self.steps = SliceSteps(phase, (generator, critic), features, training.batch, args.seed)
+        self.best: tuple[float, int, Weights] = (math.inf, 0, ([], []))
+        self.curve: list[dict[str, float]] = []
+
+    def go(self, seconds: float) -> dict[str, Any]:
+        """Train within `seconds`; what the card needs."""
+        began, state = time.monotonic(), self.steps.fresh()
+        each = self.args.steps_per_call
+        total = math.ceil(self.training.steps / each) * each
+        state, found = self.advance(state, total)  # compiles
+        self.validate(state, found)
+        compiled, step = time.monotonic(), each
+        due = total / VALIDATIONS
+        while step < total:
+            state, found = self.advance(state, total)
+            step += each
+            if step == 3 * each:  # the speed is known
+                spare = seconds - (time.monotonic() - began)
+                possible = 0.95 * spare * 2 * each / (time.monotonic() - compiled)
+                total = max(step, min(total, step + int(possible / each) * each))
+                due = total / VALIDATIONS
+            if step >= due or step >= total:
+                due += total / VALIDATIONS
+                self.validate(state, found)
+        return self.told(total, time.monotonic() - began)
+
+    def advance(self, state: dict, total: int) -> tuple[dict, dict]:
+        """One dispatch, waited for; SystemExit where something is not finite."""
+        state, found = self.steps.advance(state, self.patches, jnp.float32(total), count=self.args.steps_per_call)
+        found = {name: float(value) for name, value in found.items()}
+        if not all(map(math.isfinite, found.values())):
+            raise SystemExit(f"{self.training.row}: not finite before step {int(state['step'])}: {found}")
+        return state, found
+
+    def validate(self, state: dict, found: dict[str, float]) -> None:
+        """Measure the weights as they would be kept, and keep them if they are the best so far."""
+        weights = [halved(w) for w in state["weights"]]
+        fixed = self.steps.statistics(weights, state["fixed"], self.patches, count=MEASURED)
+        low, high = self.validation[..., :1], self.validation[..., 1:]
+        error = float(np.mean((np.asarray(self.steps.restore(weights, fixed, low)) - high) ** 2, dtype=np.float64))
+        step = int(state["step"])
+        self.curve.append({"step": step, "mse": error, **found})
+        if error < self.best[0]:
+            self.best = (error, step, ([np.asarray(w) for w in weights], [np.asarray(f) for f in fixed]))
+
+    def named(self) -> dict[str, np.ndarray]:
+        """The best weights by the variables' paths."""
+        generator = self.steps.generator
+        variables = [*generator.trainable_variables, *generator.non_trainable_variables]
+        return {v.path: value for v, value in zip(variables, [*self.best[2][0], *self.best[2][1]], strict=True)}
+
+    def told(self, total: int, seconds: float) -> dict[str, Any]:
+        """What the card needs, printed in short; a patch with its result is what to_keras.py compares with."""
+        error, step, (weights, fixed) = self.best
+        first = self.curve[0]["mse"]
+        print(f"{self.training.row}: {total} steps in {seconds:.0f} s, MSE {first:.4f} -> {error:.4f} at {step}: "
+              f"{self.curve[-1]}", flush=True)  # fmt: skip
+        return {
+            "training": asdict(replace(self.training, steps=total)),
+            "kept": step,
+            "mse": error,
+            "seconds": round(seconds, 1),
+            "curve": self.curve,
+            "trained_with": {"jax": jax.__version__, "device": jax.devices()[0].device_kind, "seed": self.args.seed},
+            "probe": np.asarray(self.steps.restore(weights, fixed, self.validation[:1, ..., :1]))[0, ..., 0].tolist(),
+            "probe_input": self.validation[0, ..., 0].tolist(),
+        }
+
+
+def halved(value: Any) -> Any:
+    """Kernels rounded to half precision, in which they are stored; vectors as they are."""
+    return value.astype(jnp.float16).astype(jnp.float32) if value.ndim > 1 else value
+
+
+class Store:
+    """The trained networks in files of a size that can be carried, written anew after each."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.number, self.held, self.size = folder, 1, {}, 0
+
+    def add(self, name: str, weights: dict[str, np.ndarray], card: dict[str, Any]) -> None:
+        """Put a network into the last file, or a new one where it would grow too large."""
+        found = {f"{name}/{path}": w.astype(np.float16) if w.ndim > 1 else w for path, w in weights.items()}
+        found[f"{name}/card"] = np.array(json.dumps(card))
+        size = sum(array.nbytes for array in found.values())
+        if self.held and self.size + size > LARGEST_FILE:
+            self.number, self.held, self.size = self.number + 1, {}, 0
+        self.held |= found
+        self.size += size
+        np.savez_compressed(self.folder / f"weights-{self.number}.npz", **self.held)
+
+
+if __name__ == "__main__":
+    main()
