@@ -21,11 +21,11 @@ OBLIQUE = np.array([[0.9, 0.1, -0.05, -20.0], [-0.1, 1.1, 0.08, 5.0], [0.05, -0.
 
 
 def lively(model, seed=0):
-    """Give every weight a value of its own: a fresh network's normalisations and biases do nothing."""
+    """Give every weight a value of its own: a fresh network's normalisations, biases and zeros do nothing."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         value = np.asarray(weight)
-        if value.ndim == 1:
+        if value.ndim == 1 or not value.any():
             value = value + 0.2 * rng.standard_normal(value.shape).astype(np.float32)
         weight.assign(np.abs(value) + 0.3 if "variance" in weight.name else value)
     return model

@@ -26,8 +26,7 @@ OPS_REMARK = (
     "MACs/voxel counts the multiplications and additions of the convolutions, for a voxel (or pixel) of the input."
 )
 RADIUS_REMARK = (
-    "A network that halves its image has no one receptive field: what an output pixel sees depends on where it lies. "
-    "Such a network cannot run --seamless."
+    "A network that halves its image has no one receptive field: what an output pixel sees depends on where it lies."
 )
 FOREST_REMARK = "7t/rfsr is no network: a random forest of 200 trees, at most 15 deep; its paper prints no size."
 # P's letters are the panels of its Fig. 13; none of these counts is published.

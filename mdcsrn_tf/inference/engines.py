@@ -26,10 +26,12 @@ DEVICES = ("auto", "cpu", "gpu")
 class Engine:
     """A network ready to run; `applier` gives the function for one tile size and batch."""
 
+    multiple: int = 1  # of which the sides of what it takes must be multiples
+
     def __init__(self, card: ModelCard, bn: str, radius: int | None):
         self.card = card
         self.bn = bn
-        self.radius = radius  # of the receptive field; None: it depends on where a voxel lies
+        self.radius = radius  # of the receptive field, or a bound of it; None: it is not known
         self.feature_channels: int | None = None  # of all feature maps together; None: not known
         self.overhead = 0  # bytes that it takes beside them
         self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
@@ -59,10 +61,10 @@ class KerasEngine(Engine):
     def __init__(self, path: Path, bn: str, precision: str):
         model, card = load_model(path)
         from mdcsrn_tf.inference.plain import network_of
-        from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius
+        from mdcsrn_tf.models.sizes import feature_channels, seamless_margin, size_multiple
 
-        super().__init__(card, bn, receptive_field_radius(model))
-        self.feature_channels = feature_channels(model)
+        super().__init__(card, bn, seamless_margin(model))
+        self.feature_channels, self.multiple = feature_channels(model), size_multiple(model)
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
@@ -77,7 +79,6 @@ class SliceEngine(Engine):
     """What works slice by slice: it takes slices of any size, so nothing is built for a shape."""
 
     channels: int  # slices that it sees at a time
-    multiple: int  # of which the sides of what it takes must be multiples
 
     def apply(self, slices: np.ndarray) -> np.ndarray:
         """float32 [batch, h, w, channels in] to [batch, h, w, channels out]."""
@@ -116,7 +117,7 @@ class SliceNetworkEngine(SliceEngine):
 class ForestEngine(SliceEngine):
     """A random forest on slices, run by NumPy."""
 
-    channels = multiple = 1
+    channels = 1
 
     def __init__(self, path: Path, bn: str):
         from mdcsrn_tf.models.forest import RADIUS, load_forest
@@ -135,8 +136,8 @@ class SavedModelEngine(Engine):
 
     def __init__(self, path: Path, bn: str):
         card, metadata = read_metadata(path)
-        super().__init__(card, bn, metadata["receptive_field_radius"])
-        self.feature_channels = metadata.get("feature_channels")
+        super().__init__(card, bn, metadata["seamless_margin"])
+        self.feature_channels, self.multiple = metadata.get("feature_channels"), metadata["size_multiple"]
         self._loaded = _load_saved_model(path)
         self._serve = self._loaded.signatures["serving_default"]
 
@@ -162,7 +163,8 @@ class OpenVinoEngine(Engine):
         with tempfile.TemporaryDirectory() as folder:
             saved = path if path.is_dir() else _export_tiles_only(path, bn, Path(folder))
             card, metadata = read_metadata(saved)
-            super().__init__(card, bn, metadata["receptive_field_radius"])
+            super().__init__(card, bn, metadata["seamless_margin"])
+            self.multiple = metadata["size_multiple"]
             try:
                 self._model = openvino.convert_model(str(saved))
             except Exception as error:  # its readers raise what they like

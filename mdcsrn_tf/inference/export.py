@@ -27,7 +27,7 @@ from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.models.files import ModelCard, load_model
-from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius, size_multiple
+from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius, seamless_margin, size_multiple
 from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
 
@@ -82,7 +82,7 @@ def _graph(model: keras.Model, card: ModelCard, whole_volumes: bool) -> tuple[tf
     module.network = tf.function(network, input_signature=[tf.TensorSpec(shape)], autograph=False)
     signatures = {"serving_default": _tiles_signature(module.network, shape)}
     if whole_volumes and on_volumes:
-        signatures["super_resolve"] = _volume_signature(module.network, card)
+        signatures["super_resolve"] = _volume_signature(module.network, card, size_multiple(model))
     return module, signatures
 
 
@@ -94,6 +94,7 @@ def _metadata(model: keras.Model, card: ModelCard) -> dict[str, Any]:
     return {
         "card": card.to_json(),
         "receptive_field_radius": receptive_field_radius(model),
+        "seamless_margin": seamless_margin(model),
         "feature_channels": feature_channels(model),
         "channels": model.inputs[0].shape[-1],
         "size_multiple": size_multiple(model),
@@ -120,15 +121,18 @@ def load_metadata(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} has no metadata: it was not written by mdcsrn-export; export it again.") from error
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"The metadata in {folder} cannot be read ({first_line(error)}); export it again.") from error
-    return metadata
+    # Exports of old say less.
+    return {"seamless_margin": metadata["receptive_field_radius"], "size_multiple": 1, **metadata}
 
 
 def _check_numbers(metadata: dict[str, Any]) -> None:
     """ValueError for what is no number; exports of old have fewer of them."""
-    for name in ("receptive_field_radius", "feature_channels", "channels", "size_multiple"):
+    for name in ("receptive_field_radius", "seamless_margin", "feature_channels", "channels", "size_multiple"):
         value = metadata.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31):
             raise ValueError(f"its {name} is {value!r}")
+    if metadata.get("size_multiple", 1) in (None, 0):
+        raise ValueError("its size_multiple is 0")
 
 
 def _tiles_signature(network, shape: list[int | None]):
@@ -141,14 +145,14 @@ def _tiles_signature(network, shape: list[int | None]):
     return serving_default
 
 
-def _volume_signature(network, card: ModelCard):
+def _volume_signature(network, card: ModelCard, multiple: int):
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([None] * 3, tf.float32, "volume")], autograph=False)
     def super_resolve(volume):
         mean, deviation = statistics(volume, card.normalisation)
         normalised = tf.cast((tf.cast(volume, tf.float64) - mean) / deviation, tf.float32)
-        result = _through_tiles(normalised, network, card.tile, card.margin)
+        result = _through_tiles(normalised, network, card.tile, card.margin, multiple)
         return {"volume": tf.cast(tf.cast(result, tf.float64) * deviation + mean, tf.float32)}
 
     return super_resolve
@@ -219,7 +223,7 @@ def _above_mean(values):
         return tf.identity(mean), tf.identity(deviation)
 
 
-def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis):
+def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis, multiple: int):
     """`inference.super_resolve` in the graph: every core in turn, then each axis put in order."""
     import tensorflow as tf
 
@@ -232,7 +236,7 @@ def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis
     def body(index, cores):
         place = tf.stack(tf.unravel_index(index, counts))
         voxels = volume
-        for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core) - margins)):
+        for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core, multiple) - margins)):
             voxels = tf.gather(voxels, _mirrored(start + tf.range(edges[axis]), shape[axis]), axis=axis)
         output = tf.reshape(network(tf.reshape(voxels, [1, *edges, 1])), edges)
         return index + 1, cores.write(index, tf.slice(output, margins, core))
@@ -244,16 +248,16 @@ def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis
     for axis in range(3):
         positions = tf.range(shape[axis])
         first = positions // core[axis] * core[axis]
-        inside = positions - _starts(first, shape[axis], core[axis])
+        inside = positions - _starts(first, shape[axis], core[axis], multiple)
         merged = tf.gather(merged, first + inside, axis=axis)
     return merged
 
 
-def _starts(keep_from, length, core):
+def _starts(keep_from, length, core, multiple: int):
     """Where cores begin in the volume: the last one moved back into it (`tiling.spans_of`)."""
     import tensorflow as tf
 
-    return tf.minimum(keep_from, tf.maximum(length - core, 0))
+    return tf.minimum(keep_from, -(-tf.maximum(length - core, 0) // multiple) * multiple)
 
 
 def _mirrored(positions, length):

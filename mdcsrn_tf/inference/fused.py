@@ -7,7 +7,8 @@ memory than they compute on. So this walks the network's layers while the graph 
 - keeps a batch normalisation and the activation after it pending until a convolution needs them, and then
   does both in one pass over memory;
 - never builds a concatenation that only 1x1x1 convolutions read: theirs is a sum over the parts;
-- lets the output layer read the float32 form of a feature map, where there is one.
+- computes what is only added or spread to the output in float32, from the float32 form of a feature map where there
+  is one.
 
 `bn="batch"` uses each tile's own statistics whatever the batch (J section 4.1 runs one tile at a time), so
 batching tiles never changes a result.
@@ -26,7 +27,7 @@ from mdcsrn_tf.models.files import is_elu, is_plain_norm
 if TYPE_CHECKING:
     import keras
 
-_KINDS = ("InputLayer", "Conv3D", "BatchNormalization", "Activation", "PReLU", "Concatenate", "Add")
+_KINDS = ("InputLayer", "Conv3D", "Conv3DTranspose", "BatchNormalization", "Activation", "PReLU", "Concatenate", "Add")
 
 
 class FusedNetwork:
@@ -38,6 +39,7 @@ class FusedNetwork:
     def __init__(self, model: keras.Model, bn: str, precision: str = "float32", compiled: bool = True):
         self.layers = [_Layer(layer) for layer in model.layers]
         self.output = id(model.outputs[0])
+        self.exact = _computed_exactly(self.layers, self.output)
         self.bn = bn
         self.kernels = Kernels(tf.as_dtype(precision), compiled)
 
@@ -57,7 +59,9 @@ class FusedNetwork:
         if layer.kind == "InputLayer":
             return _Value(tf.cast(tiles, self.kernels.dtype), exact=tiles)
         if layer.kind == "Conv3D":
-            return self._convolution(layer, inputs[0])
+            return self._output(layer, inputs[0]) if layer.output in self.exact else self._convolution(layer, inputs[0])
+        if layer.kind == "Conv3DTranspose":
+            return self._spread(layer, inputs[0])
         if layer.kind == "BatchNormalization":
             return inputs[0].normalised(*self._scale_and_shift(layer, inputs[0]))
         if layer.kind == "Activation":
@@ -66,7 +70,7 @@ class FusedNetwork:
             return inputs[0].activated("prelu", layer.weights["alpha"].reshape(-1))
         if layer.kind == "Concatenate":
             return _Value(parts=inputs)
-        return _Value(self.kernels.total([self._term(value) for value in inputs]))
+        return self._sum(layer, inputs)
 
     def _scale_and_shift(self, layer: _Layer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
         weights = layer.weights
@@ -88,14 +92,21 @@ class FusedNetwork:
 
     def _convolution(self, layer: _Layer, value: _Value) -> _Value:
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
-        if layer.output == self.output:
-            return self._output(layer, value)
         if layer.is_pointwise and value.parts and value.tensor is None:
             return _Value(self._pointwise_over_parts(kernel, bias, value.parts))
         if value.exact is not None:
-            exact = self.kernels.convolve(value.exact, kernel, bias)
+            exact = self.kernels.convolve(value.exact, kernel, bias, layer.strides)
             return _Value(tf.cast(exact, self.kernels.dtype), exact=exact)
-        return _Value(self.kernels.convolve(self._tensor(value), kernel, bias))
+        return _Value(self.kernels.convolve(self._tensor(value), kernel, bias, layer.strides))
+
+    def _spread(self, layer: _Layer, value: _Value) -> _Value:
+        x = self._exact(value) if layer.output in self.exact else self._tensor(value)
+        return _Value(self.kernels.spread(x, layer.weights["kernel"], layer.weights.get("bias")))
+
+    def _sum(self, layer: _Layer, values: list[_Value]) -> _Value:
+        if layer.output in self.exact:
+            return _Value(tf.add_n([self._exact(value) for value in values]))
+        return _Value(self.kernels.total([self._term(value) for value in values]))
 
     def _pointwise_over_parts(self, kernel, bias, parts: list[_Value]) -> tf.Tensor:
         products = [
@@ -106,14 +117,14 @@ class FusedNetwork:
         return self.kernels.total([Term(products[0], one, bias), *map(Term, products[1:])])
 
     def _output(self, layer: _Layer, value: _Value) -> _Value:
-        """The output layer, in float32 (as its Keras original is under every precision)."""
+        """The output layer, or one whose result is only added to it, in float32 under every precision."""
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias", 0.0)
         if layer.is_pointwise:
             parts = value.parts or [value]
             pieces = self._split(kernel, parts)
             total = tf.add_n([self._dot(part, piece) for part, piece in zip(parts, pieces, strict=True)])
         else:
-            total = self.kernels.convolve(self._exact(value), kernel, None)
+            total = self.kernels.convolve(self._exact(value), kernel, None, layer.strides)
         return _Value(total + bias)
 
     def _dot(self, value: _Value, kernel) -> tf.Tensor:
@@ -155,8 +166,13 @@ def _is_known(layer: keras.layers.Layer) -> bool:
     kind = next((kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind))), None)
     if kind == "Conv3D":
         linear = layer.activation is keras.activations.linear
-        simple = {*layer.strides, *layer.dilation_rate, layer.groups} == {1}
-        return linear and simple and layer.padding == "same" and layer.data_format == "channels_last"
+        simple = {*layer.dilation_rate, layer.groups} == {1}
+        padded = layer.padding == "same" or {*layer.kernel_size} == {1}
+        return linear and simple and padded and layer.data_format == "channels_last"
+    if kind == "Conv3DTranspose":
+        linear = layer.activation is keras.activations.linear
+        apart = tuple(layer.kernel_size) == tuple(layer.strides) and layer.output_padding is None
+        return linear and apart and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
     if kind == "PReLU":
         return tuple(layer.shared_axes or ()) == (1, 2, 3)
     if kind == "Concatenate":
@@ -164,6 +180,16 @@ def _is_known(layer: keras.layers.Layer) -> bool:
     if kind == "BatchNormalization":
         return is_plain_norm(layer)
     return is_elu(layer) if kind == "Activation" else kind is not None
+
+
+def _computed_exactly(layers: list[_Layer], output: int) -> set[int]:
+    """The outputs of the output layer, and of those from which sums and transposed convolutions alone lead to it."""
+    exact = {output}
+    for layer in reversed(layers):
+        readers = [reader for reader in layers if layer.output in reader.inputs]
+        if readers and all(r.output in exact and r.kind in ("Conv3DTranspose", "Add") for r in readers):
+            exact.add(layer.output)
+    return exact
 
 
 class _Value:
@@ -205,4 +231,6 @@ class _Layer:
         self.output = id(layer.output)
         tensors = [] if self.kind == "InputLayer" else layer.input
         self.inputs = [id(tensor) for tensor in (tensors if isinstance(tensors, list) else [tensors])]
-        self.is_pointwise = self.kind == "Conv3D" and self.weights["kernel"].shape[:3] == (1, 1, 1)
+        self.strides = tuple(getattr(layer, "strides", (1, 1, 1)))
+        points = self.strides == (1, 1, 1) and self.kind == "Conv3D"
+        self.is_pointwise = points and self.weights["kernel"].shape[:3] == (1, 1, 1)

@@ -68,15 +68,23 @@ class Kernels:
             return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)
         return _statistics_in_groups(x, groups)
 
-    def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:
-        """A same-size convolution in the compute dtype."""
-        y = tf.nn.conv3d(x, tf.cast(kernel, x.dtype), [1] * 5, "SAME")
+    def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any, strides: Sequence[int] = (1, 1, 1)) -> tf.Tensor:
+        """A convolution with `same` padding in the dtype of x."""
+        y = tf.nn.conv3d(x, tf.cast(kernel, x.dtype), [1, *strides, 1], "SAME")
+        return y if bias is None else tf.nn.bias_add(y, tf.cast(bias, y.dtype))
+
+    def spread(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:
+        """A transposed convolution whose kernel is as wide as its strides, in the dtype of x."""
+        batch, *sides, _ = tf.unstack(tf.shape(x))
+        strides, filters = kernel.shape[:3], kernel.shape[3]
+        shape = tf.stack([batch, *(side * by for side, by in zip(sides, strides, strict=True)), filters])
+        y = tf.nn.conv3d_transpose(x, tf.cast(kernel, x.dtype), shape, [1, *strides, 1], "VALID")
         return y if bias is None else tf.nn.bias_add(y, tf.cast(bias, y.dtype))
 
     def dot(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """A 1x1x1 convolution to one channel, summed and returned in float32 whatever the dtype of x."""
+        """A 1x1x1 convolution to a few channels, summed and returned in float32 whatever the dtype of x."""
         if self.compiled:
-            return _fused_dot(x, tf.reshape(kernel, [-1]))
+            return _fused_dot(x, tf.reshape(kernel, kernel.shape[3:]))
         return tf.nn.conv3d(tf.cast(x, tf.float32), kernel, [1] * 5, "SAME")
 
 
@@ -118,7 +126,8 @@ def _join(tensors):
 
 @tf.function(jit_compile=True, autograph=False)
 def _fused_dot(x, weights):
-    return tf.reduce_sum(tf.cast(x, tf.float32) * weights, axis=-1, keepdims=True)
+    wide = tf.cast(x, tf.float32)
+    return tf.stack([tf.reduce_sum(wide * column, axis=-1) for column in tf.unstack(weights, axis=1)], axis=-1)
 
 
 def _groups_of_channels(x) -> int | None:

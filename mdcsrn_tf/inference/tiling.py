@@ -86,37 +86,41 @@ def check_tile(tile: PerAxis, margin: PerAxis) -> None:
             )
 
 
-def spans_of(length: int, tile: int, margin: int) -> list[Span]:
+def spans_of(length: int, tile: int, margin: int, multiple: int = 1) -> list[Span]:
     """The tiles along an axis of `length` voxels; what they keep partitions it.
+
+    Where cores are of a `multiple` of voxels, all tiles begin a multiple of it apart.
 
     >>> [(span.start, span.keep_from, span.keep_to) for span in spans_of(130, 70, 3)]
     [(-3, 0, 64), (61, 64, 128), (63, 128, 130)]
+    >>> [span.start for span in spans_of(129, 70, 3)], [span.start for span in spans_of(129, 70, 3, multiple=2)]
+    ([-3, 61, 62], [-3, 61, 63])
     """
     check_tile(tile, margin)
     core = tile - 2 * margin
     spans = []
     for keep_from in range(0, length, core):
         keep_to = min(keep_from + core, length)
-        start = min(keep_from, max(length - core, 0)) - margin
-        spans.append(Span(start, keep_from, keep_to))
+        last = -(-max(length - core, 0) // multiple) * multiple
+        spans.append(Span(min(keep_from, last) - margin, keep_from, keep_to))
     return spans
 
 
-def tiles_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[Tile]:
-    """All tiles of a volume, the last axis fastest.
+def tiles_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis, multiple: int = 1) -> list[Tile]:
+    """All tiles of a volume, the last axis fastest; see `spans_of`.
 
     >>> len(tiles_of((320, 320, 256), 70, 3))
     100
     """
     if any(length < 1 for length in shape):
         raise UserError(f"A volume of shape {tuple(shape)} has no voxels to tile.")
-    return [Tile(spans) for spans in product(*_along(shape, tile, margin))]
+    return [Tile(spans) for spans in product(*_along(shape, tile, margin, multiple))]
 
 
-def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[Span]]:
+def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis, multiple: int = 1) -> list[list[Span]]:
     """The spans along each axis."""
-    axes = len(shape)
-    return [spans_of(*numbers) for numbers in zip(shape, per_axis(tile, axes), per_axis(margin, axes), strict=True)]
+    numbers = zip(shape, per_axis(tile, len(shape)), per_axis(margin, len(shape)), strict=True)
+    return [spans_of(*along, multiple) for along in numbers]
 
 
 def cut(volume: np.ndarray, where: Tile, tile: PerAxis) -> np.ndarray:

@@ -29,12 +29,14 @@ def super_resolve(
     margin: PerAxis,
     batch_tiles: int = 1,
     on_progress: Progress | None = None,
+    multiple: int = 1,
 ) -> np.ndarray:
     """Run every tile of the normalised volume [i, j, k] through `apply_tiles`, and merge the cores on the same grid.
 
+    Where the tile is of a `multiple` of voxels, all tiles begin that far apart: on one grid of a network with strides.
     Tiles that hold one value throughout, as air does that was set to zero, are not run each: see `_outputs`.
     """
-    tiles = tiling.tiles_of(volume.shape, tile, margin)
+    tiles = tiling.tiles_of(volume.shape, tile, margin, multiple)
     result = np.empty(volume.shape, np.float32)
     cut = ((where, tiling.cut(volume, where, tile)) for where in tiles)
     for done, (where, output) in enumerate(_outputs(apply_tiles, cut, batch_tiles), 1):
@@ -104,7 +106,8 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     tile, batch, failed = _fitting(engine, tile, margin, settings.batch_tiles, volume)
     while True:
         try:
-            data = super_resolve(engine.applier(tile, batch), volume, tile, margin, batch, on_progress)
+            apply = engine.applier(tile, batch)
+            data = super_resolve(apply, volume, tile, margin, batch, on_progress, engine.multiple)
             break
         except Exception as error:
             if not is_out_of_memory(error):
@@ -154,6 +157,11 @@ def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
     if settings.seamless:
         tile, margin = _seamless(engine, settings, margin)
     tiling.check_tile(tile, margin)
+    if any(edge % engine.multiple for edge in tiling.per_axis(tile)):
+        raise UserError(
+            f"{card.preset} takes tiles whose edges are multiples of {engine.multiple}, not {tiling.size_text(tile)}; "
+            "correct --tile, or leave it out."
+        )
     return tile, margin
 
 
@@ -169,6 +177,7 @@ def _seamless(engine: Engine, settings: Settings, margin: Edges) -> tuple[Edges,
             f"leave out --margin={settings.margin}."
         )
     wide = max(*tiling.per_axis(margin), engine.radius)
+    wide += -wide % engine.multiple
     # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
     tile = max(*tiling.per_axis(engine.card.tile), 3 * wide) if settings.tile is None else settings.tile
     return tile, wide

@@ -39,6 +39,17 @@ def receptive_field_radius(model: keras.Model) -> int | None:
     return max(max(-along.low, along.high) for along in reaches[-1])
 
 
+def seamless_margin(model: keras.Model) -> int:
+    """How wide a border tiles need so that where they are cut changes nothing, if all begin at multiples of its grid.
+
+    The receptive field's radius, or for a network with strides a bound of what any voxel sees, a multiple of
+    `size_multiple`.
+    """
+    *_, (_, _, last) = _walk(model)
+    multiple = size_multiple(model)
+    return multiple * math.ceil(max(max(-along.low, along.high) for along in last) / multiple)
+
+
 def feature_channels(model: keras.Model) -> int:
     """The channels of all feature maps that the network computes: an upper bound of what it keeps for an input voxel.
 
@@ -104,7 +115,7 @@ def _after(operation: Any, before: Reach, axis: int) -> Reach:
     if _is_transposed(operation):
         jump = before.jump / stride
         return Reach(before.low - math.ceil(size * jump), before.high + math.ceil(size * jump), jump)
-    first = -((size - 1) // 2) if getattr(operation, "padding", "valid") == "same" else 0
+    first = -(max(size - stride, 0) // 2) if getattr(operation, "padding", "valid") == "same" else 0
     low = before.low + math.floor(first * before.jump)
     return Reach(low, before.high + math.ceil((first + size - 1) * before.jump), before.jump * stride)
 

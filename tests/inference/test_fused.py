@@ -16,9 +16,10 @@ from mdcsrn_tf.models.files import portable, with_precision
 from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.models.sizes import receptive_field_radius
 from mdcsrn_tf.papers import get_preset
-from mdcsrn_tf.papers.config import MdcsrnConfig, SrdensenetConfig, SrresnetConfig
+from mdcsrn_tf.papers.config import MdcsrnConfig, SmallGridConfig, SrdensenetConfig, SrresnetConfig
 
 NETWORKS = {
+    "small grid": SmallGridConfig(MdcsrnConfig(2, 2, 8, compress_first=False, bottleneck=False, use_bias=False)),
     "journal": MdcsrnConfig(2, 4, 4, compress_first=True, bottleneck=True, use_bias=True),
     "miccai": MdcsrnConfig(2, 2, 8, compress_first=False, bottleneck=False, use_bias=False),
     "reconstruction": MdcsrnConfig(1, 5, 4, True, True, True, reconstruction="bottleneck"),

@@ -8,15 +8,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from infer_helpers import TINY_RADIUS, hr_volume, tiny_model, write_tiny_model
+from infer_helpers import TINY_RADIUS, hr_volume, lively, tiny_model, write_tiny_model
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import engines, tiling
 from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run, smaller_tile, super_resolve, super_resolve_volume
-from mdcsrn_tf.models.files import ModelCard, save_model
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import ModelCard, load_model, save_model
 from mdcsrn_tf.models.layers import moving_statistics_kept
+from mdcsrn_tf.papers.config import MdcsrnConfig, SmallGridConfig
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation
 
@@ -56,6 +58,37 @@ def test_seamless_equals_the_whole_volume_pass(model_file, low_res, tile):
     expected = normalisation.undo(keras_output[inner])
     result = super_resolve_volume(model_file, low_res, seamless=True, tile=tile)
     assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.fixture(scope="module")
+def halving_file(tmp_path_factory):
+    """A network on the small grid, whose tiles must be even."""
+    keras.utils.set_random_seed(1)
+    model = lively(build_generator(SmallGridConfig(MdcsrnConfig(1, 1, 2, False, False, False))), seed=4)
+    path = tmp_path_factory.mktemp("halving") / "fast.keras"
+    save_model(path, model, ModelCard("fast/b4u4k16", "0", "linear", ("LR", "AP"), (2, 2), 16, 3, "moving"))
+    return path
+
+
+@pytest.mark.parametrize("tile", [18, 30])
+def test_seamless_on_the_small_grid_equals_the_whole_volume_pass_from_an_even_voxel(halving_file, low_res, tile):
+    # Sides of 29, 26 and 21: the last tiles are moved back to an even voxel. None sees farther than 7: the stem and a
+    # unit two small voxels, and one fine one.
+    low_res, margin = np.ascontiguousarray(low_res[:29]), 8
+    normalisation = Normalisation.from_low_res(low_res)
+    mirrored = np.pad(normalisation.apply(low_res), [(margin, margin + side % 2) for side in low_res.shape], "reflect")
+    output = load_model(halving_file)[0](mirrored[None, ..., None], training=False).numpy()[0, ..., 0]
+    expected = normalisation.undo(output)[tuple(slice(margin, margin + side) for side in low_res.shape)]
+    result = super_resolve_volume(halving_file, low_res, seamless=True, tile=tile)
+    assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert np.abs(result - low_res).max() > 0.05 * np.abs(expected).max(), "the network must do something"
+
+
+def test_odd_tiles_of_a_network_on_the_small_grid_are_refused_by_name(halving_file, low_res):
+    with pytest.raises(UserError, match=r"fast/b4u4k16 takes tiles whose edges are multiples of 2, not 15\^3"):
+        super_resolve_volume(halving_file, low_res, tile=15)
+    result = super_resolve_volume(halving_file, low_res, tile=(16, 14, 12))
+    assert result.shape == low_res.shape and np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("bn", ["batch", "moving"])
