@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from data_prep.phantom import make_phantom
-from mdcsrn_tf.papers.config import MdcsrnConfig
+from mdcsrn_tf.papers.config import MdcsrnConfig, SmallGridConfig
 from mdcsrn_tf.scans.kspace import acquire, degrade, small_affine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +29,19 @@ def lively(model, seed=0):
             value = value + 0.2 * rng.standard_normal(value.shape).astype(np.float32)
         weight.assign(np.abs(value) + 0.3 if "variance" in weight.name else value)
     return model
+
+
+def write_tiny_small_grid(path):
+    """A tiny network on the small grid, whose tiles must be even, in a file."""
+    import keras
+
+    from mdcsrn_tf.models import build_generator
+    from mdcsrn_tf.models.files import ModelCard, save_model
+
+    keras.utils.set_random_seed(1)
+    model = lively(build_generator(SmallGridConfig(MdcsrnConfig(1, 1, 2, False, False, False))), seed=4)
+    save_model(path, model, ModelCard("fast/b4u4k16", "0", "linear", ("LR", "AP"), (2, 2), 16, 3, "moving"))
+    return path
 
 
 def tiny_model(seed=0):

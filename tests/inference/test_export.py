@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from infer_helpers import TINY_RADIUS, hr_volume, write_tiny_model
+from infer_helpers import TINY_RADIUS, hr_volume, write_tiny_model, write_tiny_small_grid
 
 from mdcsrn_tf.cli.export import main
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.export import statistics
 from mdcsrn_tf.inference.volume import super_resolve_volume
 from mdcsrn_tf.scans import head
@@ -88,6 +89,31 @@ def test_infer_runs_the_folder_too(exported, engine):
     model, folder, bn = exported
     volume = low_res((30, 26, 21))
     assert close(super_resolve_volume(folder, volume, engine=engine), super_resolve_volume(model, volume, bn=bn))
+
+
+@pytest.fixture(scope="module")
+def exported_small_grid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small-grid")
+    model = write_tiny_small_grid(folder / "fast.keras")
+    assert main([f"--model={model}", f"--output={folder}/saved"]) == 0
+    return model, folder / "saved"
+
+
+def test_a_network_on_the_small_grid_is_served_whole_as_infer_gives_it(exported_small_grid):
+    model, folder = exported_small_grid
+    volume = low_res((27, 14, 21))  # the last tiles are moved back, to the others' grid
+    serve = tf.saved_model.load(str(folder)).signatures["super_resolve"]
+    assert close(serve(volume=tf.constant(volume))["volume"].numpy(), super_resolve_volume(model, volume))
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_exports_on_the_small_grid_run_seamlessly_and_refuse_odd_tiles(exported_small_grid, engine):
+    model, folder = exported_small_grid
+    volume = low_res((27, 14, 21))
+    expected = super_resolve_volume(model, volume, seamless=True)
+    assert close(super_resolve_volume(folder, volume, engine=engine, seamless=True), expected)
+    with pytest.raises(UserError, match=r"fast/b4u4k16 takes tiles whose edges are multiples of 2, not 15\^3"):
+        super_resolve_volume(folder, volume, engine=engine, tile=15)
 
 
 def test_openvino_runs_the_keras_file_and_rounds_little_in_bfloat16(exported):

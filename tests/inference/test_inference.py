@@ -8,17 +8,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from infer_helpers import TINY_RADIUS, hr_volume, lively, tiny_model, write_tiny_model
+from infer_helpers import TINY_RADIUS, hr_volume, tiny_model, write_tiny_model, write_tiny_small_grid
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import engines, tiling
 from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run, smaller_tile, super_resolve, super_resolve_volume
-from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, load_model, save_model
 from mdcsrn_tf.models.layers import moving_statistics_kept
-from mdcsrn_tf.papers.config import MdcsrnConfig, SmallGridConfig
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation
 
@@ -62,12 +60,7 @@ def test_seamless_equals_the_whole_volume_pass(model_file, low_res, tile):
 
 @pytest.fixture(scope="module")
 def halving_file(tmp_path_factory):
-    """A network on the small grid, whose tiles must be even."""
-    keras.utils.set_random_seed(1)
-    model = lively(build_generator(SmallGridConfig(MdcsrnConfig(1, 1, 2, False, False, False))), seed=4)
-    path = tmp_path_factory.mktemp("halving") / "fast.keras"
-    save_model(path, model, ModelCard("fast/b4u4k16", "0", "linear", ("LR", "AP"), (2, 2), 16, 3, "moving"))
-    return path
+    return write_tiny_small_grid(tmp_path_factory.mktemp("halving") / "fast.keras")
 
 
 @pytest.mark.parametrize("tile", [18, 30])
