@@ -1,4 +1,4 @@
-"""The architecture table: what each network of the four papers is, counted on itself, beside what the papers print."""
+"""The architecture table: what each network is, ours among them, counted on itself, beside what the papers print."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ OPS_REMARK = (
 RADIUS_REMARK = (
     "A network that halves its image has no one receptive field: what an output pixel sees depends on where it lies."
 )
+OURS_REMARK = "Those named fast/ are ours: no paper has them, and no figure is published."
 FOREST_REMARK = "7t/rfsr is no network: a random forest of 200 trees, at most 15 deep; its paper prints no size."
 # P's letters are the panels of its Fig. 13; none of these counts is published.
 DISCRIMINATORS: dict[str, tuple[DiscriminatorConfig, int, int]] = {
@@ -127,7 +128,7 @@ def _agreement(row: ArchitectureRow) -> str:
 def _remarks(rows: list[ArchitectureRow]) -> list[str]:
     """What a reader of the table has to know, and one remark for every rounded count that differs."""
     differing = [_remark(row) for row in rows if not all(row.rounds_to.values())]
-    return [OPS_REMARK, RADIUS_REMARK, FOREST_REMARK, *differing]
+    return [OPS_REMARK, RADIUS_REMARK, FOREST_REMARK, OURS_REMARK, *differing]
 
 
 def _remark(row: ArchitectureRow) -> str:

@@ -19,6 +19,8 @@ _CONFIG, _METADATA = "config.json", "metadata.json"
 NEWCOMERS: dict[str, dict[str, Any]] = {
     "BatchNormalization": {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
     "InputLayer": {"ragged": False},
+    "Conv2DTranspose": {"output_padding": None},
+    "Conv3DTranspose": {"output_padding": None},
     "*Initializer": {"input_axes": None, "output_axes": None},
 }
 
@@ -28,7 +30,7 @@ _CONTAINERS = {"Functional", "Sequential", "DTypePolicy", "__keras_tensor__", "_
 _PROGRAMS = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
 # Far above what any network for volumes needs: a file with more than this is made to fill the memory.
-_LARGEST = {"filters": 4096, "units": 4096, "kernel_size": 31}
+_LARGEST = {"filters": 4096, "units": 4096, "kernel_size": 31, "strides": 31}
 _CARD_BYTES, _TEXT_BYTES, _RATIO = 1 << 20, 1 << 25, 20
 
 

@@ -70,6 +70,15 @@ def test_receptive_fields_by_hand(rows):
     assert rows["fsrcnn3d"].receptive_field_radius == 2 + 4 + 4
 
 
+def test_our_own_network_stands_as_ours(rows):
+    row = rows["fast/b4u4k16"]
+    assert (row.published_millions, row.published_exact, row.published_million_ops) == ({}, None, None)
+    assert not any(published.preset == "fast/b4u4k16" for table in TABLES.values() for published in table.rows)
+    text = format_table(list(rows.values()))
+    assert "| fast/b4u4k16 |  | 415,488 |  |  | 103,428 |  |" in text
+    assert "Those named fast/ are ours" in text
+
+
 def test_macs_by_hand():
     model = build_generator(MdcsrnConfig(1, 1, 2, compress_first=True, bottleneck=True, use_bias=True))
     assert macs_per_voxel(model) == 27 * 1 * 4 + 4 * 4 + 27 * 4 * 2 + (4 + 4 + 2)

@@ -17,9 +17,10 @@ from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.models import archive, build_generator
 from mdcsrn_tf.models.archive import CARD_MEMBER
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
-from mdcsrn_tf.papers.config import FsrcnnConfig, MdcsrnConfig
+from mdcsrn_tf.papers.config import FsrcnnConfig, MdcsrnConfig, SmallGridConfig
 from mdcsrn_tf.papers.mdcsrn import PRESETS
 
+SMALL_GRID = SmallGridConfig(MdcsrnConfig(1, 1, 2, False, False, False))
 CARD = ModelCard("journal/b4u4k12", "0.1.0", "sinc", ("LR", "AP"), (2, 2), bn="moving")
 CONVOLUTION = """name trainable dtype filters kernel_size strides padding data_format dilation_rate groups activation
     use_bias kernel_initializer bias_initializer kernel_regularizer bias_regularizer activity_regularizer
@@ -30,6 +31,7 @@ KNOWN = {
     "InputLayer": "batch_shape dtype sparse name optional",
     "Conv3D": CONVOLUTION,
     "Conv2D": CONVOLUTION,
+    "Conv3DTranspose": CONVOLUTION.replace("groups ", ""),
     "Activation": "name trainable dtype activation",
     "LeakyReLU": "name trainable dtype negative_slope",
     "PReLU": "name trainable dtype alpha_initializer alpha_regularizer alpha_constraint shared_axes",
@@ -66,7 +68,7 @@ def test_bundled_networks_hold_only_what_the_oldest_keras_knows(path):
 
 
 def test_what_we_save_holds_only_what_the_oldest_keras_knows_and_no_date(tmp_path):
-    for number, config in enumerate((MdcsrnConfig(1, 2, 4, True, True, True), FsrcnnConfig(8, 4, 2))):
+    for number, config in enumerate((MdcsrnConfig(1, 2, 4, True, True, True), FsrcnnConfig(8, 4, 2), SMALL_GRID)):
         model = build_generator(config)
         paths = [tmp_path / f"{number}{letter}.keras" for letter in "ab"]
         for path in paths:
@@ -186,11 +188,12 @@ def test_a_file_that_inflates_is_refused_before_it_is_read(saved, member):
         load_model(saved)
 
 
-def test_a_layer_that_asks_for_all_memory_is_refused(saved):
+@pytest.mark.parametrize(("field", "value"), [("filters", 10**9), ("strides", [1, 10**9, 1])])
+def test_a_layer_that_asks_for_all_memory_is_refused(saved, field, value):
     config = json.loads(archive.read_member(saved, "config.json"))
-    next(item for item in archive._objects(config) if item["class_name"] == "Conv3D")["config"]["filters"] = 10**9
+    next(item for item in archive._objects(config) if item["class_name"] == "Conv3D")["config"][field] = value
     exchange(saved, "config.json", json.dumps(config).encode())
-    with pytest.raises(UserError, match=r"filters is 1000000000"):
+    with pytest.raises(UserError, match=rf"{field} is 1000000000"):
         load_model(saved)
 
 
