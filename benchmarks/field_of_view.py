@@ -4,7 +4,8 @@
 
 A scan is degraded 2x2x1 along LR and AP, brought back by sinc and super-resolved whole; then cubes of it are, and the
 whole of it with air around it, as scans of another field of view would be. Each is compared with the original inside
-the head, and with what the same voxels became in the whole scan. Writes benchmarks/results/field_of_view.json.
+the head, and with what the same voxels became in the whole scan; a cube's outermost voxels also by themselves.
+--border=reflect tries another way to go on beyond the border. Writes benchmarks/results/field_of_view.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -36,6 +38,8 @@ RESULTS = Path(__file__).parent / "results" / "field_of_view.json"
 AXES, FACTORS = (0, 1), (2, 2)
 EDGES = (64, 80, 96)
 PADDINGS = (16, 64)
+OUTER = 5  # voxels from a cube's faces
+FIGURES = {"gain_db": "{}: gain", "change_db": "change", "outer_change_db": "next to the faces"}
 MIDDLE = 64  # voxels around the head's middle that stand for the whole scan when it is padded
 
 Box = tuple[slice, ...]
@@ -48,11 +52,13 @@ def main() -> None:
     parser.add_argument("--scans", default="sub-07_T1w,sub-10", help="beginnings of their names")
     parser.add_argument("--cubes", type=int, default=1, help="of each edge, at random places around the head's middle")
     parser.add_argument("--model", default=list_models()[0])
+    parser.add_argument("--border", choices=get_args(tiling.Border), help="default: as the network's card says")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    record = RunRecord.begin({"model": arguments.model, "axes": AXES, "factors": FACTORS, "cubes": arguments.cubes})
+    asked = {"model": arguments.model, "cubes": arguments.cubes, "border": arguments.border}
+    record = RunRecord.begin({**asked, "axes": AXES, "factors": FACTORS, "outer": OUTER})
     for path in scans_beginning(arguments.data, arguments.scans):
-        views = examine(read_ras(path), arguments.model, arguments.cubes)
+        views = examine(read_ras(path), **asked)
         record.results[path.name.split(".")[0]] = views
         for name, view in views.items():
             print(path.name, name, view, flush=True)
@@ -72,37 +78,59 @@ def read_ras(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return data, np.linalg.norm(affine[:3, :3], axis=0)
 
 
-def examine(scan: tuple[np.ndarray, np.ndarray], model: str, count: int) -> dict[str, dict[str, float]]:
+def examine(
+    scan: tuple[np.ndarray, np.ndarray], model: str, cubes: int, border: tiling.Border | None = None
+) -> dict[str, dict[str, float]]:
     """Every view's gain over sinc, and its change against the same voxels of the whole scan, in dB in the head."""
     high_res, spacing = scan
     low_res = degrade(high_res, FACTORS, AXES, "sinc")
     head = head_mask(high_res, tuple(spacing))
     engine = load_engine(model, Settings(precision="bfloat16"))
-    middle, boxes = around_the_middle(head, MIDDLE), dict(cubes(head, count))
-    whole = super_resolve_in(engine, low_res, [middle, *boxes.values()])
+    middle, boxes = around_the_middle(head, MIDDLE), dict(random_cubes(head, cubes))
+    whole = super_resolve_in(engine, low_res, [middle, *boxes.values()], border)
 
     def compare(result: np.ndarray, box: Box) -> dict[str, float]:
-        inside, truth = head[box], high_res[box]
         images = low_res[box], whole[box], result
-        sinc, there, here = (float(np.mean((image - truth)[inside] ** 2)) for image in images)
-        return {"gain_db": round(decibels(sinc, here), 3), "change_db": round(decibels(there, here), 3)}
+        change = gain_and_change(images, high_res[box], head[box])
+        outer = gain_and_change(images, high_res[box], head[box] & rim(result.shape))
+        return change | {f"outer_{name}": value for name, value in outer.items()}
 
     views = {"whole, its middle": compare(whole[middle], middle)}
     for name, box in boxes.items():
-        views[name] = compare(super_resolve_in(engine, low_res[box], [whole_of(low_res[box])]), box)
+        views[name] = compare(super_resolve_in(engine, low_res[box], [whole_of(low_res[box])], border), box)
     for width in PADDINGS:
         # The cube with real surroundings replaced by air would be another scan; so air comes around the whole one.
         padded = np.pad(low_res, width)
         surround = zero_frame([padded])  # what the pipeline takes off; a stripped scan's own air may hide some of it
+        left = surround.inside(padded)
         inner = tuple(
             slice(part.start + width - before, part.stop + width - before)
             for part, before in zip(middle, surround.before, strict=True)
         )
-        views[f"padded by {width}"] = compare(super_resolve_in(engine, surround.inside(padded), [inner])[inner], middle)
+        # The scan itself is left: a network makes of it what it made before.
+        result = whole if np.array_equal(left, low_res) else super_resolve_in(engine, left, [inner], border)
+        views[f"padded by {width}"] = compare(result[inner], middle)
     return views
 
 
-def super_resolve_in(engine: Engine, low_res: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+def gain_and_change(
+    images: tuple[np.ndarray, np.ndarray, np.ndarray], truth: np.ndarray, inside: np.ndarray
+) -> dict[str, float]:
+    """How far the last of (sinc, the whole scan's result, this view's) lies above the others, in dB, in the mask."""
+    sinc, there, here = (float(np.mean((image - truth)[inside] ** 2)) for image in images)
+    return {"gain_db": round(decibels(sinc, here), 3), "change_db": round(decibels(there, here), 3)}
+
+
+def rim(shape: Sequence[int]) -> np.ndarray:
+    """The voxels within OUTER of a face: a mask."""
+    mask = np.ones(shape, bool)
+    mask[tuple(slice(OUTER, -OUTER) for _ in shape)] = False
+    return mask
+
+
+def super_resolve_in(
+    engine: Engine, low_res: np.ndarray, boxes: Sequence[Box], border: tiling.Border | None = None
+) -> np.ndarray:
     """What the library makes of a volume, but for the tiles that keep no voxel of the boxes: they stay as they are."""
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     tile, margin = geometry(engine, Settings())
@@ -110,7 +138,7 @@ def super_resolve_in(engine: Engine, low_res: np.ndarray, boxes: Sequence[Box]) 
     result = volume.copy()
     for where in tiling.tiles_of(volume.shape, tile, margin):
         if any(meets(where.kept, box) for box in boxes):
-            cube = tiling.cut(volume, where, tile).astype(np.float32, copy=False)
+            cube = tiling.cut(volume, where, tile, border or engine.card.border).astype(np.float32, copy=False)
             result[where.kept] = apply(cube[np.newaxis])[0][where.core]
     return normalisation.undo(result)
 
@@ -125,7 +153,7 @@ def meets(one: Box, other: Box) -> bool:
     return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
-def cubes(head: np.ndarray, count: int) -> Iterator[tuple[str, Box]]:
+def random_cubes(head: np.ndarray, count: int) -> Iterator[tuple[str, Box]]:
     """Cubes of the scan whose middle is near the head's, `count` of each edge."""
     rng = np.random.default_rng(0)
     box = bounding_box(head)
@@ -156,16 +184,16 @@ def section(record: dict) -> str:
     """This benchmark's part of docs/results.md."""
     results = dict(record["results"])
     summary = results.pop("summary")
-    scans = list(results)
     views = list(dict.fromkeys(name for found in results.values() for name in found))
-    columns = [(scan, figure) for scan in scans for figure in ("gain_db", "change_db")]
+    columns = [(scan, figure) for scan in results for figure in FIGURES]
     rows = [[view, *(f"{results[scan][view][figure]:+.2f}" for scan, figure in columns)] for view in views]
-    head = ["", *(title for scan in scans for title in (f"{scan}: gain", "change"))]
+    head = ["", *(title.format(scan) for scan in results for title in FIGURES.values())]
     lines = [
         "## The field of view",
         "",
         f"{pages.circumstances(record)} {record['config']['model']} on cubes of a scan and on the scan with air around "
-        "it: gain over sinc inside the head in dB, and the change against the same voxels of the whole scan's result. "
+        "it: gain over sinc inside the head in dB, the change against the same voxels of the whole scan's result, and "
+        f"that change in the {record['config']['outer']} voxels next to the faces alone. "
         f"Largest loss {summary['largest_loss_db']:.2f} dB, least gain {summary['least_gain_db']:+.2f} dB.",
         "",
         *pages.table(head, rows),

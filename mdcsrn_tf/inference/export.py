@@ -152,7 +152,7 @@ def _volume_signature(network, card: ModelCard, multiple: int):
     def super_resolve(volume):
         mean, deviation = statistics(volume, card.normalisation)
         normalised = tf.cast((tf.cast(volume, tf.float64) - mean) / deviation, tf.float32)
-        result = _through_tiles(normalised, network, card.tile, card.margin, multiple)
+        result = _through_tiles(normalised, network, card, multiple)
         return {"volume": tf.cast(tf.cast(result, tf.float64) * deviation + mean, tf.float32)}
 
     return super_resolve
@@ -223,11 +223,11 @@ def _above_mean(values):
         return tf.identity(mean), tf.identity(deviation)
 
 
-def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis, multiple: int):
+def _through_tiles(volume, network, card: ModelCard, multiple: int):
     """`inference.super_resolve` in the graph: every core in turn, then each axis put in order."""
     import tensorflow as tf
 
-    edges, margins = tiling.per_axis(tile), tiling.per_axis(margin)
+    edges, margins = tiling.per_axis(card.tile), tiling.per_axis(card.margin)
     core = [edge - 2 * border for edge, border in zip(edges, margins, strict=True)]
     shape = tf.shape(volume)
     counts = -(-shape // core)
@@ -237,7 +237,8 @@ def _through_tiles(volume, network, tile: tiling.PerAxis, margin: tiling.PerAxis
         place = tf.stack(tf.unravel_index(index, counts))
         voxels = volume
         for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core, multiple) - margins)):
-            voxels = tf.gather(voxels, _mirrored(start + tf.range(edges[axis]), shape[axis]), axis=axis)
+            inside = _beyond(start + tf.range(edges[axis]), shape[axis], card.border)
+            voxels = tf.gather(voxels, inside, axis=axis)
         output = tf.reshape(network(tf.reshape(voxels, [1, *edges, 1])), edges)
         return index + 1, cores.write(index, tf.slice(output, margins, core))
 
@@ -260,10 +261,13 @@ def _starts(keep_from, length, core, multiple: int):
     return tf.minimum(keep_from, -(-tf.maximum(length - core, 0) // multiple) * multiple)
 
 
-def _mirrored(positions, length):
-    """`kspace.mirrored` in the graph."""
+def _beyond(positions, length, border: tiling.Border):
+    """`tiling.beyond` in the graph."""
     import tensorflow as tf
 
+    if border == "symmetric":
+        folded = tf.math.floormod(positions, 2 * length)
+        return tf.minimum(folded, 2 * length - 1 - folded)
     period = tf.maximum(2 * (length - 1), 1)
     folded = tf.math.floormod(positions, period)
     return tf.minimum(folded, period - folded) * tf.cast(length > 1, tf.int32)

@@ -30,6 +30,7 @@ def super_resolve(
     batch_tiles: int = 1,
     on_progress: Progress | None = None,
     multiple: int = 1,
+    border: tiling.Border = "reflect",
 ) -> np.ndarray:
     """Run every tile of the normalised volume [i, j, k] through `apply_tiles`, and merge the cores on the same grid.
 
@@ -38,7 +39,7 @@ def super_resolve(
     """
     tiles = tiling.tiles_of(volume.shape, tile, margin, multiple)
     result = np.empty(volume.shape, np.float32)
-    cut = ((where, tiling.cut(volume, where, tile)) for where in tiles)
+    cut = ((where, tiling.cut(volume, where, tile, border)) for where in tiles)
     for done, (where, output) in enumerate(_outputs(apply_tiles, cut, batch_tiles), 1):
         result[where.kept] = output[where.core]
         if on_progress:
@@ -107,7 +108,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     while True:
         try:
             apply = engine.applier(tile, batch)
-            data = super_resolve(apply, volume, tile, margin, batch, on_progress, engine.multiple)
+            data = super_resolve(apply, volume, tile, margin, batch, on_progress, engine.multiple, engine.card.border)
             break
         except Exception as error:
             if not is_out_of_memory(error):

@@ -11,7 +11,7 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from mdcsrn_tf.errors import UserError, first_line
@@ -57,6 +57,11 @@ class ModelCard:
     # For what else it may be used: axes (list of sets of names), factors (list of lists), voxel_mm (least, most),
     # contrasts (BIDS suffixes). What is missing is as in axes and factor, or is not checked.
     tested: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def border(self) -> Literal["reflect", "symmetric"]:
+        """How its inputs go on beyond their ends (`inference.tiling.Border`, docs/decisions.md: Beyond the border)."""
+        return "symmetric" if self.interpolation == "sinc" and not self.planes else "reflect"
 
     def to_json(self) -> str:
         """The card as JSON text."""

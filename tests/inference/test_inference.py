@@ -45,6 +45,17 @@ def test_an_identity_engine_returns_a_ramp_whatever_the_batch():
     assert {shape[0] for shape in calls} == {1, 2, 5}, "a batch of another size would be traced anew"
 
 
+@pytest.mark.parametrize(("interpolation", "border"), [("linear", "reflect"), ("sinc", "symmetric")])
+def test_what_lies_beyond_the_border_is_as_the_interpolation_asks(tmp_path, low_res, interpolation, border):
+    model = write_tiny_model(tmp_path / "tiny.keras", interpolation=interpolation, bn="moving")
+    normalisation = Normalisation.from_low_res(low_res)
+    around = np.pad(normalisation.apply(low_res), TINY_RADIUS, mode=border)
+    expected = tiny_model()(around[None, ..., None], training=False).numpy()[0, ..., 0]
+    expected = normalisation.undo(expected[(slice(TINY_RADIUS, -TINY_RADIUS),) * 3])
+    result = super_resolve_volume(model, low_res, seamless=True, tile=50)
+    assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("tile", [11, 16, 31, 50])
 def test_seamless_equals_the_whole_volume_pass(model_file, low_res, tile):
     if tile == 11:  # of which one voxel is kept
