@@ -205,8 +205,9 @@ def _self_checked(
     from mdcsrn_tf.inference.self_check import check_itself
 
     check = check_itself(prepared, engine, settings)
+    side = "above" if check.gain >= 0 else "below"
     say(
-        f"{job.source.name}: self-check: degraded once more, the network is {check.gain:+.2f} dB from sinc "
+        f"{job.source.name}: self-check: degraded once more, the network is {abs(check.gain):.2f} dB {side} sinc "
         f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
     )
     checked = remarks.and_of(check)

@@ -19,7 +19,7 @@ PLANES = ("sagittal", "coronal", "axial")
 LETTERS = (("R", "L"), ("P", "A"), ("I", "S"))  # where a drawn axis begins (left or below), and where it ends
 # All in inches: the widest panel (the others are on its scale), k-space, what lies between, a line of text.
 _WIDEST, _KSPACE, _GAP, _HEADING, _LINE, _BAR = 2.7, 2.2, 0.08, 0.28, 0.17, 0.75
-_DPI = 80
+_DPI = 120
 _BORDER_MM = 5.0
 _CHARACTERS = 13  # of the caption, an inch
 
@@ -173,9 +173,14 @@ def _draw_kspace(page: _Page, pair: _Pair, axis: int, top: float, room: float) -
             interpolation="nearest",
         )
         _dress(axes, f"k-space {name}")
+        axes.add_patch(
+            Rectangle((-1, -1), 2, 2, fill=False, color="#606060")
+        )  # where nothing was measured, all is black
         width, height = (pair.measured[a] for a in across)
         if min(width, height) < 1:
-            axes.add_patch(Rectangle((-width, -height), 2 * width, 2 * height, fill=False, color="#40c0ff", ls="--"))
+            axes.add_patch(
+                Rectangle((-width, -height), 2 * width, 2 * height, fill=False, color="#40c0ff", ls="--", lw=1.2)
+            )
             axes.text(0, 0.03 - height, "measured", color="#40c0ff", fontsize=8, ha="center", va="bottom")
 
 

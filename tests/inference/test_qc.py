@@ -7,6 +7,8 @@ import pytest
 from mdcsrn_tf.inference.qc import save_picture
 from mdcsrn_tf.scans.kspace import degrade
 
+DPI = 120
+
 
 def head(shape=(64, 80, 48), corner=(0, 0, 0)):
     """A bright ball with a brighter spot on the patient's right, in a larger volume at `corner`."""
@@ -40,8 +42,8 @@ def test_panels_are_sized_by_millimetres(tmp_path):
 def test_the_patients_right_is_on_the_left(tmp_path):
     volume = head((44, 44, 44))
     picture = drawn(tmp_path / "a.png", volume, volume, "t", measured=(0.5, 0.5, 1))
-    width = int(2.7 * 80)
-    axial = picture[-int(2.9 * 80) : -20, 6 : 6 + width].min(axis=2)
+    width = int(2.7 * DPI)
+    axial = picture[-int(2.9 * DPI) : -20, 6 : 6 + width].min(axis=2)
     spot = np.argwhere(axial > 0.95)
     assert len(spot) > 50 and spot[:, 1].mean() < 0.45 * width
 
@@ -62,5 +64,5 @@ def test_the_caption_has_room(lines, tmp_path):
     volume = head((44, 44, 44))
     plain = drawn(tmp_path / "a.png", volume, volume, "t")
     found = drawn(tmp_path / "b.png", volume, volume, "t", caption=["warning: $^$ \udcff"] * lines)
-    assert (found.shape[0] - plain.shape[0]) == pytest.approx(lines * 0.17 * 80, abs=1.5)
-    assert lines == 0 or found[-int(lines * 0.17 * 80) : -4].max() == 1.0
+    assert (found.shape[0] - plain.shape[0]) == pytest.approx(lines * 0.17 * DPI, abs=1.5)
+    assert lines == 0 or found[-int(lines * 0.17 * DPI) : -4].max() == 1.0
