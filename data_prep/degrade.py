@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from data_prep.recipe_flag import asked_recipe, define_recipe_flag
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
@@ -43,11 +44,12 @@ def define_flags(values: flags.FlagValues) -> None:
         "same: interpolated to the input's grid; small: the truncated matrix with its own affine.",
         flag_values=values,
     )
+    define_recipe_flag(values, "--interpolation")
     flags.DEFINE_enum(
         "interpolation",
-        "linear",
+        None,
         kspace.METHODS,
-        "How to come back to the grid; linear is the papers'.",
+        "How to come back to the grid; without it as the --recipe does, by sinc, or linearly in the papers'.",
         flag_values=values,
     )
     define_slice_flags(values)
@@ -81,11 +83,14 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     if values.grid == "small":
         affine = kspace.small_affine(volume.affine, factors, axes, volume.data.shape)
     else:
-        image = kspace.interpolate(
-            image, volume.data.shape, factors, axes, values.interpolation, workers=available_cores()
-        )
+        image = kspace.interpolate(image, volume.data.shape, factors, axes, _method(values), workers=available_cores())
     target.parent.mkdir(parents=True, exist_ok=True)
     write_volume(target, image, volume, affine=affine)
+
+
+def _method(values: flags.FlagValues) -> str:
+    """The interpolation that is asked for, or else the recipe's."""
+    return values.interpolation or asked_recipe(values).interpolation
 
 
 def _profile(volume: Volume, factors: Sequence[int], axes: Sequence[int], values: flags.FlagValues):
@@ -123,8 +128,9 @@ def _run(values: flags.FlagValues) -> int:
 
 def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values: flags.FlagValues) -> str:
     """What came of the run, in a sentence."""
-    how = "the small matrix" if values.grid == "small" else f"{values.interpolation} interpolation"
-    what = f"{values.factor} times coarser along {values.axes}, {how}"
+    how = "the small matrix" if values.grid == "small" else f"{_method(values)} interpolation"
+    factors = "x".join(map(str, parse_factors(values.factor, values.axes)))
+    what = f"{factors} times coarser along {values.axes}, {how}"
     if len(planned) == 1:
         return f"{planned[0][0].name} -> {planned[0][1]}: {what}"
     there = len(planned) - len(pairs)

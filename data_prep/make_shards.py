@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from data_prep.recipe_flag import asked_recipe, define_recipe_flag
 from data_prep.shard_folder import ShardFolder
 from data_prep.shard_job import ShardJob, ShardSettings, is_source_of, run_job
 from data_prep.shard_progress import collect, complete, summary
@@ -22,7 +23,7 @@ from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, RULES
+from mdcsrn_tf.scans.normalisation import RULES
 from mdcsrn_tf.workers import available_cores
 
 _HEADINGS = {
@@ -55,6 +56,7 @@ def _define_scans(own: dict[str, Any]) -> None:
         "subject and split.",
         **own,
     )
+    define_recipe_flag(own["flag_values"], "--interpolation, --normalisation, --patch and --patches_per_subject")
     flags.DEFINE_integer("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, **own)
     flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", **own)
 
@@ -66,16 +68,17 @@ def _define_degradation(own: dict[str, Any]) -> None:
     text("factor", "2,2", "How much coarser each of the axes becomes.", **own)
     choice(
         "interpolation",
-        "linear",
+        None,
         ("linear", "sinc"),
-        "How the low-resolution image comes back to the grid; linear is the papers'.",
+        "How the low-resolution image comes back to the grid; without it as the --recipe does.",
         **own,
     )
     choice(
         "normalisation",
-        ABOVE_MEAN,
+        None,
         list(RULES),
-        "The rule that brings scans to one scale; tissue_level does not depend on the field of view.",
+        "The rule that brings scans to one scale; without it the --recipe's. tissue_level does not depend on the field "
+        "of view; zscore_of_voxels_above_mean is the papers'.",
         **own,
     )
 
@@ -83,8 +86,8 @@ def _define_degradation(own: dict[str, Any]) -> None:
 def _define_patches(own: dict[str, Any]) -> None:
     """What is cut from a scan."""
     number = flags.DEFINE_integer
-    number("patch", 40, "Edge of the cubic patches, voxels.", lower_bound=4, **own)
-    number("patches_per_subject", 18, "Patches of a scan and epoch.", lower_bound=1, **own)
+    number("patch", None, "Edge of the cubic patches, voxels; without it the --recipe's.", lower_bound=4, **own)
+    number("patches_per_subject", None, "Patches of a scan and epoch; without it the --recipe's.", lower_bound=1, **own)
     number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, **own)
     number("seed", 0, "Decides the split and the patches.", lower_bound=0, **own)
 
@@ -103,17 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(values: flags.FlagValues) -> int:
     scans, root = _scans(values)
-    settings = ShardSettings(
-        patch=values.patch,
-        patches_per_subject=values.patches_per_subject,
-        epochs_of_patches=values.epochs_of_patches,
-        seed=values.seed,
-        axes=values.axes.upper().replace(" ", ""),
-        factor=parse_factors(values.factor, values.axes),
-        interpolation=values.interpolation,
-        normalisation=values.normalisation,
-        slices=read_slice_settings(values),
-    )
+    settings = _settings(values)
     for sentence in lookalikes(scans):
         print(f"mdcsrn-shards: warning: {sentence}", file=sys.stderr)
     asked = {**settings.for_manifest(), "scans": [asdict(scan) for scan in scans]}
@@ -122,6 +115,22 @@ def _run(values: flags.FlagValues) -> int:
     folder.refuse_file()
     with only_run_in(folder.path):
         return _fill(folder, asked, settings, scans, root, record, values)
+
+
+def _settings(values: flags.FlagValues) -> ShardSettings:
+    """What the flags ask for, and where they are silent the recipe."""
+    recipe = asked_recipe(values)
+    return ShardSettings(
+        patch=values.patch or recipe.patch_size,
+        patches_per_subject=values.patches_per_subject or recipe.patches_per_subject,
+        epochs_of_patches=values.epochs_of_patches,
+        seed=values.seed,
+        axes=values.axes.upper().replace(" ", ""),
+        factor=parse_factors(values.factor, values.axes),
+        interpolation=values.interpolation or recipe.interpolation,
+        normalisation=values.normalisation or recipe.normalisation,
+        slices=read_slice_settings(values),
+    )
 
 
 def _fill(

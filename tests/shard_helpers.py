@@ -28,6 +28,7 @@ def shards_command(scans, output, **flags):
         "epochs_of_patches": 3,
         "split": "0.7,0.1,0.1,0.1",
         "workers": 1,
+        "recipe": "journal",
         **flags,
     }
     return [f"--input={scans}", f"--output={output}", *(f"--{key}={value}" for key, value in settings.items())]

@@ -34,7 +34,7 @@ TABLE = {
     "mdcsrn_tf.weights",
     "mdcsrn_tf.api": "mdcsrn_tf",
     "mdcsrn_tf.cli": "mdcsrn_tf",
-    "data_prep": "mdcsrn_tf.scans mdcsrn_tf.shards mdcsrn_tf.cli.slice_flags",
+    "data_prep": "mdcsrn_tf.papers mdcsrn_tf.scans mdcsrn_tf.shards mdcsrn_tf.cli.slice_flags",
 }
 
 # Third-party packages that only these may import anywhere, even inside a function.

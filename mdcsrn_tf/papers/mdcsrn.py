@@ -54,6 +54,10 @@ QUICK = TrainingRecipe(
     patch_size=40,
     batch_size=4,
     init="identity",
+    interpolation="sinc",
+    normalisation="tissue_level",
+    contrast=0.3,
+    brightness=0.0,
     bn_momentum=0.9,
     bn_reestimation_batches=64,
     phases=(
@@ -79,10 +83,6 @@ ROBUST = replace(
     name="robust",
     batch_size=2,
     phases=(replace(QUICK.phases[0], steps=20_000, learning_rate=5e-4), QUICK.phases[1]),
-    interpolation="sinc",
-    normalisation="tissue_level",
-    contrast=0.3,
-    brightness=0.0,
     exchange="half",
 )
 RECIPES = {recipe.name: recipe for recipe in (MICCAI, JOURNAL, QUICK, ROBUST)}

@@ -26,18 +26,29 @@ def run(scan, output, *flags):
     return degrade.main([f"--input={scan}", f"--output={output}", *flags])
 
 
-def test_the_same_grid_holds_the_low_res_image(scan, tmp_path):
-    assert run(scan, tmp_path / "out.nii") == 0
+@pytest.mark.parametrize(
+    ("flags", "method"),
+    [
+        ([], "sinc"),
+        (["--recipe=robust"], "sinc"),
+        (["--recipe=journal"], "linear"),
+        (["--recipe=miccai"], "linear"),
+        (["--recipe=journal", "--interpolation=cubic"], "cubic"),
+    ],
+)
+def test_the_same_grid_holds_the_low_res_image_as_the_recipe_wants_it(scan, tmp_path, capsys, flags, method):
+    assert run(scan, tmp_path / "out.nii", *flags) == 0
+    assert f"{method} interpolation" in capsys.readouterr().err
     before, after = nib.load(scan), nib.load(tmp_path / "out.nii")
     assert after.get_data_dtype() == np.float32
     np.testing.assert_array_equal(after.affine, before.affine)
     assert after.get_sform(coded=True)[1] == 4 and after.get_qform(coded=True)[1] == 0
-    expected = kspace.degrade(before.get_fdata(), (2, 2), (2, 0))
+    expected = kspace.degrade(before.get_fdata(), (2, 2), (2, 0), method)
     np.testing.assert_allclose(after.get_fdata(), expected, rtol=1e-4, atol=1e-2)
 
 
 def test_the_small_grid_lies_where_the_same_grid_says(scan, tmp_path):
-    assert run(scan, tmp_path / "same.nii", "--axes=AP,LR", "--factor=2,3") == 0
+    assert run(scan, tmp_path / "same.nii", "--axes=AP,LR", "--factor=2,3", "--interpolation=linear") == 0
     assert run(scan, tmp_path / "small.nii", "--axes=AP,LR", "--factor=2,3", "--grid=small") == 0
     small, same = nib.load(tmp_path / "small.nii"), nib.load(tmp_path / "same.nii")
     assert small.shape == (21, 36, 15) and small.get_sform(coded=True)[1] == 4
@@ -107,5 +118,5 @@ def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
 def test_help_names_every_flag(capsys):
     assert degrade.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for flag in ("input", "output", "axes", "factor", "grid", "interpolation", "noise_snr", "seed", "series"):
+    for flag in ("input", "output", "axes", "factor", "grid", "recipe", "interpolation", "noise_snr", "seed", "series"):
         assert f"--{flag}" in text

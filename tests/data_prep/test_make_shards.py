@@ -104,6 +104,23 @@ def test_the_manifest_says_everything(scans, shards):
     }
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ("sinc", "tissue_level", 40, 18)),
+        (["--recipe=miccai"], ("linear", "zscore_of_voxels_above_mean", 64, 18)),
+        (["--recipe=journal", "--patch=16", "--interpolation=sinc"], ("sinc", "zscore_of_voxels_above_mean", 16, 18)),
+    ],
+)
+def test_what_is_not_said_is_as_the_recipe_wants_it(tmp_path, flags, expected):
+    asked = ["--phantoms=1", "--split=1", "--workers=1", "--quiet", f"--output={tmp_path}", *flags]
+    assert make_shards.main(asked) == 0
+    settings = manifest_of(tmp_path)["settings"]
+    assert (
+        tuple(settings[key] for key in ("interpolation", "normalisation", "patch", "patches_per_subject")) == expected
+    )
+
+
 def test_a_second_run_does_nothing(scans, shards, capsys, monkeypatch):
     monkeypatch.setattr(shard_job, "_make_shard", lambda job: pytest.fail("a shard was made again"))
     times = {path: path.stat().st_mtime_ns for path in shards.rglob("*")}

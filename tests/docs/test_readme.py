@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, on phantoms; training is shortened by the flags below."""
+"""Every command of the README runs, in its order and without a warning, on phantoms; the flags below shorten it."""
 
 import re
 import shlex
@@ -20,9 +20,11 @@ COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in blo
 SHORTER = {
     "mdcsrn-shards": ["--patches_per_subject=2", "--patch=16"],
     "mdcsrn-train": ["--steps=2", "--batch_size=1", "--set=patch_size=16", "--set=bn_reestimation_batches=1"],
-    "mdcsrn-infer": ["--tile=40"],
+    "mdcsrn-infer": ["--tile=50"],  # each scan in one tile
     "mdcsrn-eval": ["--metrics=psnr,ssim,nrmse", "--workers=1"],
 }
+# A brain can only be cut out of a head of a natural size, and the default network takes no voxels of 4 mm.
+OTHER_SCANS = {"mdcsrn-variants": ("hr_scans", "large_heads")}
 FACTORS, AXES = (2, 2), (0, 1)
 
 
@@ -30,14 +32,13 @@ FACTORS, AXES = (2, 2), (0, 1)
 def folder(tmp_path_factory):
     """The folders that the README speaks of, each with a scan or more."""
     folder = tmp_path_factory.mktemp("readme")
-    affine = np.diag([4.0, 4.0, 4.0, 1.0])  # heads of a natural size on a small matrix
+    affine = np.diag([1.2, 1.2, 1.2, 1.0])
     for seed in range(5):
         head = make_phantom((44, 40, 36), seed=seed)
         save(head, affine, folder / "hr_scans" / f"sub-{seed}_T1w.nii.gz")
-    # The bundled networks refuse results of 4 mm: what they are given is a small head of 1 mm.
-    fine = np.eye(4)
-    save(degrade(head, FACTORS, AXES), fine, folder / "scans" / "sub-4_T1w.nii.gz")
-    small = small_affine(fine, FACTORS, AXES)
+    save(head, np.diag([4.0, 4.0, 4.0, 1.0]), folder / "large_heads" / "sub-4_T1w.nii.gz")
+    save(degrade(head, FACTORS, AXES), affine, folder / "scans" / "sub-4_T1w.nii.gz")
+    small = small_affine(affine, FACTORS, AXES)
     save(acquire(head, FACTORS, AXES), small, folder / "small_scans" / "sub-4_T1w.nii.gz")
     return folder
 
@@ -48,14 +49,19 @@ def save(data, affine, path):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command[:4]) for command in COMMANDS])
-def test_readme_command_runs(command, folder, monkeypatch, capsys):
+def test_readme_command_runs_without_a_warning(command, folder, monkeypatch, capfd, recwarn):
     if command[0] == "make":
         target = subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
         assert target.returncode == 0, target.stderr
         return
     shorter = [] if "architectures" in command else SHORTER.get(command[0], [])
     monkeypatch.chdir(folder)
-    assert call([*command, *shorter]) == 0, capsys.readouterr().err
+    named, meant = OTHER_SCANS.get(command[0], ("", ""))
+    code = call([*(word.replace(named, meant) for word in command), *shorter])
+    said = "\n".join(capfd.readouterr())
+    assert code == 0, said
+    assert "warning" not in said.lower()
+    assert not [str(warning.message) for warning in recwarn]
     for flag in command:
         if flag.startswith(("--output=", "--workdir=")):
             assert any((folder / flag.partition("=")[2]).iterdir()), f"{flag} is empty"
@@ -64,6 +70,7 @@ def test_readme_command_runs(command, folder, monkeypatch, capsys):
 def test_the_readme_has_commands_for_every_step():
     assert {command[0] for command in COMMANDS} == {
         "make",
+        "mdcsrn-degrade",
         "mdcsrn-infer",
         "mdcsrn-shards",
         "mdcsrn-train",

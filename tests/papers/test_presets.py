@@ -7,7 +7,7 @@ import pytest
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import get_preset, get_recipe
 from mdcsrn_tf.papers.config import CriticConfig, Pixelwise, Term
-from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, PRESETS, QUICK
+from mdcsrn_tf.papers.mdcsrn import JOURNAL, MICCAI, PRESETS, QUICK, ROBUST
 
 
 def test_names_are_the_papers_codes():
@@ -60,7 +60,11 @@ def test_only_the_quick_recipe_leaves_the_papers():
             assert (phase.learning_rate_decay, phase.drops) == ("constant", ())
             assert phase.terms == (Term("l1", 1.0),)
             assert phase.objective.critic in (None, CriticConfig())
-    assert QUICK.init == "identity"
+    assert (QUICK.init, QUICK.interpolation, QUICK.normalisation) == ("identity", "sinc", "tissue_level")
+    assert (QUICK.contrast, QUICK.brightness, QUICK.exchange) == (0.3, 0.0, "never")
+    same = ("init", "interpolation", "normalisation", "contrast", "brightness", "patch_size", "bn_momentum")
+    assert all(getattr(ROBUST, name) == getattr(QUICK, name) for name in same)
+    assert (ROBUST.exchange, ROBUST.batch_size, ROBUST.phase("l1").learning_rate) == ("half", 2, 5e-4)
     assert not any(preset.training is QUICK for preset in PRESETS.values())
 
 

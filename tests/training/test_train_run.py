@@ -90,7 +90,7 @@ def test_a_run_leaves_two_models_with_cards_a_record_curves_and_metrics(uninterr
         model, card = load_model(uninterrupted / name)
         assert (card.preset, card.interpolation, card.axes, card.factor) == (
             "miccai/b1u8k16",
-            "linear",
+            "sinc",
             ("LR", "AP"),
             (2, 2),
         )
@@ -192,7 +192,8 @@ def mistake(capsys, *arguments):
         (["--phase=both"], "The quick recipe has no phase 'both'; it has l1, gan."),
         (["--steps=0"], "not a positive integer"),
         (["--set=patch_size=40"], "patches of 12^3, but the quick recipe trains on 40^3"),
-        (["--set=interpolation=sinc"], "--set=interpolation=linear"),
+        (["--set=interpolation=linear"], "--set=interpolation=sinc"),
+        (["--recipe=journal"], "make new shards by mdcsrn-shards --recipe=journal, or say --set=interpolation=sinc"),
         (["--phase=gan"], "best_l1.keras: run --phase=l1 first"),
         (["--init_from=nothing.keras"], "no model file nothing.keras"),
         (["--set=init=identity", "--preset=srdensenet3d"], "identity start"),
