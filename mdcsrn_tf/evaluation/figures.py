@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from mdcsrn_tf.evaluation.pictures import Picture, place_of, read_picture, safe_name
 from mdcsrn_tf.evaluation.results import Results
+from mdcsrn_tf.evaluation.statistics import FEWEST_PAIRS
 from mdcsrn_tf.evaluation.tables import title_of
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.spectra import ring_centres
@@ -146,12 +147,12 @@ def spectra(everyone: dict[str, list[Picture]]) -> Figure:
 
 
 def box_plot(results: Results, metric: str) -> Figure:
-    """One box a method, every subject a dot."""
+    """Every subject a dot, and one box a method where there are subjects enough for its quartiles."""
     names = [name for name in results.values if _finite(results.values[name].get(metric, {}).values())]
     values = [_finite(results.values[name][metric].values()) for name in names]
     figure = Figure(figsize=(1.6 + 0.9 * len(names), 3.8), layout="constrained")
     axis = figure.subplots()
-    if values:
+    if values and max(map(len, values)) >= FEWEST_PAIRS:
         axis.boxplot(values, showfliers=False)
     for position, found in enumerate(values, start=1):
         offsets = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else [0.0]

@@ -39,7 +39,7 @@ def write_report(
         "policy": policy_for(template),
         "title": _count(len(results.subjects), "subject") + ", " + _count(len(results.rows), "method"),
         "made": f"{record.started}, mdcsrn_tf {record.versions.get('mdcsrn_tf', '')},",
-        "command": shlex.join(map(readable, record.command)),
+        "command": shlex.join(map(readable, _without_its_folder(record.command))),
         "left_out": _left_out(results.left_out),
         "tables": Html("".join(table_section(table) for table in tables)),
         "paired": paired_section(results.paired),
@@ -49,6 +49,11 @@ def write_report(
     }
     write_text(path, fill(template, values))
     return path
+
+
+def _without_its_folder(command: Sequence[str]) -> list[str]:
+    """The command's words; where it is installed is not the reader's concern."""
+    return [Path(command[0]).name, *command[1:]] if command else []
 
 
 def heads(results: Results, output: Path) -> list[dict[str, Any]]:
