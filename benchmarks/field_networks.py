@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.field_plan import Training
 from mdcsrn_tf.cli.train import main as train
+from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.papers import PRESETS
 
 STRIDE = 28  # between tiles, whose results are averaged: half of what each keeps
@@ -21,8 +22,10 @@ Apply = Callable[[dict[str, Any]], np.ndarray]
 
 
 def trained(training: Training, work: Path, precision: str, *flags: str, folder: str = "") -> Path:
-    """The run's folder, after training by quick2d; what is trained already is left as it is."""
+    """The run's folder, after training by quick2d; what is trained already, here or on a GPU, is left as it is."""
     workdir = work / (folder or training.folder)
+    if trained_elsewhere(workdir):
+        return workdir
     name = f"7t/{training.name}"
     command = [
         f"--data={work / 'shards'}",
@@ -48,6 +51,12 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
     if code or not list(workdir.glob("last_*.keras")):  # refused, or stopped by a signal
         raise SystemExit(code or 130)
     return workdir
+
+
+def trained_elsewhere(workdir: Path) -> dict[str, Any]:
+    """What the card of a model that recipes/jax_slices brought here says of its training; of any other, nothing."""
+    brought = next(workdir.glob("best_*.keras"), None)
+    return read_card(brought).notes.get("trained_with", {}) if brought else {}
 
 
 def network(workdir: Path) -> Apply:

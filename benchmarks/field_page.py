@@ -124,9 +124,9 @@ def _threshold_table(results: dict[str, Any]) -> list[str]:
 def _length(row: dict[str, Any]) -> str:
     if "steps" not in row:
         return ""
-    return f"{row['steps']} x {row['batch']} at {row['rate']:g}" + (
-        ", random features" if row.get("features") == "random" else ""
-    )
+    extras = [row["device"]] if "device" in row else []
+    extras += ["random features"] if row.get("features") == "random" else []
+    return ", ".join([f"{row['steps']} x {row['batch']} at {row['rate']:g}", *extras])
 
 
 def _cell(value: dict[str, float]) -> str:

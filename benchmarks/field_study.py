@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
-from benchmarks.field_networks import STRIDE, Apply, critic_alone, network, seconds_of, trained
+from benchmarks.field_networks import STRIDE, Apply, critic_alone, network, seconds_of, trained, trained_elsewhere
 from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
 from benchmarks.field_plan import PLAN, Training, planned
 from data_prep.field_phantom import FieldSettings, write_fields
@@ -159,6 +159,8 @@ def trained_row(training: Training, precision: str, work: Path) -> tuple[Apply, 
     """The network, and what is said of its training beside its measures."""
     workdir = trained(training, work, precision)
     facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir)}
+    if elsewhere := trained_elsewhere(workdir):
+        facts |= {"steps": elsewhere["steps"], "device": elsewhere["device"]}
     if training.random_features:
         facts["features"] = "random"
     return network(workdir), facts

@@ -82,7 +82,8 @@ def convert(
         best.unlink()
         return False
     shutil.copyfile(best, folder / f"last_{phase}.keras")
-    write_json(folder / "run.json", {"results": {phase: {"seconds": told["seconds"]}}, "curve": told["curve"]})
+    results = {"seconds": told["seconds"], "steps": told["steps"]}
+    write_json(folder / "run.json", {"results": {phase: results}, "curve": told["curve"]})
     return True
 
 
@@ -93,7 +94,7 @@ def notes(training: Training, told: dict[str, Any]) -> dict[str, Any]:
         "step": told["kept"],
         "validation": {"mse": told["mse"]},
         "data_sha256": told["data_sha256"],
-        "trained_with": {**told["trained_with"], "steps": training.steps, "batch": training.batch,
+        "trained_with": {**told["trained_with"], "steps": told["steps"], "batch": training.batch,
                          "rate": training.rate, "decay": "cosine"},
     } | ({"features": [{"features": "vgg16", "weights": "random"}]} if training.random_features else {})  # fmt: skip
 

@@ -146,7 +146,8 @@ class Run:
         print(f"{self.training.row}: {total} steps in {seconds:.0f} s, MSE {first:.4f} -> {error:.4f} at {step}: "
               f"{self.curve[-1]}", flush=True)  # fmt: skip
         return {
-            "training": asdict(replace(self.training, steps=total)),
+            "training": asdict(self.training),
+            "steps": total,
             "kept": step,
             "mse": error,
             "seconds": round(seconds, 1),
