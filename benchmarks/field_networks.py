@@ -7,16 +7,18 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.field_plan import Training
 from mdcsrn_tf.cli.train import main as train
+from mdcsrn_tf.inference.slices import SliceTiling, super_resolve_planes, windows
+from mdcsrn_tf.inference.tiling import seam_figure_at
 from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.papers import PRESETS
+from mdcsrn_tf.papers.field94t import TILES
 
-STRIDE = 28  # between tiles, whose results are averaged: half of what each keeps
 CRITIC_STEPS = (100, 150)  # between which its loss is averaged
 Apply = Callable[[dict[str, Any]], np.ndarray]
 
@@ -59,20 +61,33 @@ def trained_elsewhere(workdir: Path) -> dict[str, Any]:
     return read_card(brought).notes.get("trained_with", {}) if brought else {}
 
 
-def network(workdir: Path) -> Apply:
-    """The run's best model by its validation, on axial slices in the paper's tiles: a U-net knows no others."""
+def network(workdir: Path, merge: Literal["mean", "core"] = "mean") -> Apply:
+    """The run's best model by its validation, on axial slices in the paper's tiles: a U-net knows no others.
+
+    Tiles are averaged where they overlap, as its card and the paper's text say, or laid side by side (`core`).
+    """
 
     def apply(pair: dict[str, Any]) -> np.ndarray:
         from mdcsrn_tf.inference.engines import load_engine
         from mdcsrn_tf.inference.settings import Settings
-        from mdcsrn_tf.inference.slices import SliceTiling, super_resolve_planes
 
         engine: Any = load_engine(next(workdir.glob("best_*.keras")), Settings())
-        card = engine.card
-        tiling = SliceTiling(card.tile, card.margin, STRIDE, "mean", batch=16, multiple=engine.multiple)
-        return super_resolve_planes(engine.apply, pair["low"], [2], tiling)
+        return super_resolve_planes(engine.apply, pair["low"], [2], tiling_of(engine, merge))
 
     return apply
+
+
+def tiling_of(engine: Any, merge: Literal["mean", "core"]) -> SliceTiling:
+    """The tiles that the engine's card asks for."""
+    card = engine.card
+    return SliceTiling(card.tile, card.margin, card.stride, merge, batch=16, multiple=engine.multiple)
+
+
+def seams(pair: dict[str, Any], result: np.ndarray) -> float | None:
+    """How much more the result of cores side by side changes across their borders than beside them: 1, no seam."""
+    tiles = SliceTiling(TILES.tile, TILES.crop)
+    borders = [[span.keep_from for span in windows(length, tiles)][1:] for length in pair["low"].shape[:2]]
+    return seam_figure_at(result, [*borders, []])
 
 
 def seconds_of(workdir: Path) -> float:

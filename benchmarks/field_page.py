@@ -107,9 +107,11 @@ def tables(record: dict[str, Any]) -> list[str]:
         f"{pages.circumstances(record)} Regression and forest ({config['trees']} trees) learned from "
         f"{config['pixels']} pixels; measured on {config['slices']} axial slices of each scan."
     )
-    head = ["", "steps x patches, rate", *(f"{scan}: PSNR, mid band, high band" for scan in results["scans"])]
+    scans = results["scans"]
+    head = ["", "steps x patches, rate", *(f"{scan}: PSNR, mid band, high band" for scan in scans), "seams"]
     body = [
-        [name, _length(row), *(_cell(row[scan]) for scan in results["scans"])] for name, row in results["rows"].items()
+        [name, _length(row), *(_cell(row[scan]) for scan in scans), _seams(row, scans)]
+        for name, row in results["rows"].items()
     ]
     lines = [caption, "", *pages.table(head, body)]
     return [*lines, "", *_threshold_table(results)]
@@ -132,3 +134,11 @@ def _length(row: dict[str, Any]) -> str:
 def _cell(value: dict[str, float]) -> str:
     bands = (f"{value[f'{band}_energy']:.2f} / {value[f'{band}_correlation']:.2f}" for band in ("mid", "high"))
     return ", ".join([f"{value['psnr']:.2f}", *bands])
+
+
+def _seams(row: dict[str, Any], scans: Sequence[str]) -> str:
+    """Of cores side by side, then of averaged tiles; the scans' mean."""
+    if "seams" not in row:
+        return ""
+    means = (sum(row["seams"][scan][kind] for scan in scans) / len(scans) for kind in ("cores", "averaged"))
+    return " / ".join(f"{mean:.2f}" for mean in means)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
-from benchmarks.field_networks import STRIDE, Apply, critic_alone, network, seconds_of, trained, trained_elsewhere
+from benchmarks.field_networks import Apply, critic_alone, network, seams, seconds_of, trained, trained_elsewhere
 from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
 from benchmarks.field_plan import PLAN, Training, planned
 from data_prep.field_phantom import FieldSettings, write_fields
@@ -38,6 +38,7 @@ from data_prep.registration import Placed, register
 from data_prep.subjects import stem_of
 from mdcsrn_tf.metrics.spectra import band
 from mdcsrn_tf.models.forest import features, grow, plain_arrays
+from mdcsrn_tf.papers.field94t import TILES
 from mdcsrn_tf.papers.forests import ForestConfig
 from mdcsrn_tf.run_record import RunRecord, plain, write_json
 from mdcsrn_tf.scans.normalisation import EACH_IMAGE, of_pair
@@ -146,8 +147,8 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     add("input under its best curve", {}, lambda: (best_curve, {}))
     trainings = planned(arguments.models)
     for training in trainings:
-        asked = {"training": training, "precision": arguments.precision, "stride": STRIDE}
-        add(training.row, asked, partial(trained_row, training, arguments.precision, work))
+        asked = {"training": training, "precision": arguments.precision, "tiles": TILES}
+        add(training.row, asked, partial(trained_row, training, arguments.precision, work, pairs))
     for name, asked, make in per_pixel_methods(arguments, work / "shards"):
         add(name, asked, make)
     # What costs no network stands first.
@@ -155,15 +156,22 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     return {name: rows[name] for name in sorted(rows, key=networks.__contains__)}
 
 
-def trained_row(training: Training, precision: str, work: Path) -> tuple[Apply, dict[str, Any]]:
-    """The network, and what is said of its training beside its measures."""
+def trained_row(
+    training: Training, precision: str, work: Path, pairs: dict[str, dict[str, Any]]
+) -> tuple[Apply, dict[str, Any]]:
+    """The network, and what is said of its training and of its tiles' borders beside its measures."""
     workdir = trained(training, work, precision)
     facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir)}
     if elsewhere := trained_elsewhere(workdir):
         facts |= {"steps": elsewhere["steps"], "device": elsewhere["device"]}
     if training.random_features:
         facts["features"] = "random"
-    return network(workdir), facts
+    averaged = {name: network(workdir)(pair) for name, pair in pairs.items()}
+    facts["seams"] = {
+        name: {"cores": seams(pair, network(workdir, "core")(pair)), "averaged": seams(pair, averaged[name])}
+        for name, pair in pairs.items()
+    }
+    return lambda pair: next(averaged[name] for name, other in pairs.items() if other is pair), facts
 
 
 def per_pixel_methods(

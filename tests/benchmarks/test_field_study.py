@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import field_page
+from benchmarks import field_networks, field_page
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
 from benchmarks.field_study import best_curve, measured, per_pixel, regression
@@ -56,7 +56,7 @@ def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
 
 ROWS = {
     "input under its best curve": row(24.0),
-    "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8, rate=0.002),
+    "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8, rate=0.002, seams={"sub-07": {"cores": 1.307, "averaged": 1.02}}),
     "unet7 without its discriminator": row(24.4, high_energy=0.14, steps=5, batch=4, rate=0.1, device="a GPU"),
     "dcsrn2d-l1": row(24.1),
 }
@@ -109,6 +109,17 @@ def test_the_plan_holds_every_network_of_the_paper():
     assert {training.name for training in planned(PLAN) if training.random_features} == {"dcsrn2d-p", "pix2pix11"}
 
 
+def test_seams_are_counted_where_cores_lie_side_by_side():
+    rng = np.random.default_rng(0)
+    smooth = rng.standard_normal((120, 70, 2))  # cores of 56 pixels: borders before 56 and 112, and before 56
+    pair = {"low": smooth}
+    assert field_networks.seams(pair, smooth) == pytest.approx(1, abs=0.1)
+    stepped = smooth.copy()
+    stepped[56:] += 9
+    assert field_networks.seams(pair, stepped) > 2
+    assert field_networks.seams(pair, np.roll(stepped, 5, axis=0)) < 1, "beside the border, where it is no seam"
+
+
 def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{field_page.BEGIN}\nold\n{field_page.END}\nafter\n")
@@ -123,7 +134,7 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     }
     field_page.write_table(record)
     text = page.read_text()
-    assert "| unet7 | 7 x 8 at 0.002 | 23.46, 0.50 / 0.86, 0.30 / 0.20 |" in text and "old" not in text
+    assert "| unet7 | 7 x 8 at 0.002 | 23.46, 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text and "old" not in text
     assert "| unet7 without its discriminator | 5 x 4 at 0.1, a GPU | 24.40" in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
