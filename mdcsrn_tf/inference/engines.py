@@ -12,6 +12,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
+from mdcsrn_tf.inference.device import choose_device, choose_precision
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card
@@ -65,6 +66,7 @@ class KerasEngine(Engine):
 
         super().__init__(card, bn, seamless_margin(model))
         self.feature_channels, self.multiple = feature_channels(model), size_multiple(model)
+        self.overhead = room.TENSORFLOW_OVERHEAD
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
@@ -78,6 +80,7 @@ class KerasEngine(Engine):
 class SliceEngine(Engine):
     """What works slice by slice: it takes slices of any size, so nothing is built for a shape."""
 
+    # Here `feature_channels` are those that it holds at its fullest moment, `overhead` is TensorFlow's.
     channels: int  # slices that it sees at a time
 
     def apply(self, slices: np.ndarray) -> np.ndarray:
@@ -92,20 +95,21 @@ class SliceNetworkEngine(SliceEngine):
         if path.is_dir():
             card, metadata = read_metadata(path)
             self.channels, self.multiple = metadata["channels"], metadata["size_multiple"]
-            radius = metadata["receptive_field_radius"]
+            radius, live = metadata["receptive_field_radius"], metadata.get("live_channels")
             self._loaded = _load_saved_model(path)
             self._network = lambda slices: self._loaded.signatures["serving_default"](tiles=slices)["tiles"]
         else:
             import tensorflow as tf
 
             from mdcsrn_tf.inference.plain import PlainNetwork
-            from mdcsrn_tf.models.sizes import receptive_field_radius, size_multiple
+            from mdcsrn_tf.models.sizes import live_channels, receptive_field_radius, size_multiple
 
             model, card = load_model(path)
             self.channels, self.multiple = model.input_shape[-1], size_multiple(model)
-            radius = receptive_field_radius(model)
+            radius, live = receptive_field_radius(model), live_channels(model)
             self._network = tf.function(PlainNetwork(model, bn), autograph=False, reduce_retracing=True)
         super().__init__(card, bn, radius)
+        self.feature_channels, self.overhead = live, room.TENSORFLOW_OVERHEAD
 
     def apply(self, slices: np.ndarray) -> np.ndarray:
         """float32 [batch, h, w, channels in] to [batch, h, w, channels out]."""
@@ -120,11 +124,16 @@ class ForestEngine(SliceEngine):
     channels = 1
 
     def __init__(self, path: Path, bn: str):
-        from mdcsrn_tf.models.forest import RADIUS, load_forest
+        from mdcsrn_tf.models.forest import LIVE_CHANNELS, RADIUS, load_forest
 
         forest, card = load_forest(path)
         super().__init__(card_of(path, card), bn, RADIUS)
+        self.feature_channels, self.overhead = LIVE_CHANNELS, room.FOREST_OVERHEAD
         self._forest = forest
+
+    def runs_on_processor(self) -> bool:
+        """Always: it is NumPy's."""
+        return True
 
     def apply(self, slices: np.ndarray) -> np.ndarray:
         """float32 [batch, h, w, 1] to the same."""
@@ -138,6 +147,7 @@ class SavedModelEngine(Engine):
         card, metadata = read_metadata(path)
         super().__init__(card, bn, metadata["seamless_margin"])
         self.feature_channels, self.multiple = metadata.get("feature_channels"), metadata["size_multiple"]
+        self.overhead = room.TENSORFLOW_OVERHEAD
         self._loaded = _load_saved_model(path)
         self._serve = self._loaded.signatures["serving_default"]
 
@@ -193,7 +203,7 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
     path = find_model(model)
     bn = _statistics_mode(path, settings)
     choose_device(settings.device, settings.engine)
-    _choose_precision(settings.precision)
+    choose_precision(settings.precision)
     stamp = max((p.stat().st_mtime_ns for p in [path, *path.glob("*.pb")]), default=0)
     return _load(path.resolve(), stamp, bn, settings.precision, settings.engine)
 
@@ -248,39 +258,6 @@ def _load_saved_model(path: Path) -> Any:
     except Exception as error:  # TensorFlow's readers raise a dozen types
         raise UserError(f"{path} is a damaged SavedModel ({first_line(error)}); export it again.") from error
     return loaded
-
-
-def choose_device(device: str, engine: str = "tensorflow") -> None:
-    """Hide the GPUs for `cpu`; refuse `gpu` where there is none."""
-    if engine == "openvino":
-        if device == "gpu":
-            raise UserError("--engine=openvino runs on the processor; leave out --device=gpu.")
-        return
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not gpus:
-        raise UserError(
-            "TensorFlow sees no GPU here; check nvidia-smi and pip install 'mdcsrn-tf[gpu]', or take --device=cpu."
-        )
-    if not gpus:
-        return
-    try:
-        if device == "cpu":
-            tf.config.set_visible_devices([], "GPU")
-        else:
-            for gpu in gpus:
-                tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        # The GPU is in use already (a notebook): its settings cannot change any more, and need not.
-        return
-
-
-def _choose_precision(precision: str) -> None:
-    import tensorflow as tf
-
-    # TensorFlow rounds to TensorFloat-32 on a GPU unless told not to; float32 shall mean float32.
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tensorfloat32")
 
 
 def _statistics_mode(path: Path, settings: Settings) -> str:

@@ -27,7 +27,13 @@ from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.models.files import ModelCard, load_model
-from mdcsrn_tf.models.sizes import feature_channels, receptive_field_radius, seamless_margin, size_multiple
+from mdcsrn_tf.models.sizes import (
+    feature_channels,
+    live_channels,
+    receptive_field_radius,
+    seamless_margin,
+    size_multiple,
+)
 from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
 
@@ -96,6 +102,7 @@ def _metadata(model: keras.Model, card: ModelCard) -> dict[str, Any]:
         "receptive_field_radius": receptive_field_radius(model),
         "seamless_margin": seamless_margin(model),
         "feature_channels": feature_channels(model),
+        "live_channels": live_channels(model) if len(model.inputs[0].shape) == 4 else None,
         "channels": model.inputs[0].shape[-1],
         "size_multiple": size_multiple(model),
         "versions": {"mdcsrn_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
@@ -127,7 +134,8 @@ def load_metadata(folder: Path) -> dict[str, Any]:
 
 def _check_numbers(metadata: dict[str, Any]) -> None:
     """ValueError for what is no number; exports of old have fewer of them."""
-    for name in ("receptive_field_radius", "seamless_margin", "feature_channels", "channels", "size_multiple"):
+    names = ("receptive_field_radius", "seamless_margin", "feature_channels", "live_channels", "channels")
+    for name in (*names, "size_multiple"):
         value = metadata.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31):
             raise ValueError(f"its {name} is {value!r}")

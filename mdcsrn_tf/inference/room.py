@@ -18,6 +18,8 @@ from mdcsrn_tf.errors import UserError
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
 _SHARE = 0.9  # of the memory at hand that is planned with
+TENSORFLOW_OVERHEAD = 64 << 20  # bytes: a graph, or compiled kernels, for each new size
+FOREST_OVERHEAD = 16 << 20  # bytes: the samples that walk down the trees at a time
 OPENVINO_OVERHEAD = 64 << 20  # bytes: compiled kernels, reordered weights, a stack for each thread
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import Result, Settings
+from mdcsrn_tf.inference.slice_room import fitting, smaller
 from mdcsrn_tf.inference.slices import Progress, SliceTiling, super_resolve_planes, windows
 from mdcsrn_tf.inference.tiling import seam_figure_at
 from mdcsrn_tf.scans.normalisation import Normalisation
@@ -61,24 +62,26 @@ def run_planes(
     engine: SliceEngine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None = None
 ) -> Result:
     """Super-resolve a volume in RAS+ order, whose units the result has."""
-    tiling = tiling_of(engine, settings)
     axes = [PLANES[plane] for plane in planes_of(engine, settings)]
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
-    try:
-        data = super_resolve_planes(engine.apply, normalisation.apply(low_res), axes, tiling, on_progress)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"The memory does not suffice for {engine.card.preset} on {tiling.batch} tiles of {tiling.tile or 'whole'} "
-            "slices; free memory, take --batch_tiles=1, or a smaller --tile."
-        ) from error
+    volume = normalisation.apply(low_res)
+    tiling, skipped = fitting(engine, tiling_of(engine, settings), volume, axes)
+    while True:
+        try:
+            data = super_resolve_planes(engine.apply, volume, axes, tiling, on_progress)
+            break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            skipped.append(tiling)
+            tiling = smaller(engine, tiling, volume.shape, axes)
     return Result(
         normalisation.undo(data),
         *_extent(data.shape, axes, tiling),
         engine.bn,
         sum(data.shape[axis] for axis in axes),
         seam_figure_at(data, _seams(data.shape, axes, tiling)),
+        tuple(_extent(data.shape, axes, unfit)[0] for unfit in skipped),
     )
 
 
@@ -88,7 +91,8 @@ def _extent(
     """What the network saw at a time, and what was not kept of it: along each axis, for slices of one plane."""
     if len(axes) > 1:
         return tiling.tile or max(shape), tiling.crop
-    tile = tuple(tiling.channels if axis == axes[0] else tiling.tile or length for axis, length in enumerate(shape))
+    within = [min(tiling.tile or length, length) if tiling.inside else tiling.tile or length for length in shape]
+    tile = tuple(tiling.channels if axis == axes[0] else length for axis, length in enumerate(within))
     half = tiling.channels // 2
     return tile, tuple(half if axis == axes[0] else tiling.crop for axis in range(3))
 

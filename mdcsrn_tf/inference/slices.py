@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,9 @@ class SliceTiling:
     crop: int = 0  # pixels of a tile's edge that are not kept
     stride: int = 0  # between tiles that are averaged; with `core` they lie so that what they keep is side by side
     merge: Literal["core", "mean"] = "core"
+    inside: bool = (
+        False  # no tile reaches beyond the slice: what a whole slice gives, where `crop` is as far as it sees
+    )
     batch: int = 1
     channels: int = 1  # slices that the network sees
     multiple: int = 1  # of which the sides of what it takes must be multiples
@@ -80,8 +84,10 @@ def stack(slices: np.ndarray, index: int, channels: int) -> np.ndarray:
 
 def windows(length: int, tiling: SliceTiling) -> list[Span]:
     """The tiles along one side of `length` pixels, and which pixels of the slice each keeps."""
-    if tiling.tile is None:
+    if tiling.tile is None or (tiling.inside and tiling.tile >= length):
         return [Span(0, 0, length)]
+    if tiling.inside:
+        return _spans_inside(length, tiling.tile, tiling.crop)
     if tiling.merge == "core":
         return spans_of(length, tiling.tile, tiling.crop)
     kept = tiling.tile - 2 * tiling.crop
@@ -90,27 +96,49 @@ def windows(length: int, tiling: SliceTiling) -> list[Span]:
     return [Span(first - tiling.crop, first, min(first + kept, length)) for first in firsts]
 
 
+def _spans_inside(length: int, tile: int, crop: int) -> list[Span]:
+    """Tiles that begin and end within `length` pixels; the first and the last keep the border of the slice.
+
+    >>> [(span.start, span.keep_from, span.keep_to) for span in _spans_inside(10, 6, 2)]
+    [(0, 0, 4), (2, 4, 6), (4, 6, 10)]
+    """
+    spans = [Span(0, 0, tile - crop)]
+    while spans[-1].keep_to < length:
+        start = min(spans[-1].keep_to - crop, length - tile)
+        end = length if start == length - tile else start + tile - crop
+        spans.append(Span(start, spans[-1].keep_to, end))
+    return spans
+
+
+def cut_sides(sides: Sequence[int], tiling: SliceTiling) -> list[int]:
+    """The sides of what the network gets of a slice with those `sides`."""
+    whole = [-(-side // tiling.multiple) * tiling.multiple for side in sides]
+    if tiling.tile is None:
+        return whole
+    return [min(tiling.tile, side) for side in whole] if tiling.inside else [tiling.tile] * len(whole)
+
+
 def _along(apply: ApplySlices, slices: np.ndarray, tiling: SliceTiling) -> Iterator[tuple[int, np.ndarray]]:
     """Each slice's number and result; `slices` is [slices, h, w]."""
     tiling.check()
     along = [windows(length, tiling) for length in slices.shape[1:]]
-    sides = [tiling.tile or -(-length // tiling.multiple) * tiling.multiple for length in slices.shape[1:]]
+    sides = cut_sides(slices.shape[1:], tiling)
     places = [(i, j) for i in along[0] for j in along[1]]
     times = np.zeros(slices.shape[1:], np.float32)
     for place in places:
         times[_kept(place)] += 1
     for index in range(len(slices)):
         total = np.zeros(slices.shape[1:], np.float32)
-        tiles = [_cut(stack(slices, index, tiling.channels), place, sides) for place in places]
+        image = stack(slices, index, tiling.channels)
+        tiles = (_cut(image, place, sides) for place in places)
         for place, result in zip(places, _in_batches(apply, tiles, tiling.batch), strict=True):
             total[_kept(place)] += result[_core(place)]
         yield index, total / times
 
 
-def _in_batches(apply: ApplySlices, tiles: list[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def _in_batches(apply: ApplySlices, tiles: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """The middle output channel of each tile; all batches have one shape (the last repeats its last tile)."""
-    for first in range(0, len(tiles), size):
-        group = tiles[first : first + size]
+    while group := list(islice(tiles, size)):
         padded = group + group[-1:] * (size - len(group))
         outputs = apply(np.stack(padded).astype(np.float32, copy=False))
         # Of three slices out, the middle one is the slice that went in.

@@ -25,6 +25,7 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.papers.forests import ForestConfig
 
 RADIUS = 2
+LIVE_CHANNELS = 2 * (2 * RADIUS + 1) ** 2 + 10  # float32 numbers a pixel: its sample, twice, and sums in float64
 _ARRAYS = ("left", "right", "feature", "threshold", "value", "roots")
 _PIXELS = 1 << 16  # predicted at a time
 

@@ -31,6 +31,9 @@ class Reach:
         return Reach(min(self.low, other.low), max(self.high, other.high), max(self.jump, other.jump))
 
 
+Step = tuple[Any, tuple[Reach, ...], tuple[Reach, ...]]  # an operation, the reach of what it reads and of what it gives
+
+
 def receptive_field_radius(model: keras.Model) -> int | None:
     """How far, in voxels, an output voxel sees; None where strides or pools make that depend on where it lies."""
     reaches = [after for _, _, after in _walk(model)]
@@ -56,6 +59,23 @@ def feature_channels(model: keras.Model) -> int:
     A map on a coarser grid counts for its share of the voxels.
     """
     return math.ceil(sum(int(getattr(layer, "filters", 0)) / _voxels(after) for layer, _, after in _walk(model)))
+
+
+def live_channels(model: keras.Model) -> int:
+    """What the network holds at its fullest moment, in channels of its input's size; for networks on slices.
+
+    While a layer runs there are the tensors that it or a later one reads, and twice its own once more: TensorFlow
+    reorders what it convolves, normalises by way of a copy, and leaves holes between (up to 1.3 times the former).
+    """
+    steps = list(_walk(model))
+    ends = {id(tensor): number for number, tensors in enumerate(map(_read, steps)) for tensor in tensors}
+    live, fullest = {id(tensor): Fraction(tensor.shape[-1]) for tensor in model.inputs}, Fraction(0)
+    for number, step in enumerate(steps):
+        live |= dict(_written(step))
+        own = sum(live[id(tensor)] for tensor in _read(step)) + sum(size for _, size in _written(step))
+        fullest = max(fullest, sum(live.values(), Fraction(2 * own)))
+        live = {tensor: size for tensor, size in live.items() if ends.get(tensor, number) > number}
+    return math.ceil(fullest)
 
 
 def size_multiple(model: keras.Model) -> int:
@@ -90,7 +110,21 @@ def _voxels(reach: tuple[Reach, ...]) -> Fraction:
     return math.prod((along.jump for along in reach), start=Fraction(1))
 
 
-def _walk(model: keras.Model) -> Iterator[tuple[Any, tuple[Reach, ...], tuple[Reach, ...]]]:
+def _read(step: Step) -> list[Any]:
+    import keras
+
+    return keras.tree.flatten(step[0].input)
+
+
+def _written(step: Step) -> list[tuple[int, Fraction]]:
+    """Each tensor that a step of `_walk` gives, and its size in channels of the input's size."""
+    import keras
+
+    operation, _, after = step
+    return [(id(tensor), tensor.shape[-1] / _voxels(after)) for tensor in keras.tree.flatten(operation.output)]
+
+
+def _walk(model: keras.Model) -> Iterator[Step]:
     """Each operation of the graph with the reach, along each axis, of what it reads and of what it gives."""
     import keras
 

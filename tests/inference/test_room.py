@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +13,22 @@ from infer_helpers import ROOT, write_tiny_model
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room
+from mdcsrn_tf.inference.slice_room import smaller
+from mdcsrn_tf.inference.slices import SliceTiling
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.sizes import live_channels
+from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
 
 LIMITED = """
 import resource, sys
 import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room
+from mdcsrn_tf.inference.slice_room import smaller
+from mdcsrn_tf.inference.slices import SliceTiling
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.sizes import live_channels
+from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.settings import Settings
@@ -42,22 +54,98 @@ for name, path in (("keras", model), ("saved", folder), ("openvino", folder)):
 """
 
 
+def limited(code, *words):
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    command = [sys.executable, "-c", code, *map(str, words)]
+    options = {"cwd": ROOT, "env": {**os.environ, **environment}}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
 def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(tmp_path):
     model = write_tiny_model(tmp_path / "tiny.keras", bn="moving")
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(model), str(tmp_path / "exported")],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-        check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
-    )
+    done = limited(LIMITED, model, tmp_path / "exported")
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
     assert lines[::2] == [f"{name} fitted True" for name in ("keras", "saved", "openvino")]
     for name, line in zip(("keras", "saved", "openvino"), lines[1::2], strict=True):
         assert line.startswith(f"{name} refused The memory does not suffice: tiles of")
+
+
+SLICES = """
+import resource, sys
+from pathlib import Path
+import keras
+import numpy as np
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import room
+from mdcsrn_tf.inference.slice_room import smaller
+from mdcsrn_tf.inference.slices import SliceTiling
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.sizes import live_channels
+from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
+from mdcsrn_tf.inference.engines import load_engine
+from mdcsrn_tf.inference.export import export
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.inference.volume import run
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import ModelCard, save_model
+from mdcsrn_tf.models.forest import Forest, save_forest
+from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
+folder = Path(sys.argv[1])
+card = ModelCard("slices", "0", "linear", planes=("axial",), tile=0, margin=0, bn="moving")
+for name, config in (("chain", Dcsrn2dConfig(48, 1, 48)), ("unet", Unet2dConfig(64, 2))):
+    save_model(folder / f"{name}.keras", build_generator(config), card)
+export(folder / "chain.keras", folder / "saved")
+nodes = np.arange(3, dtype=np.int32)
+children = [np.array(numbers, np.int32) for numbers in ((1, 1, 2), (2, 1, 2))]
+leaves = nodes.astype(float), np.zeros(1, np.int32)
+stump = Forest(*children, np.full(3, 7, np.int8), np.zeros(3, np.float32), *leaves)
+save_forest(folder / "forest.npz", stump, card.to_json())
+low_res = np.random.default_rng(0).standard_normal((512, 400, 2)).astype(np.float32)
+for name in ("chain.keras", "saved", "forest.npz", "unet.keras"):
+    engine = load_engine(folder / name, Settings())
+    run(engine, low_res[:64, :64], Settings())
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = room._kib(room._PROC / "self" / "status", "VmSize")
+    room_for_a_half = room.needed_bytes(engine.feature_channels, (512, 200), 1) / 0.9 + engine.overhead
+    resource.setrlimit(resource.RLIMIT_AS, (int(used + room_for_a_half), limit[1]))
+    try:
+        found = run(engine, low_res, Settings(batch_tiles=2))
+    except UserError as error:
+        print(name, "refused", error)
+        continue
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    same = np.abs(found.data - run(engine, low_res, Settings()).data).max() < 1e-5
+    print(name, found.tile, found.fallback_tiles[0], same)
+"""
+
+
+def test_whole_slices_that_do_not_fit_are_cut_where_that_gives_the_same_and_else_refused(tmp_path):
+    done = limited(SLICES, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *cut, refused = done.stdout.splitlines()
+    sizes = {"chain.keras": 288, "saved": 288, "forest.npz": 216}
+    assert cut == [f"{name} ({side}, {side}, 1) (512, 400, 1) True" for name, side in sizes.items()]
+    assert refused.startswith("unet.keras refused The memory does not suffice for slices: 512 x 400 pixels at a time")
+
+
+def test_a_tile_of_slices_shrinks_by_what_its_network_can_take():
+    cut = SliceTiling(tile=96, crop=8, stride=40, merge="mean", multiple=32)
+    engine = SimpleNamespace(bn="batch", radius=None, feature_channels=10, card=SimpleNamespace(preset="unet"))
+    found = smaller(engine, cut, (200, 200, 9), [2])
+    assert (found.tile, found.crop, found.stride) == (64, 8, 40)
+    assert smaller(engine, found, (200, 200, 9), [2]).stride == 16
+    with pytest.raises(UserError, match="for unet: 32 x 32 pixels at a time are too many; free memory"):
+        smaller(engine, replace(cut, tile=32), (200, 200, 9), [2])
+
+
+def test_the_fullest_moment_of_a_network_on_slices():
+    # conv 8 -> norm 8 -> ELU 8 -> conv 8 -> concat 16: held while it runs are 16 read and 16 written, both thrice;
+    # the output's normalisation then holds 16 in and 16 out, thrice each.
+    assert live_channels(build_generator(Dcsrn2dConfig(8, 1, 8))) == 3 * (16 + 16)
+    # At full size: 4 channels after the stem of stride 2 are one channel's worth.
+    assert live_channels(build_generator(Unet2dConfig(filters=4, levels=1))) >= 3
 
 
 def fake(tmp_path, lines, **files):
