@@ -47,7 +47,7 @@ class ShardFolder:
         """Claim the folder for these settings; UserError if it is another's, or holds other settings."""
         self.refuse_file()
         found = self._settings()
-        if found is None and self.path.is_dir() and any(path.name != LOCK_NAME for path in self.path.iterdir()):
+        if found is None and self.path.is_dir() and not all(map(self._says_nothing, self.path.iterdir())):
             raise UserError(f"{self.path} holds other files; name a new folder for the shards.")
         if found is not None and found != settings:
             if not overwrite:
@@ -55,7 +55,7 @@ class ShardFolder:
                     f"{self.path} holds shards of other settings ({_difference(found, settings)}); "
                     "choose another folder, or --overwrite to replace them."
                 )
-            self._clear()
+            self._clear(found)
         self._tidy()
         if self._settings() is None:
             self._progress.mkdir(parents=True, exist_ok=True)
@@ -120,8 +120,16 @@ class ShardFolder:
         except OSError:
             return -1
 
-    def _clear(self) -> None:
-        """Remove what a run wrote, and nothing else."""
+    def _says_nothing(self, path: Path) -> bool:
+        """Whether it may lie in the folder of a run that was killed before it noted its settings, or as it cleared."""
+        names = [inside.name for inside in path.iterdir()] if path.is_dir() and not path.is_symlink() else None
+        if path == self._progress:
+            return names is not None and all(name.startswith((".partial-", "scan-")) for name in names)
+        return path.name == LOCK_NAME or path.name.startswith(".partial-") or (path.name in SPLITS and names == [])
+
+    def _clear(self, settings: dict[str, Any]) -> None:
+        """Remove what a run of those settings wrote, and nothing else; killed at any moment, it can be repeated."""
+        _write_json(self._progress / "settings.json", settings)
         remove(self.manifest_path)
         for split in SPLITS:
             for shard in (self.path / split).glob("*.tfrecord"):

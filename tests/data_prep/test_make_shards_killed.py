@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from shard_helpers import contents, shards_command, start, write_scans
 
-from data_prep import make_shards
+from data_prep import make_shards, shard_folder
+from data_prep.shard_folder import ShardFolder
+from mdcsrn_tf.errors import UserError
 
 MOMENTS = 10
 
@@ -45,6 +47,43 @@ def test_a_killed_run_continues_to_the_same_bytes(moment, scans, undisturbed, tm
         assert path.read_bytes() == undisturbed[path.relative_to(output).as_posix()]
     assert make_shards.main(command(scans, output, 1)) == 0
     assert contents(output) == undisturbed
+
+
+@pytest.mark.parametrize("left", [".progress/", ".progress/.partial-host-1-00/", ".partial-host-1-00/", "train/"])
+def test_a_run_killed_before_it_noted_its_settings_is_begun_anew(left, tmp_path):
+    (tmp_path / "out" / left).mkdir(parents=True)
+    ShardFolder(tmp_path / "out").open({"patch": 8}, overwrite=False)
+    assert ShardFolder(tmp_path / "out").finished() == {}
+
+
+@pytest.mark.parametrize("left", [".progress/notes", "train/a.tfrecord", "b.nii"])
+def test_what_is_not_a_runs_is_left_alone(left, tmp_path):
+    (tmp_path / "out" / left).parent.mkdir(parents=True)
+    (tmp_path / "out" / left).write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        ShardFolder(tmp_path / "out").open({"patch": 8}, overwrite=False)
+
+
+@pytest.mark.parametrize("removals", range(4))
+def test_killed_while_it_replaces_shards_of_other_settings_it_can_be_repeated(removals, tmp_path, monkeypatch):
+    folder, remove, done = ShardFolder(tmp_path), shard_folder.remove, []
+
+    def remove_until_killed(path):
+        if len(done) == removals:
+            raise KeyboardInterrupt
+        done.append(path)
+        remove(path)
+
+    folder.open({"patch": 8}, overwrite=False)
+    for name in ("a", "b"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / "train" / f"{name}.tfrecord").write_text("")
+    folder.finish({"patch": 8}, [], [])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shard_folder, "remove", remove_until_killed)
+        folder.open({"patch": 9}, overwrite=True)
+    ShardFolder(tmp_path).open({"patch": 9}, overwrite=True)
+    assert ShardFolder(tmp_path).finished() == {} and not list(tmp_path.glob("*/*.tfrecord"))
 
 
 def test_workers_end_with_their_parent(scans, tmp_path):
