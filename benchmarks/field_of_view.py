@@ -133,7 +133,7 @@ def super_resolve_in(
 ) -> np.ndarray:
     """What the library makes of a volume, but for the tiles that keep no voxel of the boxes: they stay as they are."""
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
-    tile, margin = geometry(engine, Settings())
+    tile, margin = geometry(engine, Settings(), low_res.shape)
     volume, apply = normalisation.apply(low_res), engine.applier(tile, 1)
     result = volume.copy()
     for where in tiling.tiles_of(volume.shape, tile, margin):

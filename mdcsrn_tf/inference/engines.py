@@ -22,6 +22,7 @@ from mdcsrn_tf.workers import available_cores
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 ENGINES = ("tensorflow", "openvino")
 DEVICES = ("auto", "cpu", "gpu")
+_KEPT_APPLIERS = 4  # scans of many shapes ask for tiles of many
 
 
 class Engine:
@@ -41,6 +42,8 @@ class Engine:
         """The function from a batch of tiles to a batch of tiles; built once for each shape."""
         key = (per_axis(tile), batch)
         if key not in self._appliers:
+            while len(self._appliers) >= _KEPT_APPLIERS:
+                self._appliers.pop(next(iter(self._appliers)))
             self._appliers[key] = self._build(*key)
         return self._appliers[key]
 

@@ -17,6 +17,7 @@ from mdcsrn_tf.errors import UserError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
+LARGE_TILE_BYTES = 2 << 30  # what a tile may take where larger ones save work
 _SHARE = 0.9  # of the memory at hand that is planned with
 TENSORFLOW_OVERHEAD = 64 << 20  # bytes: a graph, or compiled kernels, for each new size
 FOREST_OVERHEAD = 16 << 20  # bytes: the samples that walk down the trees at a time
@@ -29,9 +30,14 @@ def room_at_hand(proc: Path = _PROC, cgroup: Path = _CGROUP) -> float:
     return min((room for room in candidates if room is not None), default=float("inf"))
 
 
-def needed_bytes(channels: int, tile: Sequence[int], batch: int) -> float:
+def needed_bytes(channels: float, tile: Sequence[int], batch: int) -> float:
     """What a batch of tiles takes on its way: every feature map of `channels` in all, in float32."""
     return 4.0 * channels * float(np.prod(tile, dtype=float)) * batch
+
+
+def largest_cube(channels: float) -> int:
+    """The edge of a tile that needs `LARGE_TILE_BYTES`: a fixed bound, so that a scan comes out the same anywhere."""
+    return int((LARGE_TILE_BYTES / needed_bytes(channels, (1, 1, 1), 1)) ** (1 / 3))
 
 
 def check_room(channels: int, tile: Sequence[int], batch: int, room: float) -> bool:

@@ -12,6 +12,7 @@ before it has kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -137,6 +138,20 @@ def beyond(positions: np.ndarray, length: int, border: Border) -> np.ndarray:
         return mirrored(positions, length)
     folded = np.mod(positions, 2 * length)
     return np.minimum(folded, 2 * length - 1 - folded)
+
+
+def even_tiles(shape: Sequence[int], edge: int, margin: int, multiple: int = 1) -> tuple[int, ...]:
+    """Tiles of about `edge` voxels at most whose cores divide each axis evenly: none does again what another has done.
+
+    Cores are rounded up to eights, so that volumes of many shapes need tiles of few, and to the `multiple`.
+
+    >>> even_tiles((256, 320, 20), 102, 17)
+    (98, 98, 58)
+    """
+    step = math.lcm(8, multiple)
+    counts = [-(-length // (edge - 2 * margin)) for length in shape]
+    cores = [-(-length // count) for length, count in zip(shape, counts, strict=True)]
+    return tuple(-(-core // step) * step + 2 * margin for core in cores)
 
 
 def cut(volume: np.ndarray, where: Tile, tile: PerAxis, border: Border = "reflect") -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -103,7 +104,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
         return run_planes(engine, low_res, settings, on_progress)
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
-    tile, margin = geometry(engine, settings)
+    tile, margin = geometry(engine, settings, low_res.shape)
     tile, batch, failed = _fitting(engine, tile, margin, settings.batch_tiles, volume)
     while True:
         try:
@@ -145,8 +146,8 @@ def _fitting(
     return tile, batch, skipped
 
 
-def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
-    """The tile and the margin for an engine: as asked, else as its model card says, else what seamless needs."""
+def geometry(engine: Engine, settings: Settings, shape: Sequence[int]) -> tuple[Edges, Edges]:
+    """The tile and the margin for a volume: as asked, else as the model card says, else what seamless needs."""
     card = engine.card
     if isinstance(engine, SliceEngine):
         cut = tiling_of(engine, settings)
@@ -156,7 +157,7 @@ def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
     tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:
-        tile, margin = _seamless(engine, settings, margin)
+        tile, margin = _seamless(engine, settings, margin, shape)
     tiling.check_tile(tile, margin)
     if any(edge % engine.multiple for edge in tiling.per_axis(tile)):
         raise UserError(
@@ -166,7 +167,7 @@ def geometry(engine: Engine, settings: Settings) -> tuple[Edges, Edges]:
     return tile, margin
 
 
-def _seamless(engine: Engine, settings: Settings, margin: Edges) -> tuple[Edges, Edges]:
+def _seamless(engine: Engine, settings: Settings, margin: Edges, shape: Sequence[int]) -> tuple[Edges, Edges]:
     """A margin as wide as the network sees, and a tile that leaves a core inside it."""
     if engine.radius is None:
         raise UserError(
@@ -179,9 +180,12 @@ def _seamless(engine: Engine, settings: Settings, margin: Edges) -> tuple[Edges,
         )
     wide = max(*tiling.per_axis(margin), engine.radius)
     wide += -wide % engine.multiple
+    if settings.tile is not None:
+        return settings.tile, wide
     # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
-    tile = max(*tiling.per_axis(engine.card.tile), 3 * wide) if settings.tile is None else settings.tile
-    return tile, wide
+    least = max(*tiling.per_axis(engine.card.tile), 3 * wide)
+    edge = max(least, room.largest_cube(engine.feature_channels or math.inf))
+    return tiling.even_tiles(shape, edge, wide, engine.multiple), wide
 
 
 def smaller_tile(tile: Edges, margin: Edges) -> Edges:

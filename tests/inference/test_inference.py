@@ -95,6 +95,21 @@ def test_odd_tiles_of_a_network_on_the_small_grid_are_refused_by_name(halving_fi
     assert result.shape == low_res.shape and np.isfinite(result).all()
 
 
+def test_seamless_tiles_are_as_large_as_a_fixed_bound_of_memory_allows_and_divide_the_volume(
+    model_file, low_res, monkeypatch
+):
+    settings = Settings(seamless=True)
+    engine = engines.load_engine(model_file, settings)
+    whole = run(engine, low_res, settings)
+    assert (whole.tile, whole.tiles) == ((32 + 10, 32 + 10, 24 + 10), 1)
+    # 34 voxels along each axis: cores of 24, so two along 30 and 26, in eights 16, and one along 21.
+    monkeypatch.setattr("mdcsrn_tf.inference.room.LARGE_TILE_BYTES", 4 * engine.feature_channels * 34.5**3)
+    parts = run(engine, low_res, settings)
+    assert (parts.tile, parts.margin, parts.tiles) == ((16 + 10, 16 + 10, 24 + 10), TINY_RADIUS, 4)
+    assert np.abs(parts.data - whole.data).max() <= 1e-4 * np.abs(whole.data).max()
+    assert run(engine, low_res, Settings(seamless=True, tile=24)).tile == 24
+
+
 @pytest.mark.parametrize("bn", ["batch", "moving"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_tiles_of_air_are_run_once_and_come_out_to_the_bit_as_if_each_had_been(model_file, low_res, bn, batch):

@@ -13,6 +13,7 @@ from mdcsrn_tf.inference.tiling import (
     beyond,
     check_tile,
     cut,
+    even_tiles,
     seam_figure,
     seam_positions,
     seams_of,
@@ -86,6 +87,32 @@ def test_kept_spans_partition_every_axis(length, pair):
         inside = (span.keep_from - span.start, tile - (span.keep_to - span.start))
         assert min(inside) >= margin, "a kept voxel lies in the margin"
         assert span.start >= -margin
+
+
+@given(length=st.integers(1, 200), core=st.integers(1, 30), margin=st.integers(0, 20), multiple=st.integers(1, 4))
+@settings(max_examples=300, deadline=None)
+def test_tiles_begin_on_one_grid_where_that_is_asked_and_partition_every_axis(length, core, margin, multiple):
+    tile = core * multiple + 2 * margin
+    spans = spans_of(length, tile, margin, multiple)
+    assert [v for span in spans for v in range(span.keep_from, span.keep_to)] == list(range(length))
+    for span in spans:
+        assert (span.start + margin) % multiple == 0
+        assert min(span.keep_from - span.start, span.start + tile - span.keep_to) >= margin
+
+
+@given(length=st.integers(1, 400), margin=st.integers(0, 40), core=st.integers(1, 100), multiple=st.integers(1, 4))
+@settings(max_examples=300, deadline=None)
+def test_even_tiles_are_as_few_as_full_ones_and_no_core_is_moved_back_far(length, margin, core, multiple):
+    (tile,) = even_tiles((length,), core + 2 * margin, margin, multiple)
+    even = len(spans_of(length, tile, margin, multiple))
+    assert even <= len(spans_of(length, core + 2 * margin, margin))
+    assert (tile - 2 * margin) % 8 == 0 == (tile - 2 * margin) % multiple
+    assert tile - 2 * margin < -(-length // -(-length // core)) + 8 * multiple
+
+
+def test_even_tiles_by_hand():
+    # Cores of at most 68: four of 64; five of 64; one of 20, in eights 24.
+    assert even_tiles((256, 320, 20), 102, 17) == (64 + 34, 64 + 34, 24 + 34)
 
 
 @given(shape=st.tuples(*[st.integers(1, 200)] * 3), tile=st.integers(41, 90), margin=st.integers(0, 20))
