@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
 from mdcsrn_tf.cli.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.formats import TABLE_SUFFIXES, is_table
 from mdcsrn_tf.evaluation.job import holds_records
 from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
 from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
 from mdcsrn_tf.evaluation.subjects import match_subjects
+from mdcsrn_tf.evaluation.tables import OUR_TITLES
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.workers import available_cores
 
-_WRITTEN_LAST = ("results.csv", "results.md", "results.json", "report.html", "run.json")  # after subjects/
+_WRITTEN_LAST = ("report.html", "run.json")  # after subjects/ and the tables
 _UNPAIRED_TABLE = "journal4"  # low and high resolution are separate scans there: only scores without a reference
 
 
@@ -36,10 +39,20 @@ def output_folder(values: flags.FlagValues) -> Path:
         raise UserError(f"{output} cannot be made ({error.strerror}); give another --output.") from error
     if not os.access(output, os.W_OK):
         raise UserError(f"{output} cannot be written to; give another --output.")
-    theirs = next((name for name in _WRITTEN_LAST if (output / name).exists()), None)
-    if theirs and not holds_records(output / "subjects"):
-        raise UserError(f"{output / theirs} is no evaluation's and would be replaced; give another --output.")
+    theirs = next(_not_ours(output, values.table), None)
+    if theirs:
+        raise UserError(f"{theirs} is no evaluation's and would be replaced; give another --output.")
     return output
+
+
+def _not_ours(output: Path, published: str | None) -> Iterator[Path]:
+    """What an evaluation would replace, and none has written."""
+    if not holds_records(output / "subjects"):
+        yield from (output / name for name in _WRITTEN_LAST if (output / name).exists())
+    titles = OUR_TITLES | ({published: TABLES[published].title} if published else {})
+    for name, title in titles.items():
+        paths = (output / f"{name}{suffix}" for suffix in TABLE_SUFFIXES)
+        yield from (path for path in paths if path.exists() and not is_table(path, title))
 
 
 def plan_of(values: flags.FlagValues) -> Plan:

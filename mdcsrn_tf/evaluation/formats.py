@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from mdcsrn_tf.run_record import write_json
 _TWO_DECIMALS = ("psnr", "psnr3d", "psnr_head", "psnr3d_head", "band_db", "piqe", "niqe", "ma", "pi", "seconds")
 _DECIMALS = {**dict.fromkeys((*_TWO_DECIMALS, "psnr_penn"), 2), "macs": 0}
 _DEFAULT_DECIMALS = 4
+_CSV_NAMES = ("paper_method", "our_method", "note")
+TABLE_SUFFIXES = (".md", ".csv", ".json")
 
 
 def markdown(table: Table) -> str:
@@ -52,7 +55,7 @@ def csv_text(table: Table) -> str:
     """One line a row, four columns a figure."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    heading = ["paper_method", "our_method", "note"]
+    heading = [*_CSV_NAMES]
     for column in table.columns:
         heading += [f"{column}_paper", f"{column}_paper_sd", f"{column}_ours", f"{column}_ours_sd", f"{column}_diff"]
     writer.writerow(heading)
@@ -86,11 +89,22 @@ def paired_markdown(paired: Sequence[Paired]) -> str:
 def write_table(folder: Path, table: Table, paired: Sequence[Paired] = ()) -> list[Path]:
     """`NAME.md`, `NAME.csv` and `NAME.json` in `folder`."""
     text = markdown(table) + ("\n" + paired_markdown(paired) if paired else "")
-    paths = [folder / f"{table.name}{suffix}" for suffix in (".md", ".csv", ".json")]
+    paths = [folder / f"{table.name}{suffix}" for suffix in TABLE_SUFFIXES]
     write_text(paths[0], text)
     write_text(paths[1], csv_text(table))
     write_json(paths[2], {**to_json(table), "paired": list(paired)})
     return paths
+
+
+def is_table(path: Path, title: str) -> bool:
+    """Whether the file is what `write_table` makes of a table with that title, and nobody else's of the same name."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if path.suffix == ".json":
+            return bool(json.loads(text)["title"] == title)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return text.startswith(",".join(_CSV_NAMES) if path.suffix == ".csv" else f"### {title}\n")
 
 
 def write_text(path: Path, text: str) -> None:

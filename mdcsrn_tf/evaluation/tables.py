@@ -62,7 +62,10 @@ class Table:
     remarks: tuple[str, ...]
 
 
-def our_table(results: Results, name: str = "results", title: str = "Our results") -> Table:
+OUR_TITLES = {"results": "Our results"}  # by their files' name
+
+
+def our_table(results: Results, name: str = "results", title: str = OUR_TITLES["results"]) -> Table:
     """Everything measured, without a paper beside it."""
     columns = _with_size(results.metrics, results)
     rows = tuple(TableRow(None, row.method.name, _our_cells(row, columns), row.device) for row in results.rows)

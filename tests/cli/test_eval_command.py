@@ -359,6 +359,20 @@ def test_low_resolution_scans_of_no_known_grid_are_named(scans, tmp_path):
     assert code == 1 and "neither that of" in err and "Traceback" not in err
 
 
+def test_a_table_of_somebody_elses_is_not_replaced_even_beside_our_records(tmp_path):
+    make_scans(tmp_path / "hr", 1)
+    asked = [f"--hr={tmp_path}/hr", f"--output={tmp_path}/out", "--baselines=nn", "--nofigures"]
+    assert run_eval(*asked)[0] == 0
+    for name, text in (("journal1.md", "# FreeSurfer"), ("journal1.csv", "a,b"), ("journal1.json", '{"title": "x"}')):
+        (tmp_path / "out" / name).write_text(text)
+        code, _, said = run_eval(*asked, "--table=journal1")
+        assert code == 1 and f"{name} is no evaluation's and would be replaced" in said
+        assert (tmp_path / "out" / name).read_text() == text
+        (tmp_path / "out" / name).unlink()
+    for _ in range(2):  # the second time it is our own
+        assert run_eval(*asked, "--table=journal1")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["run.json", "results.csv"])
 def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, name):
     make_scans(tmp_path / "hr", 1)
