@@ -6,13 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.locks import only_run_in
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -63,6 +65,24 @@ def any_process(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     if not spans_processes(strategy):
         return flag
     return float(_total(strategy)(tf.constant(float(flag)))) > 0
+
+
+@contextmanager
+def held_by_chief(folder: Path, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Hold the folder, in the one process of the run that writes; where it cannot, no process goes on.
+
+    The others would wait for it at their first step, for ever.
+    """
+    with ExitStack() as stack:
+        refusal = None
+        if is_chief(strategy):
+            try:
+                stack.enter_context(only_run_in(folder))
+            except UserError as error:
+                refusal = error
+        if any_process(strategy, refusal is not None):
+            raise refusal or UserError(f"Worker 0, which writes to {folder}, cannot; its own message says why.")
+        yield
 
 
 @lru_cache(maxsize=1)

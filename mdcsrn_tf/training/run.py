@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ import tensorflow as tf
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import remove_abandoned
-from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
@@ -30,6 +28,7 @@ from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_data, differences_to_shards
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
+    held_by_chief,
     is_chief,
     make_strategy,
     replica_batch,
@@ -67,32 +66,10 @@ def train(
     for phase in settings:
         check_data(phase, manifest)
     strategy = _set_up(settings[0])
-    # One process of a run writes, and holds the folder as long as it lives.
-    with only_run_in(workdir) if is_chief(strategy) else nullcontext():
-        return _train_in(workdir, settings, data, manifest, strategy, init_from, allow_change)
-
-
-def _train_in(
-    workdir: Path,
-    settings: Sequence[TrainSettings],
-    data: str,
-    manifest: Any,
-    strategy: tf.distribute.Strategy,
-    init_from: str | None,
-    allow_change: bool,
-) -> int:
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
     try:
-        for phase in settings:
-            with dataset.shard_errors():
-                results = _run_phase(phase, manifest, workdir, strategy, init_from, allow_change)
-            init_from = None
-            record.results[phase.phase] = results
-            if is_chief(strategy):
-                record.write(workdir / "run.json")
-                draw_curves(workdir / "curves.png", MetricsTable(workdir / "metrics.csv").rows())
-            if results["signal"] is not None:
-                return _stopped(results, workdir)
+        with held_by_chief(workdir, strategy):
+            stopped = _run_phases(settings, manifest, workdir, strategy, init_from, allow_change, record)
     except WORKER_LOST as error:
         if not spans_processes(strategy):
             raise
@@ -107,8 +84,34 @@ def _train_in(
             f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
             "whole. Make room and repeat the command to continue from it."
         ) from error
-    print(f"mdcsrn-train: done; each phase's best model and its last are in {workdir} (best_*.keras, last_*.keras).")
-    return 0
+    if stopped is None:
+        print(
+            f"mdcsrn-train: done; each phase's best model and its last are in {workdir} (best_*.keras, last_*.keras)."
+        )
+    return stopped or 0
+
+
+def _run_phases(
+    settings: Sequence[TrainSettings],
+    manifest: Any,
+    workdir: Path,
+    strategy: tf.distribute.Strategy,
+    init_from: str | None,
+    allow_change: bool,
+    record: RunRecord,
+) -> int | None:
+    """The phases one after the other; the exit code where one was stopped."""
+    for phase in settings:
+        with dataset.shard_errors():
+            results = _run_phase(phase, manifest, workdir, strategy, init_from, allow_change)
+        init_from = None
+        record.results[phase.phase] = results
+        if is_chief(strategy):
+            record.write(workdir / "run.json")
+            draw_curves(workdir / "curves.png", MetricsTable(workdir / "metrics.csv").rows())
+        if results["signal"] is not None:
+            return _stopped(results, workdir)
+    return None
 
 
 def model_card(settings: TrainSettings, manifest: Any, notes: dict[str, Any]) -> ModelCard:

@@ -281,6 +281,17 @@ def test_linked_folders_are_searched_once_and_circles_end(tmp_path):
     assert find_volumes(scans) == [scans / "deep/c.nii", scans / "sub-1/a.nii", scans / "sub-2/b.nii"]
 
 
+@pytest.mark.parametrize(("first", "second"), [("data", "data/deep"), ("data/deep", "data")])
+def test_links_to_folders_that_overlap_give_each_scan_once(tmp_path, first, second):
+    for name in ("data/x.nii", "data/deep/y.nii", "scans/z.nii"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name, target in (("a", first), ("b", second)):
+        (tmp_path / "scans" / name).symlink_to(tmp_path / target)
+    found = [path.resolve() for path in find_volumes(tmp_path / "scans")]
+    assert sorted(found) == [tmp_path / name for name in ("data/deep/y.nii", "data/x.nii", "scans/z.nii")]
+
+
 def test_a_link_that_is_added_renames_no_scan(tmp_path):
     for name in ("a/w.nii", "b/x.nii", "b/deep/y.nii"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.locks import only_run_in
+from mdcsrn_tf.training import distribution
 from mdcsrn_tf.training.distribution import any_process, is_chief, make_strategy, replica_batch, spans_processes
 
 
@@ -29,6 +31,17 @@ def test_one_process_decides_alone():
     assert any_process(strategy, True)
     assert not any_process(strategy, False)
     assert strategy is tf.distribute.get_strategy()
+
+
+@pytest.mark.parametrize(("index", "said"), [(0, "Another run is working in"), (1, "Worker 0, which writes to")])
+def test_no_worker_goes_on_where_the_chief_finds_the_folder_held(tmp_path, monkeypatch, index, said):
+    strategy = SimpleNamespace(cluster_resolver=SimpleNamespace(task_type="worker", task_id=index))
+    heard = []
+    # What the chief reports reaches every process: here it is always a refusal.
+    monkeypatch.setattr(distribution, "any_process", lambda _, flag: heard.append(flag) or True)
+    with only_run_in(tmp_path), pytest.raises(UserError, match=said), distribution.held_by_chief(tmp_path, strategy):
+        pytest.fail("the folder is another run's")
+    assert heard == [index == 0]
 
 
 @pytest.mark.parametrize("config", [None, "{}", '{"task": {"type": "worker", "index": 0}}'])
