@@ -189,6 +189,10 @@ def section(record: dict[str, Any]) -> str:
         ]
         for name, found in record["results"].items()
     ]
+    before = record["config"].get("known_before", 0)
+    resumed = (
+        [f"{before} of these kills were made by earlier calls, with the programs of that day.", ""] if before else []
+    )
     head = ["command", "kills", "same bytes", "litter", "half-written", "files compared"]
     return "\n".join(
         [
@@ -199,6 +203,7 @@ def section(record: dict[str, Any]) -> str:
             "",
             *pages.table(head, rows),
             "",
+            *resumed,
             pages.circumstances(record),
             "",
         ]

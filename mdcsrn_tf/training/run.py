@@ -76,14 +76,10 @@ def train(
         print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
         start_again()
     except (OSError, tf.errors.OpError) as error:
-        if isinstance(error, tf.errors.PermissionDeniedError):
-            raise UserError(f"{workdir} cannot be written to ({first_line(error)}); check its rights.") from error
-        if not _is_disk_full(error):
+        sentence = _why_not_written(error, workdir)
+        if sentence is None:
             raise
-        raise UserError(
-            f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
-            "whole. Make room and repeat the command to continue from it."
-        ) from error
+        raise UserError(sentence) from error
     if stopped is None:
         print(
             f"mdcsrn-train: done; each phase's best model and its last are in {workdir} (best_*.keras, last_*.keras)."
@@ -267,6 +263,18 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
     strategy = make_strategy(settings.strategy)
     replica_batch(strategy, settings.preset.training.batch_size)
     return strategy
+
+
+def _why_not_written(error: Exception, workdir: Path) -> str | None:
+    """The sentence for an error of the disk's; None for any other."""
+    if isinstance(error, tf.errors.PermissionDeniedError):
+        return f"{workdir} cannot be written to ({first_line(error)}); check its rights."
+    if not _is_disk_full(error):
+        return None
+    return (
+        f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
+        "whole. Make room and repeat the command to continue from it."
+    )
 
 
 def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:

@@ -108,9 +108,8 @@ def test_a_run_leaves_two_models_with_cards_a_record_curves_and_metrics(uninterr
 
 
 def test_the_network_on_the_small_grid_learns_by_the_robust_recipe(shards, tmp_path):
-    arguments = ["--recipe=robust", "--set=interpolation=linear", "--set=normalisation=zscore_of_voxels_above_mean"]
-    small = ["--preset=fast/b4u4k16", "--phase=l1", "--steps=2", "--precision=mixed_bfloat16"]
-    assert train([f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *arguments, *small]) == 0
+    small = ["--recipe=robust", "--preset=fast/b4u4k16", "--phase=l1", "--steps=2", "--precision=mixed_bfloat16"]
+    assert train([f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *small]) == 0
     model, card = load_model(tmp_path / "last_l1.keras")
     assert (card.preset, card.bn, card.tile, card.margin) == ("fast/b4u4k16", "moving", 70, 3)
     assert np.any(model.get_layer("reconstruct").get_weights()[0]), "it has left the identity"
