@@ -6,7 +6,8 @@ memory than they compute on. So this walks the network's layers while the graph 
 - measures each feature map once: the statistics of a concatenation are those of its parts;
 - keeps a batch normalisation and the activation after it pending until a convolution needs them, and then
   does both in one pass over memory;
-- never builds a concatenation that only 1x1x1 convolutions read: theirs is a sum over the parts;
+- never builds a concatenation that only 1x1x1 convolutions read: theirs is a sum over the parts; nor one that is
+  normalised or activated: that is done to the parts on their way into it;
 - computes what is only added or spread to the output in float32, from the float32 form of a feature map where there
   is one.
 
@@ -141,13 +142,35 @@ class FusedNetwork:
         """The value's tensor; what was pending is computed now, and kept."""
         if value.tensor is None:
             if value.parts:
-                value.tensor = self.kernels.join([self._tensor(part) for part in value.parts])
+                value.tensor = self.kernels.join([Term(leaf) for leaf in self._leaves(value)])
+            elif value.source is not None and self._is_apart(value.source):
+                value.tensor = self.kernels.join(self._terms_of_leaves(value))
             else:
                 value.tensor = self.kernels.total([self._term(value)])
         return value.tensor
 
+    def _is_apart(self, value: _Value) -> bool:
+        """Whether the value is a concatenation that has not been built, and need not be."""
+        return bool(value.parts) and value.tensor is None and self.kernels.compiled
+
+    def _leaves(self, value: _Value) -> list[tf.Tensor]:
+        """The tensors that a concatenation, and those within it, are of."""
+        if value.parts and value.tensor is None:
+            return [leaf for part in value.parts for leaf in self._leaves(part)]
+        return [self._tensor(value)]
+
+    def _terms_of_leaves(self, value: _Value) -> list[Term]:
+        """What is pending on a concatenation, done to each tensor in it."""
+        assert value.source is not None
+        leaves, terms, first = self._leaves(value.source), [], 0
+        for leaf in leaves:
+            here = slice(first, first := first + leaf.shape[-1])
+            own = [which if which is None else which[..., here] for which in (value.scale, value.shift, value.slopes)]
+            terms.append(Term(leaf, own[0], own[1], value.activation, own[2]))
+        return terms
+
     def _term(self, value: _Value) -> Term:
-        if value.source is None:
+        if value.source is None or self._is_apart(value.source):
             return Term(self._tensor(value))
         return Term(self._tensor(value.source), value.scale, value.shift, value.activation, value.slopes)
 

@@ -44,22 +44,24 @@ class Kernels:
         self.one_at_a_time = self.compiled and runs_on_processor()
         self._fused = {
             name: tf.function(function, jit_compile=True, autograph=False)
-            for name, function in (("sum", _sum_of_terms), ("join", _join))
+            for name, function in (("sum", _sum_of_terms), ("join", _join_of_terms), ("dot", _dot))
         }
 
     def total(self, terms: Sequence[Term]) -> tf.Tensor:
         """The sum of the terms, in one pass over memory, in the compute dtype."""
         if len(terms) == 1 and terms[0].is_plain:
             return terms[0].x
-        arrays = [(term.x, term.scale, term.shift, term.slopes) for term in terms]
-        activations = tuple(term.activation for term in terms)
+        arrays, activations = _unpacked(terms)
         if self.compiled:
             return self._fused["sum"](arrays, activations, self.dtype)
         return _plain_sum_of_terms(arrays, activations, self.dtype)
 
-    def join(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Concatenate along the channels."""
-        return self._fused["join"](list(tensors)) if self.compiled else _join(tensors)
+    def join(self, terms: Sequence[Term]) -> tf.Tensor:
+        """The terms side by side along the channels, in one pass over memory, in the compute dtype."""
+        arrays, activations = _unpacked(terms)
+        if self.compiled:
+            return self._fused["join"](arrays, activations, self.dtype)
+        return tf.concat([self.total([term]) for term in terms], axis=-1)
 
     def statistics(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and biased variance of each channel of each tile, float32."""
@@ -84,8 +86,14 @@ class Kernels:
     def dot(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """A 1x1x1 convolution to a few channels, summed and returned in float32 whatever the dtype of x."""
         if self.compiled:
-            return _fused_dot(x, tf.reshape(kernel, kernel.shape[3:]))
+            return self._fused["dot"](x, tf.reshape(kernel, kernel.shape[3:]))
         return tf.nn.conv3d(tf.cast(x, tf.float32), kernel, [1] * 5, "SAME")
+
+
+def _unpacked(terms: Sequence[Term]) -> tuple[list[tuple], tuple[str | None, ...]]:
+    """The terms as a `tf.function` takes them: what varies, and what does not."""
+    arrays = [(term.x, term.scale, term.shift, term.slopes) for term in terms]
+    return arrays, tuple(term.activation for term in terms)
 
 
 def _sum_of_terms(arrays, activations, dtype):
@@ -120,14 +128,19 @@ def _plain_sum_of_terms(arrays, activations, dtype):
     return tf.add_n(values) if len(values) > 1 else values[0]
 
 
-def _join(tensors):
-    return tf.concat(list(tensors), axis=-1)
+def _join_of_terms(arrays, activations, dtype):
+    return tf.concat(
+        [
+            tf.cast(_evaluate(x, scale, shift, slopes, activation), dtype)
+            for (x, scale, shift, slopes), activation in zip(arrays, activations, strict=True)
+        ],
+        axis=-1,
+    )
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _fused_dot(x, weights):
-    wide = tf.cast(x, tf.float32)
-    return tf.stack([tf.reduce_sum(wide * column, axis=-1) for column in tf.unstack(weights, axis=1)], axis=-1)
+def _dot(x, weights):
+    rows = tf.reshape(tf.cast(x, tf.float32), [-1, weights.shape[0]])
+    return tf.reshape(tf.matmul(rows, weights), [*x.shape[:-1], weights.shape[1]])
 
 
 def _groups_of_channels(x) -> int | None:
