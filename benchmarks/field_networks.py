@@ -24,7 +24,10 @@ Apply = Callable[[dict[str, Any]], np.ndarray]
 
 
 def trained(training: Training, work: Path, precision: str, *flags: str, folder: str = "") -> Path:
-    """The run's folder, after training by quick2d; what is trained already, here or on a GPU, is left as it is."""
+    """The run's folder, after training by quick2d; what is trained already, here or on a GPU, is left as it is.
+
+    The rate falls to zero by half a cosine: in a short training most of the error left is the last steps' noise.
+    """
     workdir = work / (folder or training.folder)
     if trained_elsewhere(workdir):
         return workdir
@@ -37,6 +40,7 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
         f"--steps={training.steps}",
         f"--batch_size={training.batch}",
         f"--learning_rate={training.rate}",
+        f"--set={training.preset.training.phases[0].name}.learning_rate_decay=cosine",
         f"--precision={precision}",
         "--features=random",
         "--set=run.checkpoint_minutes=3",

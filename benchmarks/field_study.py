@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
+from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded, common_curve
 from benchmarks.field_networks import Apply, critic_alone, network, seams, seconds_of, trained, trained_elsewhere
-from benchmarks.field_page import UNET, threshold_rows, thresholds, write_table
+from benchmarks.field_page import FLOOR, UNET, threshold_rows, thresholds, write_table
 from benchmarks.field_plan import PLAN, Training, planned
 from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register
@@ -48,6 +49,11 @@ from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 LEARN, CHECK, MEASURE = "sub-01_T1w,sub-02_T1w,sub-03_T1w,sub-04_T1w,sub-05_T1w", "sub-06_T1w", "sub-07_T1w,sub-08_T2w"
 BANDS = {"mid": (0.25, 0.5), "high": (0.5, 1.0)}  # of the Nyquist frequency, in the axial plane
 EPOCHS = 6  # of patches from the scans to learn from: the one that validates gives a sixth of theirs
+FITTED = {
+    FLOOR: best_curve,
+    "input under its best shaded curve": best_shaded,
+    "the same with its 24 neighbours": best_of_neighbours,
+}
 Image = np.ndarray
 
 
@@ -144,7 +150,9 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
         write_json(kept, {"asked": asked, "row": rows[name]})
 
     add("input", {}, lambda: (lambda pair: pair["low"], {}))
-    add("input under its best curve", {}, lambda: (best_curve, {}))
+    add("input under one curve for all", {}, partial(common_row, work / "shards"))
+    for name, fitted in FITTED.items():
+        add(name, {}, lambda fitted=fitted: (fitted, {}))
     trainings = planned(arguments.models)
     for training in trainings:
         asked = {"training": training, "precision": arguments.precision, "tiles": TILES}
@@ -154,6 +162,12 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     # What costs no network stands first.
     networks = [training.row for training in trainings]
     return {name: rows[name] for name in sorted(rows, key=networks.__contains__)}
+
+
+def common_row(shards: Path) -> tuple[Apply, dict[str, Any]]:
+    """One curve for all scans, of the pairs to learn from."""
+    coefficients = common_curve(shards)
+    return lambda pair: np.polyval(coefficients, pair["low"]), {}
 
 
 def trained_row(
@@ -194,13 +208,6 @@ def _grown(
     learned: Callable[[], tuple[Image, Image]], integers: bool, config: ForestConfig
 ) -> tuple[Apply, dict[str, Any]]:
     return per_pixel(plain_arrays(grow(*learned(), config, jobs=2)).predict, integers), {}
-
-
-def best_curve(pair: dict[str, Any]) -> Image:
-    """The cubic of the input that fits the truth best in the head: what no honest method knows."""
-    head = pair["head"]
-    low, high = (pair[kind][head].astype(np.float64) for kind in ("low", "high"))
-    return np.polyval(np.polyfit(low, high, 3), pair["low"])
 
 
 def pixels(shards: Path, count: int, integers: bool) -> tuple[Image, Image]:

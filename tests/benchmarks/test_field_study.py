@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import field_networks, field_page
+from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
-from benchmarks.field_study import best_curve, measured, per_pixel, regression
+from benchmarks.field_study import measured, per_pixel, regression
 from mdcsrn_tf.models.forest import features
 from mdcsrn_tf.papers import field94t
 from mdcsrn_tf.training.state import build_state
@@ -34,6 +35,20 @@ def test_psnr_energy_and_correlation(pair):
 
 def test_the_best_curve_takes_a_curve_back(pair):
     assert measured(best_curve, {"a": pair})["a"]["psnr"] > 100  # the truth is the cube of the input
+
+
+def test_what_is_fitted_takes_back_shading_and_a_blur(pair):
+    i, j, k = np.meshgrid(*(np.linspace(-1, 1, size) for size in pair["high"].shape), indexing="ij")
+    low = np.random.default_rng(1).standard_normal(pair["high"].shape)
+    shaded = {**pair, "low": low, "high": (1 + 0.2 * i * j - 0.1 * k**2) * low**2}
+    assert measured(best_shaded, {"a": shaded})["a"]["psnr"] > 100
+    assert measured(best_curve, {"a": shaded})["a"]["psnr"] < 60
+    around = 0.5 * low + 0.3 * np.roll(low, 1, axis=0) - 0.2 * np.roll(low, (2, -2), axis=(0, 1))
+    inside = pair["head"].copy()
+    inside[[0, 1, -2, -1]] = inside[:, [0, 1, -2, -1]] = False
+    mixed = {**pair, "low": low, "high": around + low**3, "head": inside}
+    assert measured(best_of_neighbours, {"a": mixed})["a"]["psnr"] > 100
+    assert measured(best_shaded, {"a": mixed})["a"]["psnr"] < 60
 
 
 def test_a_regression_finds_what_is_linear_in_the_features(pair):
