@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +71,11 @@ def _without_timed_columns(found: dict[str, Any]) -> dict[str, Any]:
     return {name: content for name, content in found.items() if not (timed and Path(name).suffix in (".csv", ".md"))}
 
 
-def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str, Any]) -> dict[str, Any]:
-    """Kill a run at `moment` (seconds), repeat it, and say what differs from `expected`."""
+def kill_and_repeat(kind: Kind, output: Path, wait: Callable[[Any], None], expected: dict[str, Any]) -> dict[str, Any]:
+    """Kill a run's process when `wait` for it returns, repeat it, and say what differs from `expected`."""
     kind.begin(output)
     process = start(kind.command(output), Path(os.devnull))
-    process.join(moment)
+    wait(process)
     if process.exitcode is None:
         with contextlib.suppress(ProcessLookupError):  # it has no session of its own yet
             os.killpg(process.pid, signal.SIGKILL)
@@ -86,7 +88,6 @@ def kill_and_repeat(kind: Kind, output: Path, moment: float, expected: dict[str,
     differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     litter = sorted(path.relative_to(output).as_posix() for path in output.rglob(".*"))
     return {
-        "moment_s": round(moment, 2),
         "killed": killed,
         "differing": differing,
         "litter": litter,
@@ -154,11 +155,16 @@ def _trial(undisturbed: Undisturbed, output: Path, seeds: list[int]) -> dict[str
     """A kill that met the run: where that had ended already, another moment is drawn."""
     rng, missed = np.random.default_rng(seeds), 0
     while True:
-        found = kill_and_repeat(undisturbed.kind, output, float(rng.uniform(0, undisturbed.seconds)), undisturbed.left)
+        moment = float(rng.uniform(0, undisturbed.seconds))
+        found = kill_and_repeat(undisturbed.kind, output, partial(_join, moment), undisturbed.left)
         shutil.rmtree(output)
         if found["killed"] or found["differing"] or missed == _ATTEMPTS:
-            return {**found, "missed": missed}
+            return {"moment_s": round(moment, 2), **found, "missed": missed}
         missed += 1
+
+
+def _join(seconds: float, process: Any) -> None:
+    process.join(seconds)
 
 
 def summary(trials: list[dict[str, Any]], files: int, seconds: float) -> dict[str, Any]:
