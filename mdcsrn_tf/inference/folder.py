@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import provenance
@@ -96,7 +96,7 @@ class Run:
             draw_finished(job, scan, model, self.wanted)
             console.say(f"{job.source.name} -> {job.picture.name}")
         else:
-            process(job, scan, model, self.load, self.settings, self.wanted, console.say, on_progress)
+            process(job, scan, model, self.load, self.settings, self.wanted, self._asked(), console.say, on_progress)
 
     def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job]]:
         """The scans that have no result as it is asked for now, and the results that lack only their picture."""
@@ -118,9 +118,12 @@ class Run:
             console.say(f"{finished} of {len(jobs)} scans are finished already")
         return todo, pictures
 
+    def _asked(self) -> dict[str, Any]:
+        """What decides the results besides their scans."""
+        return provenance.request(find_model(self.model) if self.model else None, self.settings, self.wanted)
+
     def _difference(self, job: Job) -> str | None:
-        asked = provenance.request(find_model(self.model) if self.model else None, self.settings, self.wanted)
-        found = provenance.differences(job, asked)
+        found = provenance.differences(job, self._asked())
         if found is None:
             return f"{job.target} is there already, and nothing says how it was made; --overwrite replaces it."
         if found:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,12 +54,13 @@ def process(
     load: Callable[[Path], Engine],
     settings: Settings,
     wanted: ScanSettings,
+    asked: Mapping[str, Any],
     say: Say,
     on_progress: Progress | None = None,
 ) -> None:
     """Super-resolve one scan and write the result, its sidecar, and its picture where that is wanted.
 
-    What speaks against it is said before `load` is asked for the network.
+    What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
     """
     clock, decision = _Clock(), decide(scan.sight, wanted, read_any_card(model))
     _refuse(scan.sight, decision, model, wanted)
@@ -76,7 +77,6 @@ def process(
         remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
 
     def describe(written: Path) -> None:
-        asked = provenance.request(model, settings, wanted)
         content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
         write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two

@@ -104,13 +104,14 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
     try:
         content = json.loads(job.sidecar.read_text(encoding="utf-8"))
         made = dict(content["Request"])
-        _ = [content[member] for member in _SHOWN]
+        _ = [content["Model"]["sha256"], *(content[member] for member in _SHOWN)]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     phrases = []
     for name, value in asked.items():
-        if name == "model" and value is None and made.get("model") is None:
-            continue  # chosen by the scan then as now: a network bundled since does not make a result another
+        if name == "model" and value is not None and made.get("model", "") is None:
+            made["model"] = content["Model"]["sha256"]  # chosen by the scan then, and named now
+        # Chosen by the scan then as now, a network that was bundled since does not make the result another.
         if name not in made or made[name] != value:
             phrases.append(f"--{name} was {_shown(made.get(name))} and is {_shown(value)}")
     if content.get("SourceSHA256") != source_hash(job.source):

@@ -63,6 +63,18 @@ def test_a_second_run_compares_itself_with_the_first(model, scan, tmp_path, caps
     assert (tmp_path / "sr.nii.gz").read_bytes() != first
 
 
+def test_a_network_that_the_scan_chose_is_chosen_again_or_may_be_named(model, scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mdcsrn_tf.inference.folder.choose_model", lambda sight, wanted, name: model)
+    flags = (f"--input={scan}", f"--output={tmp_path}/sr.nii.gz")
+    assert infer(*flags, "--quiet") == 0
+    for named in ((), (f"--model={model}",)):
+        assert infer(*flags, *named) == 0
+        assert "1 of 1 scans are finished already" in capsys.readouterr().err
+    other = write_tiny_model(tmp_path / "other.keras", seed=3)
+    assert infer(*flags, f"--model={other}") == 1
+    assert f"but --model was {sha(model)[:12]} and is {sha(other)[:12]}" in capsys.readouterr().err
+
+
 def test_a_picture_that_is_asked_for_later_is_drawn_without_a_network(model, scan, tmp_path, monkeypatch):
     flags = (f"--input={scan}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--quiet")
     assert infer(*flags) == 0
