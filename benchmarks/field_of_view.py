@@ -5,7 +5,7 @@
 A scan is degraded 2x2x1 along LR and AP, brought back by sinc and super-resolved whole; then cubes of it are, and the
 whole of it with air around it, as scans of another field of view would be. Each is compared with the original inside
 the head, and with what the same voxels became in the whole scan; a cube's outermost voxels also by themselves.
---border=reflect tries another way to go on beyond the border. Writes benchmarks/results/field_of_view.json.
+--border=mirrored tries the other way to go on beyond the ends. Writes benchmarks/results/field_of_view.json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,6 +22,7 @@ import numpy as np
 from benchmarks import pages
 from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.inference.continuation import REACH, extended
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import geometry
@@ -38,6 +38,7 @@ RESULTS = Path(__file__).parent / "results" / "field_of_view.json"
 AXES, FACTORS = (0, 1), (2, 2)
 EDGES = (64, 80, 96)
 PADDINGS = (16, 64)
+BORDERS = ("mirrored", "predicted")
 OUTER = 5  # voxels from a cube's faces
 FIGURES = {"gain_db": "{}: gain", "change_db": "change", "outer_change_db": "next to the faces"}
 MIDDLE = 64  # voxels around the head's middle that stand for the whole scan when it is padded
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--scans", default="sub-07_T1w,sub-10", help="beginnings of their names")
     parser.add_argument("--cubes", type=int, default=1, help="of each edge, at random places around the head's middle")
     parser.add_argument("--model", default=list_models()[0])
-    parser.add_argument("--border", choices=get_args(tiling.Border), help="default: as the network's card says")
+    parser.add_argument("--border", choices=BORDERS, help="default: as the network asks")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     asked = {"model": arguments.model, "cubes": arguments.cubes, "border": arguments.border}
@@ -79,7 +80,7 @@ def read_ras(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def examine(
-    scan: tuple[np.ndarray, np.ndarray], model: str, cubes: int, border: tiling.Border | None = None
+    scan: tuple[np.ndarray, np.ndarray], model: str, cubes: int, border: str | None = None
 ) -> dict[str, dict[str, float]]:
     """Every view's gain over sinc, and its change against the same voxels of the whole scan, in dB in the head."""
     high_res, spacing = scan
@@ -129,16 +130,18 @@ def rim(shape: Sequence[int]) -> np.ndarray:
 
 
 def super_resolve_in(
-    engine: Engine, low_res: np.ndarray, boxes: Sequence[Box], border: tiling.Border | None = None
+    engine: Engine, low_res: np.ndarray, boxes: Sequence[Box], border: str | None = None
 ) -> np.ndarray:
     """What the library makes of a volume, but for the tiles that keep no voxel of the boxes: they stay as they are."""
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     tile, margin = geometry(engine, Settings(), low_res.shape)
     volume, apply = normalisation.apply(low_res), engine.applier(tile, 1)
     result = volume.copy()
+    predicted = engine.card.predicted if border is None else border == "predicted"
+    source, around = (extended(volume), REACH) if predicted else (volume, 0)
     for where in tiling.tiles_of(volume.shape, tile, margin):
         if any(meets(where.kept, box) for box in boxes):
-            cube = tiling.cut(volume, where, tile, border or engine.card.border).astype(np.float32, copy=False)
+            cube = tiling.cut(source, where, tile, around).astype(np.float32, copy=False)
             result[where.kept] = apply(cube[np.newaxis])[0][where.core]
     return normalisation.undo(result)
 

@@ -5,7 +5,7 @@ Two signatures:
 - `serving_default`: `tiles`, float32 [batch, D, H, W, 1], normalised, any size -> `tiles`, the same shape. With
   `bn="batch"` each tile is normalised by its own statistics, whatever the batch.
 - `super_resolve`: `volume`, float32 [D, H, W], scanner units, interpolated to the target grid, the degraded axes
-  first as the metadata's `axes` say -> `volume`, the same shape and units. Normalisation, mirrored borders,
+  first as the metadata's `axes` say -> `volume`, the same shape and units. Normalisation, what lies beyond the ends,
   tiling and merging (tile and margin of the model card) happen inside the graph.
 
 A network on slices has the first signature alone, with `tiles` [batch, H, W, slices in] -> [batch, H, W, slices out].
@@ -26,6 +26,7 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
+from mdcsrn_tf.inference.continuation import REACH, extended_in_graph
 from mdcsrn_tf.models.files import ModelCard, load_model
 from mdcsrn_tf.models.sizes import (
     feature_channels,
@@ -239,13 +240,14 @@ def _through_tiles(volume, network, card: ModelCard, multiple: int):
     core = [edge - 2 * border for edge, border in zip(edges, margins, strict=True)]
     shape = tf.shape(volume)
     counts = -(-shape // core)
+    source, around = (extended_in_graph(volume), REACH) if card.predicted else (volume, 0)
     total = tf.reduce_prod(counts)
 
     def body(index, cores):
         place = tf.stack(tf.unravel_index(index, counts))
-        voxels = volume
+        voxels = source
         for axis, start in enumerate(tf.unstack(_starts(place * core, shape, core, multiple) - margins)):
-            inside = _beyond(start + tf.range(edges[axis]), shape[axis], card.border)
+            inside = _mirrored(start + tf.range(edges[axis]) + around, shape[axis] + 2 * around)
             voxels = tf.gather(voxels, inside, axis=axis)
         output = tf.reshape(network(tf.reshape(voxels, [1, *edges, 1])), edges)
         return index + 1, cores.write(index, tf.slice(output, margins, core))
@@ -269,13 +271,10 @@ def _starts(keep_from, length, core, multiple: int):
     return tf.minimum(keep_from, -(-tf.maximum(length - core, 0) // multiple) * multiple)
 
 
-def _beyond(positions, length, border: tiling.Border):
-    """`tiling.beyond` in the graph."""
+def _mirrored(positions, length):
+    """`kspace.mirrored` in the graph."""
     import tensorflow as tf
 
-    if border == "symmetric":
-        folded = tf.math.floormod(positions, 2 * length)
-        return tf.minimum(folded, 2 * length - 1 - folded)
     period = tf.maximum(2 * (length - 1), 1)
     folded = tf.math.floormod(positions, period)
     return tf.minimum(folded, period - folded) * tf.cast(length > 1, tf.int32)

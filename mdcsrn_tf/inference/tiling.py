@@ -4,7 +4,7 @@ A tile and its margin are one number for all axes, or one for each: a network th
 takes tiles three voxels thick with a margin of 1 there.
 
 J section 4.1 cuts 70^3 cubes with a margin of 3 voxels and merges the 64^3 cores without averaging. Beyond
-its border a volume continues as its mirror image, with or without the border voxel repeated, never as zeros.
+its border a volume continues as its mirror image (the border voxel itself is not repeated), never as zeros.
 The last tile of a row is moved back so that it ends one margin beyond the volume, where the volume is long
 enough: its statistics then come from as much real anatomy as possible. It keeps only voxels that no tile
 before it has kept.
@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 
@@ -24,9 +23,6 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.kspace import mirrored
 
 PerAxis = int | Sequence[int]
-# How a volume goes on beyond its border, in NumPy's words: its mirror image, which in "symmetric" begins with the
-# border voxel again.
-Border = Literal["reflect", "symmetric"]
 
 
 def per_axis(number: PerAxis, axes: int = 3) -> tuple[int, ...]:
@@ -128,18 +124,6 @@ def _along(shape: Sequence[int], tile: PerAxis, margin: PerAxis, multiple: int =
     return [spans_of(*along, multiple) for along in numbers]
 
 
-def beyond(positions: np.ndarray, length: int, border: Border) -> np.ndarray:
-    """Positions inside and outside an axis of `length` voxels, brought inside.
-
-    >>> beyond(np.arange(-2, 6), 4, "reflect"), beyond(np.arange(-2, 6), 4, "symmetric")
-    (array([2, 1, 0, 1, 2, 3, 2, 1]), array([1, 0, 0, 1, 2, 3, 3, 2]))
-    """
-    if border == "reflect":
-        return mirrored(positions, length)
-    folded = np.mod(positions, 2 * length)
-    return np.minimum(folded, 2 * length - 1 - folded)
-
-
 def even_tiles(shape: Sequence[int], edge: int, margin: int, multiple: int = 1) -> tuple[int, ...]:
     """Tiles of about `edge` voxels at most whose cores divide each axis evenly: none does again what another has done.
 
@@ -154,18 +138,21 @@ def even_tiles(shape: Sequence[int], edge: int, margin: int, multiple: int = 1) 
     return tuple(-(-core // step) * step + 2 * margin for core in cores)
 
 
-def cut(volume: np.ndarray, where: Tile, tile: PerAxis, border: Border = "reflect") -> np.ndarray:
-    """The tile's voxels, C-contiguous and never a view of the volume."""
+def cut(volume: np.ndarray, where: Tile, tile: PerAxis, around: int = 0) -> np.ndarray:
+    """The tile's voxels, C-contiguous and never a view of the volume.
+
+    The array holds `around` voxels more on every side than the volume that was tiled.
+    """
     indices = [
-        beyond(np.arange(span.start, span.start + edge), length, border)
+        mirrored(np.arange(span.start, span.start + edge) + around, length)
         for span, length, edge in zip(where.spans, volume.shape, per_axis(tile, volume.ndim), strict=True)
     ]
     return np.ascontiguousarray(volume[np.ix_(*indices)])
 
 
-def whole(volume: np.ndarray, margin: int, border: Border = "reflect") -> np.ndarray:
+def whole(volume: np.ndarray, margin: int) -> np.ndarray:
     """The volume with `margin` mirrored voxels on every side: what a whole-volume pass is run on."""
-    indices = [beyond(np.arange(-margin, length + margin), length, border) for length in volume.shape]
+    indices = [mirrored(np.arange(-margin, length + margin), length) for length in volume.shape]
     return np.ascontiguousarray(volume[np.ix_(*indices)])
 
 

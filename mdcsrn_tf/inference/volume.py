@@ -11,6 +11,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room, tiling
+from mdcsrn_tf.inference.continuation import REACH, extended
 from mdcsrn_tf.inference.engines import Engine, SliceEngine, load_engine
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
@@ -31,16 +32,18 @@ def super_resolve(
     batch_tiles: int = 1,
     on_progress: Progress | None = None,
     multiple: int = 1,
-    border: tiling.Border = "reflect",
+    predicted: bool = False,
 ) -> np.ndarray:
     """Run every tile of the normalised volume [i, j, k] through `apply_tiles`, and merge the cores on the same grid.
 
     Where the tile is of a `multiple` of voxels, all tiles begin that far apart: on one grid of a network with strides.
+    Beyond its ends the volume is mirrored, or `predicted` first.
     Tiles that hold one value throughout, as air does that was set to zero, are not run each: see `_outputs`.
     """
     tiles = tiling.tiles_of(volume.shape, tile, margin, multiple)
     result = np.empty(volume.shape, np.float32)
-    cut = ((where, tiling.cut(volume, where, tile, border)) for where in tiles)
+    source, around = (extended(volume), REACH) if predicted else (volume, 0)
+    cut = ((where, tiling.cut(source, where, tile, around)) for where in tiles)
     for done, (where, output) in enumerate(_outputs(apply_tiles, cut, batch_tiles), 1):
         result[where.kept] = output[where.core]
         if on_progress:
@@ -109,7 +112,9 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     while True:
         try:
             apply = engine.applier(tile, batch)
-            data = super_resolve(apply, volume, tile, margin, batch, on_progress, engine.multiple, engine.card.border)
+            data = super_resolve(
+                apply, volume, tile, margin, batch, on_progress, engine.multiple, engine.card.predicted
+            )
             break
         except Exception as error:
             if not is_out_of_memory(error):
@@ -132,8 +137,8 @@ def _fitting(
     skipped: list[Edges] = []
     if engine.feature_channels is None or not engine.runs_on_processor():
         return tile, batch, skipped
-    # Beside the feature maps: the result, and the scan's copies on its way out.
-    left = room.room_at_hand() - 3 * volume.nbytes - engine.overhead
+    # Beside the feature maps: the scan with what lies beyond its ends, the result, and its copies on its way out.
+    left = room.room_at_hand() - 4 * volume.nbytes - engine.overhead
     while not room.check_room(engine.feature_channels, tiling.per_axis(tile), batch, left):
         if batch > 1:
             batch = max(1, batch // 2)

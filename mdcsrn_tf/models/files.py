@@ -11,7 +11,7 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from mdcsrn_tf.errors import UserError, first_line
@@ -59,9 +59,9 @@ class ModelCard:
     tested: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def border(self) -> Literal["reflect", "symmetric"]:
-        """How its inputs go on beyond their ends (`inference.tiling.Border`, docs/decisions.md: Beyond the border)."""
-        return "symmetric" if self.interpolation == "sinc" and not self.planes else "reflect"
+    def predicted(self) -> bool:
+        """Whether its inputs are predicted beyond their ends (`inference.continuation`), not mirrored."""
+        return self.interpolation == "sinc" and not self.planes
 
     def to_json(self) -> str:
         """The card as JSON text."""
