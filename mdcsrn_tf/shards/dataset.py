@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdcsrn_tf.chatter import without_library_chatter
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.shards.augmentation import NONE, Augmentation, augment
 from mdcsrn_tf.shards.records import decode_pairs, read_record
@@ -203,6 +204,9 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 def _pairs(samples: tf.data.Dataset, read: Any, manifest: Manifest) -> tf.data.Dataset:
     """Sample numbers to (number, low_res, high_res)."""
     import tensorflow as tf
+
+    with without_library_chatter():  # of many processors oneDNN says, once, that it leaves float16 to TensorFlow
+        tf.zeros(1, tf.float16)
 
     def load(sample):
         serialized = tf.ensure_shape(tf.numpy_function(read, [sample], tf.string, stateful=False), [])

@@ -94,8 +94,9 @@ def _mark_events(axis: Any, rows: Sequence[dict[str, str]], remeasured: bool) ->
             axis.axvline(step, color="0.5", linewidth=0.8)
             axis.text(step, 1.0, f" {phase}", transform=axis.get_xaxis_transform(), fontsize=7, va="top", color="0.3")
     if remeasured:
-        for step in remeasured_at(rows):
-            axis.axvline(step, color="tab:green", linewidth=0.8, linestyle=":", label="statistics measured anew")
+        for place, step in enumerate(remeasured_at(rows)):
+            name = "_" if place else "statistics measured anew"  # named once in the legend
+            axis.axvline(step, color="tab:green", linewidth=0.8, linestyle=":", label=name)
 
 
 def remeasured_at(rows: Sequence[dict[str, str]]) -> list[int]:

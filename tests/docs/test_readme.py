@@ -60,7 +60,7 @@ def test_readme_command_runs_without_a_warning(command, folder, monkeypatch, cap
     code = call([*(word.replace(named, meant) for word in command), *shorter])
     said = "\n".join(capfd.readouterr())
     assert code == 0, said
-    assert "warning" not in said.lower()
+    assert not [line for line in said.splitlines() if "warning" in line.lower() or "oneDNN" in line]
     assert not [str(warning.message) for warning in recwarn]
     for flag in command:
         if flag.startswith(("--output=", "--workdir=")):
