@@ -130,6 +130,7 @@ def _is_tested(tested: Any) -> bool:
         )
         and len(sizes) == 2
         and all(isinstance(size, (int, float)) for size in sizes)
+        and 0 < sizes[0] <= sizes[1]
         and all(isinstance(name, str) for name in tested.get("contrasts", []))
     )
 

@@ -146,6 +146,26 @@ def test_a_card_says_what_else_the_network_is_for(crop, tested, sentence):
     assert prepared(volume, dataclasses.replace(SINC, tested=wider)).on_grid.size
 
 
+@pytest.mark.parametrize(
+    ("method", "millimetres", "fits"),
+    [  # the card says 0.5 to 1.25 mm, the result's voxels decide, and a hundredth more or less is the same size
+        ("sinc", (0.5, 1.0, 1.25), True),
+        ("sinc", (0.496, 1.0, 1.262), True),
+        ("sinc", (0.49, 1.0, 1.0), False),
+        ("sinc", (1.0, 1.0, 1.27), False),
+        ("small", (2.5, 2.5, 1.25), True),
+        ("small", (2.6, 2.6, 1.25), False),
+        ("small", (0.9, 0.9, 0.5), False),
+    ],
+)
+def test_the_voxels_of_the_result_are_held_to_the_card(crop, method, millimetres, fits):
+    card = dataclasses.replace(SINC, tested={"voxel_mm": [0.5, 1.25]})
+    volume = dataclasses.replace(version(crop, method), affine=np.diag([*millimetres, 1.0]))
+    doubts = decide(look(volume), ScanSettings(grid="small" if method == "small" else "same"), card).doubts
+    assert [doubt for doubt in doubts if "voxels are" in doubt] == list(doubts)
+    assert bool(doubts) is not fits
+
+
 # 62 voxels: 31 samples, no Nyquist line. No small matrix becomes 63, nor is nearest recognised there.
 @pytest.mark.parametrize(
     ("method", "size"),

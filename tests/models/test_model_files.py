@@ -37,6 +37,26 @@ def test_a_newer_card_with_more_members_is_read():
     assert ModelCard.from_json(json.dumps({**json.loads(CARD.to_json()), "from_the_future": 1})) == CARD
 
 
+@pytest.mark.parametrize(
+    "tested",
+    [
+        {"voxel_mm": [0.5]},
+        {"voxel_mm": ["0.5", "1"]},
+        {"voxel_mm": [1.25, 0.5]},
+        {"voxel_mm": [-1.0, 0.5]},
+        {"voxel_mm": [float("nan"), 1.0]},
+        {"voxel_mm": "0.5-1"},
+        {"axes": ["LR"]},
+        {"factors": [[0]]},
+        {"contrasts": [1]},
+        [0.5, 1.25],
+    ],
+)
+def test_a_card_whose_limits_say_nothing_is_refused(tested):
+    with pytest.raises(ValueError, match="its tested is"):
+        ModelCard.from_json(json.dumps({**json.loads(CARD.to_json()), "tested": tested}))
+
+
 def test_the_layers_keep_their_settings(saved):
     model, _ = load_model(saved[0])
     assert {layer.momentum for layer in model.layers if layer.name.endswith("_norm")} == {0.9}
