@@ -151,7 +151,9 @@ class FusedNetwork:
 
     def _is_apart(self, value: _Value) -> bool:
         """Whether the value is a concatenation that has not been built, and need not be."""
-        return bool(value.parts) and value.tensor is None and self.kernels.compiled
+        if not value.parts or value.tensor is not None:
+            return False
+        return self.kernels.joins_on_the_way([leaf.shape[-1] for leaf in self._leaves(value)])
 
     def _leaves(self, value: _Value) -> list[tf.Tensor]:
         """The tensors that a concatenation, and those within it, are of."""

@@ -56,6 +56,13 @@ class Kernels:
             return self._fused["sum"](arrays, activations, self.dtype)
         return _plain_sum_of_terms(arrays, activations, self.dtype)
 
+    def joins_on_the_way(self, widths: Sequence[int]) -> bool:
+        """Whether `join` does terms of so many channels in less time than one after the other.
+
+        In bfloat16 XLA is slow where a part does not fill a vector.
+        """
+        return self.compiled and (self.dtype == tf.float32 or all(width % 16 == 0 for width in widths))
+
     def join(self, terms: Sequence[Term]) -> tf.Tensor:
         """The terms side by side along the channels, in one pass over memory, in the compute dtype."""
         arrays, activations = _unpacked(terms)
