@@ -199,7 +199,8 @@ def test_same_stores_as_the_input_does(model, tmp_path):
 
 
 def test_the_script_as_a_user_runs_it(model, scans, tmp_path):
-    run = spawn("infer.py", f"--input={scans[1]}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--seamless")
+    asked = (f"--input={scans[1]}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--seamless", "--tile=24")
+    run = spawn("infer.py", *asked)
     assert run.returncode == 0, run.stderr
     lines = run.stderr.strip().splitlines()
     assert len(lines) == 2, f"TensorFlow talks: {run.stderr}"
