@@ -1,0 +1,87 @@
+"""Weights of `train.py` into the project's model file, and a check that they give the same image.
+
+python recipes/jax/to_keras.py WEIGHTS.npz MODEL.keras      (from the project's root, where TensorFlow is)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(Path.cwd()))
+
+import numpy as np
+
+from mdcsrn_tf import __version__
+from mdcsrn_tf.models import build_generator
+from mdcsrn_tf.models.files import ModelCard, load_model, save_model
+from mdcsrn_tf.papers import get_preset
+
+TOLERANCE = 1e-3  # in the network's unit, on the patch that the training wrote with its output
+# For what the card lets inference take a network without a word: what it was trained on, and measured to help with.
+TESTED = {"contrasts": ["T1w", "T2w", "FLAIR"], "voxel_mm": [0.5, 1.25]}
+IN_PLANE = {**TESTED, "axes": [["LR", "AP"], ["LR", "IS"], ["AP", "IS"]], "factors": [[2, 2]]}
+THROUGH = {**TESTED, "axes": [["IS"], ["AP"], ["LR"]], "factors": [[3], [4]]}
+
+
+def main(weights: Path, target: Path) -> None:
+    """Convert, save, load again, compare."""
+    with np.load(weights) as archive:
+        found = dict(archive)
+    told = json.loads(str(found["card"]))
+    settings = told["settings"]
+    preset = get_preset(settings["preset"])
+    model = build_generator(preset.network, bn_momentum=settings["bn_momentum"])
+    for variable in model.variables:
+        variable.assign(found[variable.path])
+    save_model(target, model, card_of(told))
+    again, _ = load_model(target)
+    output = np.asarray(again(found["probe_input"], training=False))
+    apart = float(np.abs(output - found["probe_output"]).max())
+    print(f"{target}: {settings['phase']} update {told['step']}, gain {told['validation']['gain']:.3f} dB")
+    print(f"largest difference to JAX's output: {apart:.2e} (outputs up to {np.abs(output).max():.2f})")
+    if not apart <= TOLERANCE:
+        target.unlink()
+        raise SystemExit(f"That is more than {TOLERANCE}: the model file was removed.")
+
+
+def card_of(told: dict[str, Any]) -> ModelCard:
+    """The card of a network trained so."""
+    settings = told["settings"]
+    preset = get_preset(settings["preset"])
+    through = settings["data"].startswith("through")
+    return ModelCard(
+        preset=preset.name,
+        version=__version__,
+        interpolation="linear" if settings["data"].startswith("linear") else "sinc",
+        axes=("IS",) if through else ("LR", "AP"),
+        factor=(3,) if through else (2, 2),
+        tile=preset.inference.tile,
+        margin=preset.inference.margin,
+        bn="moving",  # they were measured anew
+        normalisation="tissue_level",
+        slices={"profile": "box", "thickness": "", "gap": ""} if through else None,
+        tested=tested_on(settings["data"]),
+        notes={
+            "recipe": "robust",
+            "phase": settings["phase"],
+            "changed": [f"batch_size={settings['batch']}", f"learning_rate={settings['rate']:g}"],
+            "step": told["step"],
+            "validation": told["validation"],
+            # recipes/jax in the project's repository
+            "trained_with": {name: told[name] for name in ("jax", "device", "minutes")} | {"settings": settings},
+        },
+    )
+
+
+def tested_on(data: str) -> dict[str, Any]:
+    """What inference may take the network for by itself; nothing for one that is there to be compared with."""
+    return {"sinc": IN_PLANE, "through": THROUGH}.get(data, {})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
