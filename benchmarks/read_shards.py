@@ -70,7 +70,7 @@ def make_phantom_shards(output: Path) -> Path:
         "data_prep.make_shards",
         "--phantoms=2",
         f"--output={output}",
-        "--patch=40",
+        "--recipe=journal",
         "--epochs_of_patches=20",
         "--split=1",
         "--quiet",

@@ -98,13 +98,14 @@ def degrade(
     *,
     axes: Names = "LR,AP",
     factor: Numbers = 2,
-    interpolation: str | None = "linear",
+    interpolation: str | None = "sinc",
     affine: np.ndarray | None = None,
 ) -> Any:
     """The scan with the centre of its k-space alone, as the papers degrade, and as the kind that `scan` is.
 
-    interpolation: how it comes back to its grid (nearest, linear, cubic, sinc); None: it stays the small matrix. Of an
-    array the small matrix comes without an affine: its first sample lies where the array's does.
+    interpolation: how it comes back to its grid (nearest, linear, cubic, sinc): linearly in the papers, by sinc as the
+    default network expects. None: it stays the small matrix, which of an array comes without an affine: its first
+    sample lies where the array's does.
     """
     volume = _volume(scan, affine)
     degraded = resolve_axes(_joined(axes) or "", volume.affine)
