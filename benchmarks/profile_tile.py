@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(before: Path, rounds: int) -> None:
-    """Let every contender have its turn in every round."""
+    """Let every contender have its turn in every round; what is whole is recorded, should it be stopped after one."""
     folders = {"before": before.resolve(), "after": pages.ROOT}
     contenders = [("before", DEFAULT), ("after", DEFAULT), ("after", FAST)]
     rows: list[dict[str, Any]] = [
@@ -60,8 +60,8 @@ def measure(before: Path, rounds: int) -> None:
         for row in rows:
             row["rounds"].append(turn(folders[row["code"]], row["preset"], row["precision"]))
             print(number, row["code"], row["preset"], row["precision"], row["rounds"][-1]["whole"], flush=True)
-    record.results = {"rows": rows}
-    record.write(pages.RESULTS / RECORD, folders_kept=False)
+        record.results = {"rows": rows}
+        record.write(pages.RESULTS / RECORD, folders_kept=False)
 
 
 def commit(folder: Path) -> str:
@@ -85,7 +85,7 @@ def page(record: dict[str, Any]) -> str:
     first = {row["precision"]: median(row, "whole") for row in rows if row["code"] == "before"}
     lines = [cells(row, first[row["precision"]]) for row in rows]
     commits, config = record["config"]["commits"], record["config"]
-    about = ABOUT.format(edge=config["edge"], rounds=config["rounds"], **commits)
+    about = ABOUT.format(edge=config["edge"], rounds=len(rows[0]["rounds"]), **commits)
     return "\n".join([INTRODUCTION, pages.circumstances(record), about, "", *pages.table(head, lines), "", CHANGES])
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,19 +22,33 @@ class Chatter:
     wanted: bool = False
 
 
-def load_tensorflow_quietly() -> None:
+def load_tensorflow_quietly(own_process: bool = False) -> None:
     """Import TensorFlow and look for devices, if that is still to be done.
 
-    What it prints is shown only if that fails, or if there is a GPU that TensorFlow cannot use: it says why.
+    What it prints is shown only if that fails, or if there is a GPU that TensorFlow cannot use: it says why. A command,
+    in a process of its own, starts sooner: what stays to the end anyway is not searched for garbage.
     """
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with without_library_chatter() as chatter:
+    with without_library_chatter() as chatter, _nothing_searched_for_garbage() if own_process else nullcontext():
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")
         chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus
+
+
+@contextmanager
+def _nothing_searched_for_garbage() -> Iterator[None]:
+    """What is made within it, and was before, is kept; a process that had switched the search off finds it so."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if searched:
+            gc.enable()
 
 
 def _scratch() -> IO[bytes]:

@@ -93,7 +93,7 @@ def define_architectures_flags(values: flags.FlagValues) -> None:
 
 def print_architectures(values: flags.FlagValues) -> int:
     """The table of sizes."""
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=True)
     from mdcsrn_tf.evaluation import architectures
 
     rows = architectures.architecture_rows()

@@ -50,7 +50,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"{model} is an exported folder already; name a .keras file.")
     if output.exists():
         _check_replaceable(output, values.overwrite)
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=True)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -287,7 +287,7 @@ def _load_tensorflow() -> None:
     from mdcsrn_tf.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=True)
 
 
 def _check_folder(folder: Path) -> None:

@@ -132,7 +132,7 @@ def _grow_forest(values: flags.FlagValues) -> int:
     given = next((name for name in steps if values[name].value), None)
     if given:
         raise UserError(f"--{given} is for networks; {values.preset} is a forest and takes --data, --workdir, --seed.")
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=True)
     from mdcsrn_tf.training.forest import train_forest
 
     return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed)
@@ -157,7 +157,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError("--jit works with --strategy=single only.")
     if values.strategy == "multiworker" and not values.dry_run:
         end_when_stuck()
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=True)
     if values.dry_run:
         from mdcsrn_tf.training.dry_run import describe
 

@@ -15,7 +15,7 @@ from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.device import choose_device, choose_precision
 from mdcsrn_tf.inference.settings import ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
-from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card
+from mdcsrn_tf.models.files import ModelCard, card_of, load_model, load_stock_model, read_card, with_precision
 from mdcsrn_tf.weights import find_model
 from mdcsrn_tf.workers import available_cores
 
@@ -63,9 +63,13 @@ class KerasEngine(Engine):
     """A `.keras` file, run by TensorFlow."""
 
     def __init__(self, path: Path, bn: str, precision: str):
-        model, card = load_model(path)
+        model, card = load_stock_model(path)
+        from mdcsrn_tf.inference.fused import why_not_fused
         from mdcsrn_tf.inference.plain import network_of
         from mdcsrn_tf.models.sizes import feature_channels, seamless_margin, size_multiple
+
+        if why_not_fused(model):
+            model = with_precision(model, "float32")  # it runs by layers of ours; the fast way reads weights alone
 
         super().__init__(card, bn, seamless_margin(model))
         self.feature_channels, self.multiple = feature_channels(model), size_multiple(model)

@@ -72,11 +72,8 @@ class ModelCard:
         """The card in that JSON text; members this version does not know are left out, ValueError for bad ones."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in json.loads(text).items() if key in known}
-        for name in ("axes", "factor", "planes"):
-            values[name] = tuple(values.get(name, ()))
-        for name in ("tile", "margin"):
-            if isinstance(values.get(name), list):
-                values[name] = tuple(values[name])
+        values |= {name: tuple(values.get(name, ())) for name in ("axes", "factor", "planes")}
+        values |= {name: tuple(values[name]) for name in ("tile", "margin") if isinstance(values.get(name), list)}
         card = cls(**values)
         card.check()
         return card
@@ -168,20 +165,24 @@ def save_model(path: str | os.PathLike[str], model: keras.Model, card: ModelCard
 
 def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tuple[keras.Model, ModelCard]:
     """Read a model and its card; see `with_precision` for what a `precision` of mixed_bfloat16 means."""
+    stock, card = load_stock_model(path)
+    return with_precision(stock, precision), card
+
+
+def load_stock_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelCard]:
+    """Read a model as it is in the file, of Keras's own layers, and its card."""
     card = read_card(path)
     import keras
 
+    check_archive(path)
     try:
-        check_archive(path)
         stock = keras.models.load_model(path, compile=False)
-    except UserError:
-        raise
     except Exception as error:  # Keras raises whatever its readers raise on a damaged archive
         if "No usable temporary directory" in str(error):
             raise  # Keras unpacks the file there: not the file's fault
         raise UserError(f"{path} is damaged: Keras cannot read it ({first_line(error)}); copy it again.") from error
     _check_keeps_size(path, stock)
-    return with_precision(stock, precision), card
+    return stock, card
 
 
 def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:

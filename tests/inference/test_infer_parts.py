@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from infer_helpers import hr_volume, infer
 
-from mdcsrn_tf.chatter import without_library_chatter
+from mdcsrn_tf.chatter import _nothing_searched_for_garbage, without_library_chatter
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.outputs import is_ours, plan
@@ -183,6 +184,22 @@ def test_chatter_is_shown_only_if_loading_fails_or_if_it_is_wanted(capfd):
         os.write(2, b"the reason")
         raise ValueError("no such library")
     assert "the reason" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_loading_is_not_searched_for_garbage_and_leaves_the_search_as_it_was(searched):
+    found = []
+    gc.enable() if searched else gc.disable()
+    try:
+        with _nothing_searched_for_garbage():
+            found.append(gc.isenabled())
+        assert (found, gc.isenabled(), gc.get_freeze_count() > 0) == ([False], searched, True)
+        with pytest.raises(ValueError, match="no such library"), _nothing_searched_for_garbage():
+            raise ValueError("no such library")
+        assert gc.isenabled() is searched
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_the_root_script_is_the_command():
