@@ -114,7 +114,8 @@ def super_resolve(
     small = workdir / "small"
     if not small.is_dir():
         run("-m", "data_prep.degrade", f"--input={scans}", f"--output={small}", "--grid=small", *DEGRADATION)
-    finished, seconds = {}, {}
+    finished, kept = {}, workdir / "seconds.json"
+    seconds = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     for model in models:
         for suffix, flags in (("", ()), *([(ENSEMBLE, ("--ensemble=2",))] if ensemble else [])):
             row = f"{Path(model).stem}{suffix}"
@@ -131,9 +132,10 @@ def super_resolve(
                 "--force",
                 "--quiet",
             )
-            if not begun:  # what was finished by an earlier run costs this one nothing
+            if not begun:  # what an earlier run has finished costs this one nothing
                 seconds[row] = round(time.monotonic() - started, 2)
-    return finished, seconds
+                kept.write_text(json.dumps(seconds), encoding="utf-8")
+    return finished, {row: seconds[row] for row in finished if row in seconds}
 
 
 def evaluate(
