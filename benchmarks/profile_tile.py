@@ -109,16 +109,18 @@ exact and why in [decisions.md](decisions.md).
 
 ## A tile, before and after
 """
-ABOUT = """A tile of {edge}^3 voxels, trained statistics, one thread, seconds of a core, medians of {rounds} rounds.
+ABOUT = """A tile of {edge}^3 voxels, trained statistics, one thread, seconds of a core, medians over rounds ({rounds}).
 `before` is commit {before}, `after` {after}. The whole is the compiled graph; the kinds of work are of the same network
 run operation by operation: *normalisation* with the activation after it, *copies* of feature maps into concatenations
-and sums of parts, *output* the last layers."""
+and sums of parts, *output* the last layers. Two thirds to four fifths are convolutions: on one core it is mostly
+arithmetic that is left. Other processes shared the machine's caches: differences of a few hundredths are noise."""
 CHANGES = """## What was changed, and what it bought
 
 - **No concatenation is written** that is normalised next: each part is normalised and activated on its way into the
-  convolution's input, in one pass, to the same values, bit for bit. In float32, and where all parts are of sixteen
-  channels or a multiple (`fast/`), this buys most of the *copies*; some of that is now *normalisation*. In bfloat16
-  XLA is slow on parts that do not fill a vector: the default's, twelve wide, are concatenated first, as before.
+  convolution's input, in one pass, to the same values, bit for bit. So in float32, and where all parts are of sixteen
+  channels or a multiple (`fast/`): most of the *copies* are then done within *normalisation*, and the two together take
+  a little less. In bfloat16 XLA is slow on parts that do not fill a vector: the default's, twelve wide, are
+  concatenated first, as before.
 - **The output layer is a matrix product.** XLA wrote the product of features and weights in full, in float32, before it
   summed it; a matrix product keeps the sum in registers. The result differs by rounding alone.
 - **A network on the small grid** (`fast/b4u4k16`): a quarter of the voxels for 2x2x1, widths that fill vectors.
@@ -131,7 +133,7 @@ CHANGES = """## What was changed, and what it bought
   faster than by writing the concatenation first. Each part for itself, then side by side, is.
 - **bfloat16 features times bfloat16 weights, summed in float32**: TensorFlow has no such product on a processor
   (`BatchMatMulV3` takes no bfloat16 there). Features are widened on their way in.
-- **Larger tiles for their own sake**: a voxel costs the same in tiles of 98^3 as in 70^3; only the margins become less.
+- **Larger tiles for their own sake**: a voxel costs as much in them; only the margins become less.
 - **Starting within three seconds**: importing TensorFlow takes most of them, before a line of this package runs.
 """
 

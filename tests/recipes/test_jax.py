@@ -94,7 +94,10 @@ def test_the_card_says_what_the_network_is_for(data):
 def test_the_weights_arrive_and_those_that_give_another_image_are_refused(tmp_path):
     network = build_generator(get_preset("fsrcnn3d").network)
     content = {variable.path: np.asarray(variable) for variable in network.variables}
-    content |= {"card": np.array(json.dumps(told(preset="fsrcnn3d"))), "probe_input": np.ones((1, 8, 8, 8, 1), np.float32)}
+    content |= {
+        "card": np.array(json.dumps(told(preset="fsrcnn3d"))),
+        "probe_input": np.ones((1, 8, 8, 8, 1), np.float32),
+    }
     output = np.asarray(network(content["probe_input"], training=False))
     np.savez(tmp_path / "last.npz", **content, probe_output=output)
     to_keras.main(tmp_path / "last.npz", tmp_path / "net.keras")
