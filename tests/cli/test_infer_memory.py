@@ -21,11 +21,11 @@ def resident():
     fields = open("/proc/self/status").read().split("VmRSS:")[1].split()
     return int(fields[0]) / 1024
 
-settings = Settings(tile=40)
+settings = Settings(tile=24)
 engine = load_engine(sys.argv[1], settings)
 rng = np.random.default_rng(0)
 for number in range(20):
-    shape = (30 + 2 * number, 64 - number, 33 + number % 7)
+    shape = (20 + number, 42 - number, 23 + number % 7)
     run(engine, rng.standard_normal(shape).astype(np.float32), settings)
     if number == 3:
         early = resident()

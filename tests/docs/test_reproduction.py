@@ -13,6 +13,7 @@ import pytest
 from command_helpers import call
 
 from data_prep.phantom import make_phantom
+from mdcsrn_tf.inference import kernels
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers.mdcsrn import PRESETS
@@ -40,11 +41,11 @@ def folder(tmp_path_factory):
     for number in range(2):
         path = folder / "HCP" / f"10030{number}" / "T1w" / "T1w_acpc_dc_restore.nii.gz"
         path.parent.mkdir(parents=True)
-        nibabel.save(nibabel.Nifti1Image(make_phantom((26, 24, 22), seed=number), np.eye(4)), path)
+        nibabel.save(nibabel.Nifti1Image(make_phantom((18, 18, 18), seed=number), np.eye(4)), path)
     for place, preset in TRAINED.items():
         keras.utils.set_random_seed(0)
         (folder / place).parent.mkdir()
-        card = ModelCard(preset, "0", "linear", ("LR", "AP"), (2, 2), tile=32)
+        card = ModelCard(preset, "0", "linear", ("LR", "AP"), (2, 2), tile=24)
         save_model(folder / f"{place}.keras", build_generator(PRESETS[preset].network), card)
     (folder / "run_journal" / "best_gan.keras").write_bytes((folder / "run_journal" / "best_l1.keras").read_bytes())
     return folder
@@ -55,6 +56,8 @@ def test_command_runs(command, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     # To time a step of each network takes minutes together; tests/training times one.
     monkeypatch.setattr(dry_run, "_measure", lambda *_: {"generator": 1.0, "critic": 1.0})
+    # To compile six networks takes longer than to run them; tests/inference compiles, and compares.
+    monkeypatch.setattr(kernels, "xla_works", lambda: False)
     program, *flags = shlex.split(command)
     if program not in SHORTER:  # the shell's own, and Python's
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")

@@ -5,6 +5,7 @@ import json
 import pytest
 from eval_helpers import run_eval
 
+from mdcsrn_tf.evaluation import architectures
 from mdcsrn_tf.evaluation.architectures import architecture_rows, format_table, rounds_to
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.sizes import macs_per_voxel
@@ -27,8 +28,19 @@ JOURNAL = {
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return {row.preset: row for row in architecture_rows()}
+def command(tmp_path_factory):
+    """What the command counts, prints and writes: all networks are built once for this file."""
+    path, counted = tmp_path_factory.mktemp("architectures") / "architectures.json", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architectures, "architecture_rows", lambda: counted.extend(architecture_rows()) or counted)
+        code, out, _ = run_eval("architectures", f"--json={path}")
+    assert code == 0
+    return counted, out, json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def rows(command):
+    return {row.preset: row for row in command[0]}
 
 
 def test_all_thirteen_counts_round_to_the_published_figure(rows):
@@ -108,15 +120,10 @@ def test_published_tables_hold_the_papers_cells():
     assert b8u4.seconds == 27.86
 
 
-def test_the_command_prints_the_table_and_writes_json(rows, tmp_path, monkeypatch):
-    path = tmp_path / "architectures.json"
-    # Counted once in this file; tests/docs/test_readme.py runs the whole command.
-    monkeypatch.setattr("mdcsrn_tf.evaluation.architectures.architecture_rows", lambda: list(rows.values()))
-    code, out, _ = run_eval("architectures", f"--json={path}")
-    assert code == 0
+def test_the_command_prints_the_table_and_writes_json(command):
+    counted, out, content = command
     assert "| journal/b4u4k12 | 0.22 / 0.23 | 229,561 | yes (journal2) | 17 |" in out
     assert "| 7t/dcgan1 | 6,885 | 6,885 | yes, exactly | 5 | 6,704 |" in out
     assert "| srgan2d/model2 |  | 1,223,107 |  | 35 |" in out
-    content = json.loads(path.read_text())
-    assert [row["preset"] for row in content["rows"]] == list(rows)
+    assert [row["preset"] for row in content["rows"]] == [row.preset for row in counted]
     assert content["rows"][0]["parameters"] == 306_592

@@ -19,115 +19,94 @@ from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.sizes import live_channels
 from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
 
-LIMITED = """
-import resource, sys
-import numpy as np
-from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference import room
-from mdcsrn_tf.inference.slice_room import smaller
-from mdcsrn_tf.inference.slices import SliceTiling
-from mdcsrn_tf.models import build_generator
-from mdcsrn_tf.models.sizes import live_channels
-from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
-from mdcsrn_tf.inference.engines import load_engine
-from mdcsrn_tf.inference.export import export
-from mdcsrn_tf.inference.settings import Settings
-from mdcsrn_tf.inference.volume import run
-model, folder = sys.argv[1:]
-export(model, folder)
-low_res = np.random.default_rng(0).standard_normal((60, 60, 60)).astype(np.float32)
-for name, path in (("keras", model), ("saved", folder), ("openvino", folder)):
-    engine = load_engine(path, Settings(engine="openvino" if name == "openvino" else "tensorflow"))
-    whole = run(engine, low_res, Settings(tile=24, seamless=True))
-    for megabytes, tile in ((150, 160), (2, 40)):
-        limit = resource.getrlimit(resource.RLIMIT_AS)
-        used = room._kib(room._PROC / "self" / "status", "VmSize")
-        resource.setrlimit(resource.RLIMIT_AS, (int(used) + (megabytes << 20), limit[1]))
-        try:
-            found = run(engine, low_res, Settings(tile=tile, seamless=True, batch_tiles=2))
-            same = np.abs(found.data - whole.data).max() < 1e-3
-            print(name, "fitted", found.tile < 160 and len(found.fallback_tiles) > 0 and same)
-        except UserError as error:
-            print(name, "refused", error)
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, limit)
-"""
-
-
-def limited(code, *words):
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    command = [sys.executable, "-c", code, *map(str, words)]
-    options = {"cwd": ROOT, "env": {**os.environ, **environment}}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
-
-
-def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(tmp_path):
-    model = write_tiny_model(tmp_path / "tiny.keras", bn="moving")
-    done = limited(LIMITED, model, tmp_path / "exported")
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = done.stdout.splitlines()
-    assert lines[::2] == [f"{name} fitted True" for name in ("keras", "saved", "openvino")]
-    for name, line in zip(("keras", "saved", "openvino"), lines[1::2], strict=True):
-        assert line.startswith(f"{name} refused The memory does not suffice: tiles of")
-
-
-SLICES = """
+PROGRAM = """
 import resource, sys
 from pathlib import Path
-import keras
 import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import room
-from mdcsrn_tf.inference.slice_room import smaller
-from mdcsrn_tf.inference.slices import SliceTiling
-from mdcsrn_tf.models import build_generator
-from mdcsrn_tf.models.sizes import live_channels
-from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.export import export
+from mdcsrn_tf.inference.memory import keep_freed_memory
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.models.forest import Forest, save_forest
 from mdcsrn_tf.papers.networks2d import Dcsrn2dConfig, Unet2dConfig
-folder = Path(sys.argv[1])
-card = ModelCard("slices", "0", "linear", planes=("axial",), tile=0, margin=0, bn="moving")
-for name, config in (("chain", Dcsrn2dConfig(48, 1, 48)), ("unet", Unet2dConfig(64, 2))):
-    save_model(folder / f"{name}.keras", build_generator(config), card)
-export(folder / "chain.keras", folder / "saved")
-nodes = np.arange(3, dtype=np.int32)
-children = [np.array(numbers, np.int32) for numbers in ((1, 1, 2), (2, 1, 2))]
-leaves = nodes.astype(float), np.zeros(1, np.int32)
-stump = Forest(*children, np.full(3, 7, np.int8), np.zeros(3, np.float32), *leaves)
-save_forest(folder / "forest.npz", stump, card.to_json())
-low_res = np.random.default_rng(0).standard_normal((512, 400, 2)).astype(np.float32)
-for name in ("chain.keras", "saved", "forest.npz", "unet.keras"):
-    engine = load_engine(folder / name, Settings())
-    run(engine, low_res[:64, :64], Settings())
+keep_freed_memory()  # as the command does: each further arena of malloc takes 64 MiB of addresses
+
+def within(size, *asked):
     limit = resource.getrlimit(resource.RLIMIT_AS)
     used = room._kib(room._PROC / "self" / "status", "VmSize")
-    room_for_a_half = room.needed_bytes(engine.feature_channels, (512, 200), 1) / 0.9 + engine.overhead
-    resource.setrlimit(resource.RLIMIT_AS, (int(used + room_for_a_half), limit[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (int(used + size), limit[1]))
     try:
-        found = run(engine, low_res, Settings(batch_tiles=2))
+        return run(*asked)
     except UserError as error:
-        print(name, "refused", error)
-        continue
+        return error
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
-    same = np.abs(found.data - run(engine, low_res, Settings()).data).max() < 1e-5
-    print(name, found.tile, found.fallback_tiles[0], same)
+
+def volumes(folder):
+    export(folder / "tiny.keras", folder / "tiny")
+    low_res = np.random.default_rng(0).standard_normal((60, 60, 60)).astype(np.float32)
+    for name, path in (("keras", "tiny.keras"), ("saved", "tiny"), ("openvino", "tiny")):
+        engine = load_engine(folder / path, Settings(engine="openvino" if name == "openvino" else "tensorflow"))
+        whole = run(engine, low_res, Settings(tile=24, seamless=True))
+        found = within(150 << 20, engine, low_res, Settings(tile=160, seamless=True, batch_tiles=2))
+        same = np.abs(found.data - whole.data).max() < 1e-3
+        print(name, "fitted", found.tile < 160 and len(found.fallback_tiles) > 0 and same)
+        print(name, "refused", within(2 << 20, engine, low_res, Settings(tile=40, seamless=True)))
+
+def slices(folder):
+    card = ModelCard("slices", "0", "linear", planes=("axial",), tile=0, margin=0, bn="moving")
+    for name, config in (("chain", Dcsrn2dConfig(48, 1, 48)), ("unet", Unet2dConfig(64, 2))):
+        save_model(folder / f"{name}.keras", build_generator(config), card)
+    export(folder / "chain.keras", folder / "chain")
+    children = [np.array(numbers, np.int32) for numbers in ((1, 1, 2), (2, 1, 2))]
+    leaves = np.arange(3.0), np.zeros(1, np.int32)
+    save_forest(folder / "forest.npz", Forest(*children, np.full(3, 7, np.int8), np.zeros(3, np.float32), *leaves),
+                card.to_json())
+    low_res = np.random.default_rng(0).standard_normal((512, 400, 2)).astype(np.float32)
+    for name in ("chain.keras", "chain", "forest.npz", "unet.keras"):
+        engine = load_engine(folder / name, Settings())
+        run(engine, low_res[:64, :64], Settings())
+        for_a_half = room.needed_bytes(engine.feature_channels, (512, 200), 1) / 0.9 + engine.overhead
+        found = within(for_a_half, engine, low_res, Settings(batch_tiles=2))
+        if isinstance(found, UserError):
+            print(name, "refused", found)
+        else:
+            same = np.abs(found.data - run(engine, low_res, Settings()).data).max() < 1e-5
+            print(name, found.tile, found.fallback_tiles[0], same)
+
+slices(Path(sys.argv[1]))
+volumes(Path(sys.argv[1]))
 """
 
 
-def test_whole_slices_that_do_not_fit_are_cut_where_that_gives_the_same_and_else_refused(tmp_path):
-    done = limited(SLICES, tmp_path)
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    """What the program says, which limits its own address space: a shortage would end this one."""
+    folder = tmp_path_factory.mktemp("room")
+    write_tiny_model(folder / "tiny.keras", bn="moving")
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    options = {"cwd": ROOT, "env": {**os.environ, **environment}}
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
     assert done.returncode == 0, done.stderr[-2000:]
-    *cut, refused = done.stdout.splitlines()
-    sizes = {"chain.keras": 288, "saved": 288, "forest.npz": 216}
-    assert cut == [f"{name} ({side}, {side}, 1) (512, 400, 1) True" for name, side in sizes.items()]
-    assert refused.startswith("unet.keras refused The memory does not suffice for slices: 512 x 400 pixels at a time")
+    return done.stdout.splitlines()
+
+
+def test_under_an_address_space_limit_smaller_tiles_are_taken_and_the_result_is_the_same(lines):
+    assert lines[4::2] == [f"{name} fitted True" for name in ("keras", "saved", "openvino")]
+    for name, line in zip(("keras", "saved", "openvino"), lines[5::2], strict=True):
+        assert line.startswith(f"{name} refused The memory does not suffice: tiles of")
+
+
+def test_whole_slices_that_do_not_fit_are_cut_where_that_gives_the_same_and_else_refused(lines):
+    sizes = {"chain.keras": 288, "chain": 288, "forest.npz": 216}
+    assert lines[:3] == [f"{name} ({side}, {side}, 1) (512, 400, 1) True" for name, side in sizes.items()]
+    assert lines[3].startswith("unet.keras refused The memory does not suffice for slices: 512 x 400 pixels at a time")
 
 
 def test_a_tile_of_slices_shrinks_by_what_its_network_can_take():

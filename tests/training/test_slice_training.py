@@ -163,7 +163,7 @@ def test_a_compiled_step_is_the_step_that_python_takes(preset, features):
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch):
+def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch, eagerly):
     preset = PRESETS["srgan2d/stack3"]
     monkeypatch.setitem(PRESETS, preset.name, replace(preset, network=replace(preset.network, blocks=2, filters=8)))
     asked = command(shards, "srgan2d/stack3", tmp_path, "--features=random", "--recipe=quick2d")

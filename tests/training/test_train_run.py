@@ -58,7 +58,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uninterrupted(shards, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    finish(start(shards, workdir, "--phase=all", "--steps=6"))
+    assert train([f"--data={shards}", f"--workdir={workdir}", *SMALL, "--phase=all", "--steps=6"]) == 0
     return workdir
 
 
@@ -68,16 +68,18 @@ def start(shards, workdir, *arguments):
 
 
 def finish(process, code=0):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     return output
 
 
-def wait_for(path, process, seconds=60):
+def wait_for(path, process, seconds=300):
+    """However long a busy machine takes to start TensorFlow; a process that is given up does not go on."""
     ends = time.monotonic() + seconds
     while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < ends, f"no {path}"
+        if process.poll() is not None or time.monotonic() > ends:
+            process.kill()
+            pytest.fail(f"no {path}: {process.communicate()[0]}")
         time.sleep(0.02)
 
 
@@ -135,7 +137,7 @@ def test_killed_again_and_again_a_run_ends_bit_identical(uninterrupted, shards, 
         process.communicate()
         assert process.returncode == -signal.SIGKILL
     assert last(tmp_path, "gan").meta["progress"]["step"] < 9
-    finish(start(shards, tmp_path, "--phase=all", "--steps=6"))
+    assert train([f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=all", "--steps=6"]) == 0
 
     for phase in ("l1", "gan"):
         one, two = last(uninterrupted, phase), last(tmp_path, phase)
@@ -229,7 +231,8 @@ def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
         stream.seek(size // 8)
         stream.write(os.urandom(64))
     # The other shards are sound: the damaged record turns up within an epoch of 4 steps.
-    text = mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL, "--phase=l1", "--steps=6")
+    small = ("--preset=fsrcnn3d", "--phase=l1", "--steps=6")  # what it trains is no matter here
+    text = mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL, *small)
     assert f"Shard {shard} is corrupt" in text
     shard.write_bytes(b"")
     assert "truncated" in mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL)

@@ -10,17 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import train_worker
 
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 
 HERE = Path(__file__).parents[1]
 STEPS = {"l1": 6, "gan": 9}
+RATES = ("learning_rate=0.001", "gan.learning_rate=0.001")
 
 
 def run_worker(strategy, workdir, cluster=None, index=0):
     arguments = [sys.executable, str(HERE / "train_worker.py"), strategy, str(workdir)]
-    arguments += ["learning_rate=0.001", "gan.learning_rate=0.001"]
+    arguments += RATES
     return subprocess.Popen(
         arguments, env=environment(cluster, index), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -64,7 +66,7 @@ def assert_alike(workdir, other):
 def single(tmp_path_factory):
     """Both phases by batches of 6 on one device."""
     workdir = tmp_path_factory.mktemp("single")
-    finish(run_worker("single", workdir))
+    train_worker.main("single", workdir, *RATES)
     return workdir
 
 
@@ -134,10 +136,11 @@ def test_a_killed_worker_rejoins_and_a_polite_stop_of_one_stops_both(tmp_path):
 
 
 def wait_for(path, process):
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 300
     while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < ends, f"no {path}"
+        if process.poll() is not None or time.monotonic() > ends:
+            process.kill()
+            pytest.fail(f"no {path}: {process.communicate()[0]}")
         time.sleep(0.05)
 
 
