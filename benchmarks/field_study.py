@@ -135,6 +135,10 @@ def test_pair(work: Path, name: str, count: int) -> dict[str, Any]:
     return {**{kind: image[:, :, kept] for kind, image in images.items()}, "std": of_high.std}
 
 
+def _without_facts(apply: Apply) -> tuple[Apply, dict[str, Any]]:
+    return apply, {}
+
+
 def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Every row's measures; those that a stopped run has left are taken from its folder."""
     rows: dict[str, dict[str, Any]] = {}
@@ -152,7 +156,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     add("input", {}, lambda: (lambda pair: pair["low"], {}))
     add("input under one curve for all", {}, partial(common_row, work / "shards"))
     for name, fitted in FITTED.items():
-        add(name, {}, lambda fitted=fitted: (fitted, {}))
+        add(name, {}, partial(_without_facts, fitted))
     trainings = planned(arguments.models)
     for training in trainings:
         asked = {"training": training, "precision": arguments.precision, "tiles": TILES}
