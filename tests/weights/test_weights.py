@@ -37,7 +37,7 @@ def test_every_network_is_small_and_described(name):
 def test_the_curves_reach_the_step_that_is_bundled(name):
     notes = read_card(FOLDER / f"{name}.keras").notes
     rows = [row for row in csv.DictReader((FOLDER / f"{name}.csv").open()) if row["kind"] == "validation"]
-    # mdcsrn-train chooses by the least error, recipes/jax by the largest gain over the input.
+    # mdcsrn-train chooses by the least error, recipes/jax_volumes by the largest gain over the input.
     measure, best = ("gain", max) if "trained_with" in notes else ("mse", min)
     kept = notes["validation"][measure]
     if notes["phase"] == "l1":

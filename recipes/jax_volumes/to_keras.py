@@ -1,6 +1,6 @@
 """Weights of `train.py` into the project's model file, and a check that they give the same image.
 
-python recipes/jax/to_keras.py WEIGHTS.npz MODEL.keras      (from the project's root, where TensorFlow is)
+python recipes/jax_volumes/to_keras.py WEIGHTS.npz MODEL.keras      (from the project's root, where TensorFlow is)
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def card_of(told: dict[str, Any]) -> ModelCard:
             "changed": [f"batch_size={settings['batch']}", f"learning_rate={settings['rate']:g}"],
             "step": told["step"],
             "validation": told["validation"],
-            # recipes/jax in the project's repository
+            # recipes/jax_volumes in the project's repository
             "trained_with": {name: told[name] for name in ("jax", "device", "minutes")} | {"settings": settings},
         },
     )

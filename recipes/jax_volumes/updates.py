@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recipes.jax.volume_patches import Volumes, draw_batch
+from recipes.jax_volumes.volume_patches import Volumes, draw_batch
 
 
 def adam(weights: list, gradients: list, m: list, v: list, step: Any, rate: Any) -> tuple[list, list, list]:

@@ -27,9 +27,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from recipes.jax.convolutions import for_gpu
-from recipes.jax.updates import Updates
-from recipes.jax.volume_patches import Validation, load_volumes
+from recipes.jax_volumes.convolutions import for_gpu
+from recipes.jax_volumes.updates import Updates
+from recipes.jax_volumes.volume_patches import Validation, load_volumes
 
 CLOCK = time.monotonic()
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""The part of recipes/jax that needs no JAX: what is carried, what is made of it, and the card that comes back."""
+"""The part of recipes/jax_volumes that needs no JAX: what is carried, what is made of it, the card that comes back."""
 
 import bz2
 import json
@@ -9,7 +9,7 @@ import pytest
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import load_model
 from mdcsrn_tf.papers import get_preset
-from recipes.jax import carry_scans, to_keras, training_data
+from recipes.jax_volumes import carry_scans, to_keras, training_data
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Scans packed small for the way to a machine with a GPU; run it from the project's root, where the scans are.
 
-    python recipes/jax/carry_scans.py SCANS PARTS
+    python recipes/jax_volumes/carry_scans.py SCANS PARTS
 
 writes PARTS/part-0.npz and so on, none larger than `PART_BYTES`: every training and validation scan in RAS+, cut to its
 head and `AROUND` voxels, lossless, and of whole heads a mask of the brain.

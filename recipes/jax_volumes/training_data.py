@@ -1,6 +1,6 @@
 """The carried scans degraded and normalised, as one flat array of pairs that patches are cut from on the GPU.
 
-    python recipes/jax/training_data.py PARTS OUTPUT (sinc | linear | through) [PATCH]
+    python recipes/jax_volumes/training_data.py PARTS OUTPUT (sinc | linear | through) [PATCH]
 
 sinc, linear: 2x2x1 along LR and AP, interpolated so; through: slices 2 to 5 times as thick along IS, of both profiles.
 Degradation, variants and normalisation are the project's own, by import. OUTPUT appears when it is whole.
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path.cwd()))
 
 import numpy as np
 
-from recipes.jax.carry_scans import TRAINING, VALIDATION, unpack, unpack_mask
+from recipes.jax_volumes.carry_scans import TRAINING, VALIDATION, unpack, unpack_mask
 
 CORNERS = 50_000  # places for patches a volume: with flips, more patches than a run draws of it
 # How often a variant's patches are drawn, beside the scan as it is.
