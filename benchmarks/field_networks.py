@@ -24,10 +24,7 @@ Apply = Callable[[dict[str, Any]], np.ndarray]
 
 
 def trained(training: Training, work: Path, precision: str, *flags: str, folder: str = "") -> Path:
-    """The run's folder, after training by quick2d; what is trained already, here or on a GPU, is left as it is.
-
-    The rate falls to zero by half a cosine: in a short training most of the error left is the last steps' noise.
-    """
+    """The run's folder, after training by quick2d; what is trained already, here or on a GPU, is left as it is."""
     workdir = work / (folder or training.folder)
     if trained_elsewhere(workdir):
         return workdir
@@ -40,7 +37,7 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
         f"--steps={training.steps}",
         f"--batch_size={training.batch}",
         f"--learning_rate={training.rate}",
-        f"--set={training.preset.training.phases[0].name}.learning_rate_decay=cosine",
+        f"--set={training.preset.training.phases[0].name}.learning_rate_decay={training.decay}",
         f"--precision={precision}",
         "--features=random",
         "--set=run.checkpoint_minutes=3",
@@ -63,6 +60,11 @@ def trained_elsewhere(workdir: Path) -> dict[str, Any]:
     """What the card of a model that recipes/jax_slices brought here says of its training; of any other, nothing."""
     brought = next(workdir.glob("best_*.keras"), None)
     return read_card(brought).notes.get("trained_with", {}) if brought else {}
+
+
+def kept_step(workdir: Path) -> int:
+    """The step whose model is measured."""
+    return read_card(next(workdir.glob("best_*.keras"))).notes["step"]
 
 
 def network(workdir: Path, merge: Literal["mean", "core"] = "mean") -> Apply:

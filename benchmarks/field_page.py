@@ -126,7 +126,9 @@ def _threshold_table(results: dict[str, Any]) -> list[str]:
 def _length(row: dict[str, Any]) -> str:
     if "steps" not in row:
         return ""
-    extras = [row["device"]] if "device" in row else []
+    extras = [f"kept at {row['kept']}"] if row.get("kept", row["steps"]) != row["steps"] else []
+    extras += ["falling to 0"] if row.get("decay") == "cosine" else []
+    extras += [row["device"]] if "device" in row else []
     extras += ["random features"] if row.get("features") == "random" else []
     return ", ".join([f"{row['steps']} x {row['batch']} at {row['rate']:g}", *extras])
 

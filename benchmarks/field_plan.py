@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.features import VGG_FILES
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Preset
@@ -12,10 +13,11 @@ from mdcsrn_tf.papers.quick2d import RATE
 
 # What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
 PLAN = (
-    "fcn2:300x32,dcsrn2d-l1:900x16,unet7:900x32@2e-3,dcsrn2d-l2:300x16,dcgan1:300x16,unet5:300x32@2e-3,"
-    "unet6:300x32@2e-3,unet8:300x32@2e-3,pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,dcgan2:100x8,dcgan3:100x8,"
-    "dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
+    "fcn2:300x32,dcsrn2d-l1:900x16@1e-3:cosine,unet7-alone:900x32@2e-3:cosine,unet7:300x32,dcsrn2d-l2:300x16,"
+    "dcgan1:300x16,unet5:300x32@2e-3,unet6:300x32@2e-3,unet8:300x32@2e-3,pix2pix9:300x32,pix2pix10:300x32,fcn1:100x16,"
+    "dcgan2:100x8,dcgan3:100x8,dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
 )
+Decay = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Training:
     batch: int
     rate: float = RATE
     alone: bool = False
+    decay: Decay = "constant"  # of the rate; half a cosine ends at zero
 
     @property
     def folder(self) -> str:
         """What its run is called."""
-        return f"{self.name}-{self.steps}x{self.batch}-{self.rate:g}{'-alone' if self.alone else ''}"
+        endings = ("-cosine" * (self.decay == "cosine"), "-alone" * self.alone)
+        return f"{self.name}-{self.steps}x{self.batch}-{self.rate:g}{''.join(endings)}"
 
     @property
     def row(self) -> str:
@@ -52,7 +56,7 @@ class Training:
         """What decides its training without a discriminator: Adam does not see the loss's scale."""
         terms = self._phase().terms
         shares = tuple((term.loss, round(term.weight / terms[0].weight, 6)) for term in terms)
-        return get_preset(f"7t/{self.name}").network, shares, self.steps, self.batch, self.rate
+        return get_preset(f"7t/{self.name}").network, shares
 
     @property
     def preset(self) -> Preset:
@@ -65,21 +69,32 @@ class Training:
 
 
 def planned(text: str) -> list[Training]:
-    """`unet7:300x32,fcn2:300x32` to what is to be trained, each GAN after its generator alone.
+    """`unet7:300x32,fcn2:900x16@2e-3:cosine` to what is to be trained, each GAN after its generator alone.
 
-    Generators that learn the same without their discriminators are trained once.
+    Generators that learn the same without their discriminators are trained once; `unet7-alone:900x32` trains one
+    alone, for longer than the GANs that come after it.
     """
     found: list[Training] = []
     for part in filter(None, text.split(",")):
-        name, _, length = part.partition(":")
-        length, _, rate = (length or "300x32").partition("@")
-        steps, batch = map(int, length.split("x"))
-        training = Training(name, steps, batch, float(rate or RATE))
+        training = _one(part)
         alone = replace(training, alone=True)
         if training.is_gan and alone.task() not in {other.task() for other in found if other.alone}:
             found.append(alone)
-        found.append(training)
+        if not training.alone:
+            found.append(training)
     return found
+
+
+def _one(part: str) -> Training:
+    name, _, length = part.partition(":")
+    length, _, rate = (length or "300x32").partition("@")
+    steps, batch = map(int, length.split("x"))
+    rate, _, decay = rate.partition(":")
+    decay = decay or "constant"
+    if decay not in get_args(Decay):
+        raise UserError(f"{part}: a rate's decay is {' or '.join(get_args(Decay))}, not {decay}.")
+    alone = name.endswith("-alone")
+    return Training(name.removesuffix("-alone"), steps, batch, float(rate or RATE), alone, decay)  # type: ignore[arg-type]
 
 
 def without_discriminator(preset: Preset) -> Preset:

@@ -31,7 +31,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import pages
 from benchmarks.data_helpers import run, scans_beginning
 from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded, common_curve
-from benchmarks.field_networks import Apply, critic_alone, network, seams, seconds_of, trained, trained_elsewhere
+from benchmarks.field_networks import (
+    Apply,
+    critic_alone,
+    kept_step,
+    network,
+    seams,
+    seconds_of,
+    trained,
+    trained_elsewhere,
+)
 from benchmarks.field_page import FLOOR, UNET, threshold_rows, thresholds, write_table
 from benchmarks.field_plan import PLAN, Training, planned
 from data_prep.field_phantom import FieldSettings, write_fields
@@ -179,7 +188,7 @@ def trained_row(
 ) -> tuple[Apply, dict[str, Any]]:
     """The network, and what is said of its training and of its tiles' borders beside its measures."""
     workdir = trained(training, work, precision)
-    facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir)}
+    facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
     if elsewhere := trained_elsewhere(workdir):
         facts |= {"steps": elsewhere["steps"], "device": elsewhere["device"]}
     if training.random_features:

@@ -44,7 +44,7 @@ def main() -> None:
         if told["data_sha256"] != manifest.sha256:
             raise SystemExit(f"{results} was trained on other shards than {work / 'shards'}.")
         if convert(training, weights, told, manifest, work / training.folder) and not training.alone:
-            planned.append(f"{row}:{training.steps}x{training.batch}@{training.rate:g}")
+            planned.append(f"{row}:{training.steps}x{training.batch}@{training.rate:g}:{training.decay}")
     print(f"--models={','.join(planned)}")
 
 
@@ -95,7 +95,7 @@ def notes(training: Training, told: dict[str, Any]) -> dict[str, Any]:
         "validation": {"mse": told["mse"]},
         "data_sha256": told["data_sha256"],
         "trained_with": {**told["trained_with"], "steps": told["steps"], "batch": training.batch,
-                         "rate": training.rate, "decay": "cosine"},
+                         "rate": training.rate, "decay": training.decay},
     } | ({"features": [{"features": "vgg16", "weights": "random"}]} if training.random_features else {})  # fmt: skip
 
 

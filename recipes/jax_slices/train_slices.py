@@ -51,7 +51,7 @@ def main() -> None:
     train, validation = (np.stack(pairs[split], axis=-1) for split in ("train", "validation"))
     on_device = jnp.asarray(train, jnp.float16)
     store = Store(args.output)
-    trainings = planned(args.plan)
+    trainings = [replace(training, decay="cosine") for training in planned(args.plan)]
     print(f"{len(trainings)} networks on {jax.devices()[0].device_kind}, {len(train)} patches", flush=True)
     for index, training in enumerate(trainings):
         left = 60 * args.minutes - (time.monotonic() - CLOCK)

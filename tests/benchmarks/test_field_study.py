@@ -12,6 +12,7 @@ from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
 from benchmarks.field_study import measured, per_pixel, regression
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.forest import features
 from mdcsrn_tf.papers import field94t
 from mdcsrn_tf.training.state import build_state
@@ -72,7 +73,9 @@ def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
 ROWS = {
     "input under its best curve": row(24.0),
     "unet7": row(23.456, 0.86, 0.3, steps=7, batch=8, rate=0.002, seams={"sub-07": {"cores": 1.307, "averaged": 1.02}}),
-    "unet7 without its discriminator": row(24.4, high_energy=0.14, steps=5, batch=4, rate=0.1, device="a GPU"),
+    "unet7 without its discriminator": row(
+        24.4, high_energy=0.14, steps=5, batch=4, rate=0.1, device="a GPU", kept=3, decay="cosine"
+    ),
     "dcsrn2d-l1": row(24.1),
 }
 
@@ -99,6 +102,15 @@ def test_each_gan_comes_after_its_generator_alone_once_a_task():
     assert found[-2].folder == "unet6-9x4-0.001-alone"
     assert (found[3].name, found[3].steps, found[3].batch, found[3].rate) == ("fcn2", 300, 32, 1e-3)
     assert planned("fcn2:9x4@2e-3")[0].rate == 2e-3
+
+
+def test_a_generator_alone_may_learn_for_longer_than_the_gan_after_it():
+    alone, gan = planned("unet7-alone:90x4@2e-3:cosine,unet7:9x4")
+    assert (alone.row, alone.steps, alone.decay) == ("unet7 without its discriminator", 90, "cosine")
+    assert alone.folder == "unet7-90x4-0.002-cosine-alone"
+    assert (gan.row, gan.steps, gan.decay) == ("unet7", 9, "constant")
+    with pytest.raises(UserError, match="constant or cosine, not linear"):
+        planned("fcn2:9x4@1e-3:linear")
 
 
 def test_alone_a_generator_learns_as_under_an_adversarial_weight_of_zero():
@@ -150,7 +162,7 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     field_page.write_table(record)
     text = page.read_text()
     assert "| unet7 | 7 x 8 at 0.002 | 23.46, 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text and "old" not in text
-    assert "| unet7 without its discriminator | 5 x 4 at 0.1, a GPU | 24.40" in text
+    assert "| unet7 without its discriminator | 5 x 4 at 0.1, kept at 3, falling to 0, a GPU | 24.40" in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
     assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.94 | met |" in field_page.section(record)
