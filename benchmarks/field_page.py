@@ -110,7 +110,7 @@ def tables(record: dict[str, Any]) -> list[str]:
     scans = results["scans"]
     head = ["", "steps x patches, rate", *(f"{scan}: PSNR, mid band, high band" for scan in scans), "seams"]
     body = [
-        [name, _length(row), *(_cell(row[scan]) for scan in scans), _seams(row, scans)]
+        [name, _length(row), *(_cell(row, scan) for scan in scans), _seams(row, scans)]
         for name, row in results["rows"].items()
     ]
     lines = [caption, "", *pages.table(head, body)]
@@ -133,9 +133,12 @@ def _length(row: dict[str, Any]) -> str:
     return ", ".join([f"{row['steps']} x {row['batch']} at {row['rate']:g}", *extras])
 
 
-def _cell(value: dict[str, float]) -> str:
+def _cell(row: dict[str, Any], scan: str) -> str:
+    """PSNR, of a network also under its best curve, and the bands' energies and correlations."""
+    value = row[scan]
+    curved = f" ({row['psnr_under_curve'][scan]:.2f})" if "psnr_under_curve" in row else ""
     bands = (f"{value[f'{band}_energy']:.2f} / {value[f'{band}_correlation']:.2f}" for band in ("mid", "high"))
-    return ", ".join([f"{value['psnr']:.2f}", *bands])
+    return ", ".join([f"{value['psnr']:.2f}{curved}", *bands])
 
 
 def _seams(row: dict[str, Any], scans: Sequence[str]) -> str:

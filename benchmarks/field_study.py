@@ -198,6 +198,7 @@ def trained_row(
         name: {"cores": seams(pair, network(workdir, "core")(pair)), "averaged": seams(pair, averaged[name])}
         for name, pair in pairs.items()
     }
+    facts["psnr_under_curve"] = {name: under_curve(pair, averaged[name]) for name, pair in pairs.items()}
     return lambda pair: next(averaged[name] for name, other in pairs.items() if other is pair), facts
 
 
@@ -255,13 +256,23 @@ def per_pixel(predict: Callable[[Image], Image], integers: bool) -> Apply:
     return apply
 
 
+def under_curve(pair: dict[str, Any], result: Image) -> float:
+    """PSNR of the result under its own best curve: what remains if a scan's curve, which no patch shows, is given."""
+    return psnr(best_curve({**pair, "low": result}), pair)
+
+
+def psnr(found: Image, pair: dict[str, Any]) -> float:
+    """Inside the head, of the range 0 to 1, dB."""
+    error = (found - pair["high"])[pair["head"]] * pair["std"]
+    return float(-10 * np.log10(np.mean(error**2, dtype=np.float64)))
+
+
 def measured(apply: Apply, pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each test scan, inside the head: PSNR of the range 0 to 1, energy and correlation of both bands."""
     values = {}
     for name, pair in pairs.items():
         found, high, head = apply(pair), pair["high"], pair["head"]
-        error = (found - high)[head] * pair["std"]
-        values[name] = {"psnr": float(-10 * np.log10(np.mean(error**2, dtype=np.float64)))}
+        values[name] = {"psnr": psnr(found, pair)}
         for key, (low_end, high_end) in BANDS.items():
             parts = [band(image, (0, 1), (low_end,) * 2, (high_end,) * 2)[head] for image in (found, high)]
             values[name][f"{key}_energy"] = float(np.mean(parts[0] ** 2) / np.mean(parts[1] ** 2))
