@@ -16,6 +16,7 @@ import train_helpers
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.training import loop
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
+from mdcsrn_tf.training.log import MetricsTable
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.settings import TrainSettings, override
 from mdcsrn_tf.training.state import build_state
@@ -126,6 +127,17 @@ def test_no_row_is_written_twice_after_a_kill_before_the_first_checkpoint_or_at_
     assert len(statistics) == 2 * sum(key.endswith("moving_mean") for key in statistics) > 0
     for key, array in statistics.items():
         np.testing.assert_array_equal(array, again[key], err_msg=key)
+
+
+def test_a_run_that_begins_at_step_0_again_begins_its_table_again(tmp_path):
+    table = MetricsTable(tmp_path / "metrics.csv")
+    table.rewind("l1", 0)
+    for phase_name, step in (("l1", 0), ("gan", 0), ("gan", 1)):
+        table.append({"phase": phase_name, "step": step, "kind": "validation"})
+    table.rewind("gan", 0)
+    assert [(row["phase"], row["step"]) for row in table.rows()] == [("l1", "0")]
+    table.rewind("l1", 0)
+    assert table.rows() == []
 
 
 def test_the_gan_phase_ends_with_statistics_measured_anew_as_the_first_does(tmp_path):
