@@ -1,6 +1,6 @@
 """docs/performance.md: the committed page is the generator's, and its cells are its record's medians."""
 
-from collections import Counter
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +30,7 @@ def test_a_line_is_of_medians_and_a_kind_of_work_that_is_not_there_is_nothing():
 
 @pytest.mark.parametrize(("plain", "kind"), [(True, COPIES), (False, NORMALISATION)])
 def test_what_only_moves_feature_maps_counts_as_copies(plain, kind):
-    parts = Counter()
+    parts = defaultdict(float)
     run = timed(len, KINDS["join"], parts)
     assert run([SimpleNamespace(is_plain=True), SimpleNamespace(is_plain=plain)]) == 2
     assert list(parts) == [kind] and parts[kind] > 0
