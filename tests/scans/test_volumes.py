@@ -322,7 +322,9 @@ def test_a_damaged_end_of_a_gzip_file_is_noticed(tmp_path):
 @pytest.mark.parametrize("place", ["sub-02/anat", "sub-02", "."])
 @pytest.mark.parametrize("bids", [True, False])
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, place, bids):
-    for subject in ("sub-01", "sub-02"):
+    prefix = "sub" if bids else "head"
+    place = place.replace("sub", prefix)
+    for subject in (f"{prefix}-01", f"{prefix}-02"):
         scan = tmp_path / subject / "anat" / (f"{subject}_T1w.nii" if bids else "scan.nii")
         scan.parent.mkdir(parents=True)
         scan.touch()
