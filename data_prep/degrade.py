@@ -23,6 +23,11 @@ from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_v
 from mdcsrn_tf.workers import available_cores
 
 Pair = tuple[Path, Path]  # a scan and where it goes
+_HEADINGS = {
+    "input": "Everyday",
+    "slice_profile": "Thick slices",
+    "noise_snr": "What else is done",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -62,7 +67,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    return run_command("mdcsrn-degrade", __doc__ or "", define_flags, _run, argv)
+    return run_command("mdcsrn-degrade", __doc__ or "", define_flags, _run, argv, _HEADINGS)
 
 
 def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
