@@ -14,13 +14,7 @@ import jax
 import jax.numpy as jnp
 from slice_losses import content_loss, discriminator_loss, real_cross_entropy
 
-
-def adam(weights: list, gradients: list, m: list, v: list, step: Any, rate: Any) -> tuple[list, list, list]:
-    """Keras's Adam (0.9, 0.999, 1e-7); `step` is the number of the update, from 1."""
-    m = [0.9 * old + 0.1 * g for old, g in zip(m, gradients, strict=True)]
-    v = [0.999 * old + 0.001 * g * g for old, g in zip(v, gradients, strict=True)]
-    rate = rate * jnp.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-    return [w - rate * a / (jnp.sqrt(b) + 1e-7) for w, a, b in zip(weights, m, v, strict=True)], m, v
+from recipes.adam import adam
 
 
 def cosine(step: Any, total: Any) -> Any:

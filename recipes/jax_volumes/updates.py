@@ -12,15 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from recipes.adam import adam
 from recipes.jax_volumes.volume_patches import Volumes, draw_batch
-
-
-def adam(weights: list, gradients: list, m: list, v: list, step: Any, rate: Any) -> tuple[list, list, list]:
-    """Keras's Adam (0.9, 0.999, 1e-7); `step` is the number of the update, from 1."""
-    m = [0.9 * old + 0.1 * g for old, g in zip(m, gradients, strict=True)]
-    v = [0.999 * old + 0.001 * g * g for old, g in zip(v, gradients, strict=True)]
-    rate = rate * jnp.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-    return [w - rate * a / (jnp.sqrt(b) + 1e-7) for w, a, b in zip(weights, m, v, strict=True)], m, v
 
 
 def gradient_penalty(score: Any, real: Any, fake: Any, alpha: Any) -> Any:

@@ -3,12 +3,14 @@
 import bz2
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import load_model
 from mdcsrn_tf.papers import get_preset
+from recipes.adam import adam
 from recipes.jax_volumes import carry_scans, to_keras, training_data
 
 
@@ -107,3 +109,17 @@ def test_the_weights_arrive_and_those_that_give_another_image_are_refused(tmp_pa
     with pytest.raises(SystemExit, match="was removed"):
         to_keras.main(tmp_path / "last.npz", tmp_path / "net.keras")
     assert not (tmp_path / "net.keras").exists()
+
+
+def test_adam_is_keras_adam():
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((3, 2)), rng.standard_normal(4)]
+    variables = [keras.Variable(array) for array in weights]
+    optimizer = keras.optimizers.Adam(0.01)
+    m = v = [np.zeros_like(array) for array in weights]
+    for step in (1.0, 2.0, 3.0):
+        gradients = [rng.standard_normal(array.shape) for array in weights]
+        optimizer.apply([keras.ops.convert_to_tensor(g, "float32") for g in gradients], variables)
+        weights, m, v = adam(weights, gradients, m, v, step, 0.01)
+    for found, expected in zip(weights, variables, strict=True):
+        np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5)
