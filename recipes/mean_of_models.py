@@ -2,7 +2,7 @@
 
     python recipes/mean_of_models.py RESULT.keras SHARE=MODEL.keras SHARE=MODEL.keras
 
-The card is the last model's, with a word about the mean.
+The card is the last model's, with a word about the mean, and without a validation, which none made of it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def main(target: Path, *named: str) -> None:
         [sum(share / total * array for share, array in zip(shares, arrays, strict=True)) for arrays in weights]
     )
     steps = [model_card.notes.get("step") for _, model_card in models]
-    mean = {"steps": steps, "shares": [round(share / total, 4) for share in shares]}
-    save_model(target, last, replace(card, notes=card.notes | {"kept": "mean", "mean": mean}))
+    notes = {name: value for name, value in card.notes.items() if name != "validation"}
+    notes |= {"kept": "mean", "mean": {"steps": steps, "shares": [round(share / total, 4) for share in shares]}}
+    save_model(target, last, replace(card, notes=notes))
 
 
 if __name__ == "__main__":

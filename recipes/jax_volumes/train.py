@@ -92,7 +92,7 @@ class Run:
         self.rows: list[dict[str, Any]] = []
         self.best, self.lam = -math.inf, getattr(args, "weight", 0.0)
         self.state = self._fresh()
-        self.began = CLOCK
+        self.began: float | None = None  # when the first dispatch had been compiled
 
     def go(self) -> None:
         """From the first update to the last second."""
@@ -125,12 +125,14 @@ class Run:
 
     def _part(self) -> float:
         """How much of the run's time is over."""
+        if self.began is None:
+            return 0.0
         end = CLOCK + 60 * self.args.minutes
         return min(1.0, (time.monotonic() - self.began) / max(end - self.began, 1e-9))
 
     def _rate(self) -> float:
         """A short rise, then half a cosine to zero (l1), or constant and a fall in the last third (gan)."""
-        args, part = self.args, self._part() if self.began != CLOCK else 0.0
+        args, part = self.args, self._part()
         rise = min(1.0, (int(self.state["step"]) + 1) / args.rate_warmup)
         if self.updates.critic:
             part = max(0.0, 3 * part - 2)
