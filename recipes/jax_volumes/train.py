@@ -1,9 +1,11 @@
 """Train a network of the project on one GPU with JAX; run it from the project's root (README.md beside it).
 
     l1    the intensity phase of any preset
-    gan   the WGAN-GP phase, from the weights of an intensity phase; its lambda is sought while it runs
+    gan   the WGAN-GP phase, from the weights of an intensity phase; every state that is validated is kept
 
-The rates follow the clock: `--minutes` decides where the cosine ends, however fast the machine is.
+The rates follow the clock: `--minutes` decides where the cosine ends, however fast the machine is. A run may be made in
+parts: `--window=0,0.4` goes through the first two fifths of the cosine and `--window=0.4,1 --resume=FOLDER/state.npz`
+through the rest.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ import keras
 import numpy as np
 
 from recipes.jax_volumes.convolutions import for_gpu
+from recipes.jax_volumes.starts import load_weights
+from recipes.jax_volumes.states import fresh, keep, resumed
 from recipes.jax_volumes.updates import Updates
 from recipes.jax_volumes.volume_patches import Validation, load_volumes
 
@@ -71,19 +75,6 @@ def build_networks(args: argparse.Namespace, patch: int) -> tuple[Any, Any, Any]
     return for_gpu(with_precision(exact, args.precision)), for_gpu(exact), critic
 
 
-def load_weights(model: keras.Model, path: Path) -> None:
-    """Weights of a run's .npz, or of a model file of the project, by path."""
-    if path.suffix == ".keras":
-        from mdcsrn_tf.models.files import load_model
-
-        found = {variable.path: np.asarray(variable.value) for variable in load_model(path)[0].variables}
-    else:
-        with np.load(path) as archive:
-            found = dict(archive)
-    for variable in model.variables:
-        variable.assign(found[variable.path])
-
-
 class Run:
     """The loop around the updates: prints, validates, seeks lambda, saves, ends by the clock."""
 
@@ -91,14 +82,16 @@ class Run:
         self.args, self.updates, self.volumes, self.validation = args, updates, volumes, validation
         self.rows: list[dict[str, Any]] = []
         self.best, self.lam = -math.inf, getattr(args, "weight", 0.0)
-        self.state = self._fresh()
+        self.state = fresh(updates.exact, updates.critic)
+        if args.resume:
+            self.state = resumed(self.state, args.resume)
         self.began: float | None = None  # when the first dispatch had been compiled
 
     def go(self) -> None:
         """From the first update to the last second."""
         args = self.args
         self._validate()
-        if self.updates.critic:
+        if self.updates.critic and not args.resume:
             self._warm_up()
         self.state, _ = self._advance()  # compiles
         self.began = time.monotonic()
@@ -118,6 +111,8 @@ class Run:
                 self._validate()
                 validated = time.monotonic()
         self._validate()
+        if args.keep_state:
+            keep(self.state, args.output / "state.npz")
         say(f"ended after {int(self.state['step'])} updates of {args.batch} patches of {self.updates.patch}^3")
 
     def _advance(self) -> tuple[dict, dict]:
@@ -132,23 +127,13 @@ class Run:
 
     def _rate(self) -> float:
         """A short rise, then half a cosine to zero (l1), or constant and a fall in the last third (gan)."""
-        args, part = self.args, self._part()
+        args = self.args
+        first, last = args.window
+        part = first + (last - first) * self._part()
         rise = min(1.0, (int(self.state["step"]) + 1) / args.rate_warmup)
         if self.updates.critic:
             part = max(0.0, 3 * part - 2)
         return args.rate * rise * 0.5 * (1 + math.cos(math.pi * part))
-
-    def _fresh(self) -> dict[str, Any]:
-        """Every list has arrays of its own, since a dispatch gives them away."""
-        weights = [jnp.array(v.value) for v in self.updates.exact.trainable_variables]
-        moving = [jnp.array(v.value) for v in self.updates.exact.non_trainable_variables]
-        state = {"weights": weights, "moving": moving, "ema": [jnp.array(w) for w in weights], "step": jnp.int32(0)}
-        state |= {name: [jnp.zeros_like(w) for w in weights] for name in "mv"}
-        if self.updates.critic:
-            critic = [jnp.array(v.value) for v in self.updates.critic.trainable_variables]
-            state |= {"critic": critic, "critic_step": jnp.int32(0)}
-            state |= {f"critic_{name}": [jnp.zeros_like(w) for w in critic] for name in "mv"}
-        return state
 
     def _warm_up(self) -> None:
         """The critic alone."""
@@ -188,9 +173,15 @@ class Run:
         if not self.updates.critic and found["gain"] > self.best and int(self.state["step"]):
             self.best = found["gain"]
             self._save("best", weights, moving, found)
-        if self.updates.critic and int(self.state["step"]) > self.args.rate_warmup and self._part() < 2 / 3:
-            # Too little power in the removed k-space: the critic is to count for more.
-            self.lam *= math.exp(float(np.clip(0.05 * (self.args.band_target - found["band_db"]), -0.15, 0.15)))
+        if self.updates.critic:
+            self._save(f"update-{int(self.state['step']):05d}", weights, moving, found)
+            self._seek_power(found["band_db"])
+
+    def _seek_power(self, band_db: float) -> None:
+        """Too little power in the removed k-space: the critic is to count for more."""
+        args = self.args
+        if args.band_target is not None and int(self.state["step"]) > args.rate_warmup and self._part() < 2 / 3:
+            self.lam *= math.exp(float(np.clip(0.05 * (args.band_target - band_db), -0.15, 0.15)))
 
     def _save(self, name: str, weights: list, moving: list, found: dict[str, Any]) -> None:
         """Weights by path, what the card needs, an input with its output for `to_keras.py` to check, the curve."""
@@ -215,9 +206,15 @@ class Run:
             table.writerows(self.rows)
 
 
+def window(text: str) -> tuple[float, float]:
+    """`0,0.4` as two numbers."""
+    first, last = map(float, text.split(","))
+    return first, last
+
+
 def settings_of(args: argparse.Namespace, patch: int) -> dict[str, Any]:
     """The flags that decide the weights, as JSON."""
-    left_out = ("output", "compiled", "print_seconds", "validate_seconds")
+    left_out = ("output", "compiled", "print_seconds", "validate_seconds", "keep_state")
     settings = {name: str(v) if isinstance(v, Path) else v for name, v in vars(args).items() if name not in left_out}
     return settings | {"patch": patch, "data": args.data.name}
 
@@ -256,6 +253,9 @@ def add_flags(add: Any, gan: bool) -> None:
     add("--minutes", type=float, required=True, help="from the start of the process to the end of training")
     add("--steps", type=int, default=10**9, help="at most so many updates")
     add("--init_from", type=Path, required=gan, help="weights to start from: .npz of a run, or .keras")
+    add("--resume", type=Path, help="go on from a run's state.npz")
+    add("--keep_state", action="store_true", help="write state.npz at the end")
+    add("--window", type=window, default=(0.0, 1.0), help="part of the rate's cosine to go through, as 0,0.4")
     add("--init", choices=("identity", "glorot"), default="identity", help="the start without --init_from")
     add("--precision", choices=("mixed_bfloat16", "float32"), default="mixed_bfloat16", help="of the generator")
     add("--batch", type=int, default=8 if gan else 32)
@@ -271,7 +271,11 @@ def add_flags(add: Any, gan: bool) -> None:
     add("--seed", type=int, default=0)
     if gan:
         add("--weight", type=float, default=0.003, help="lambda of the adversarial term to begin with")
-        add("--band_target", type=float, default=-0.5, help="dB of the removed k-space over the original's, to seek")
+        add(
+            "--band_target",
+            type=float,
+            help="change lambda to seek so many dB of the removed k-space over the original's",
+        )
         add("--critic_steps", type=int, default=5, help="critic updates a generator update")
         add("--critic_rate", type=float, default=1e-4, help="Adam's, of the critic")
         add("--critic_warmup", type=int, default=500, help="critic updates before the first generator update")

@@ -2,6 +2,7 @@
 
 import bz2
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from mdcsrn_tf.models.files import load_model
 from mdcsrn_tf.papers import get_preset
 from recipes.adam import adam
 from recipes.jax_volumes import carry_scans, to_keras, training_data
+from recipes.jax_volumes.starts import load_weights
 
 
 @pytest.fixture
@@ -123,3 +125,15 @@ def test_adam_is_keras_adam():
         weights, m, v = adam(weights, gradients, m, v, step, 0.01)
     for found, expected in zip(weights, variables, strict=True):
         np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5)
+
+
+def test_a_deeper_network_starts_with_the_image_of_a_shallower_one(tmp_path):
+    network = get_preset("journal/b4u4k8").network
+    shallow, deep = (build_generator(replace(network, units=1, blocks=blocks)) for blocks in (2, 3))
+    np.savez(tmp_path / "last.npz", **{v.path: np.asarray(v.value) for v in shallow.variables})
+    patch = np.random.default_rng(0).normal(size=(1, 6, 7, 5, 1)).astype(np.float32)
+    assert np.abs(deep(patch) - shallow(patch)).max() > 1e-2
+    load_weights(deep, tmp_path / "last.npz")
+    np.testing.assert_allclose(deep(patch), shallow(patch), atol=1e-6)
+    # What is new is no zero: it learns as soon as the output reads it.
+    assert np.abs(deep.get_layer("block3_unit1_conv").kernel).min() > 0
