@@ -2,14 +2,14 @@
 
     python benchmarks/field_study.py --data=FOLDER_OF_SCANS [--models=dcsrn2d-l1:300x16,...] [--workdir=WORK] [--write]
 
-Five scans to learn from, two to be measured on (data_prep.field_phantom; other contrast, shading, half the resolution,
-noise), 64 x 64 patches of slices of all three axes, each model by the `quick2d` recipe in the steps x patches that
-stand behind its name. Beside the networks stand what costs no network: the input, the input under its best intensity
-curve (fitted on the test scans: the floor that a model must pass), a linear regression and the random forest on the
-same pixels, and both with the integer cast of the notebook that the paper cites. GANs are trained a second time
-without their discriminators. What a model must reach is in field_page.py, and printed. The record is
-benchmarks/results/field_study.json; --write puts the table into docs/field_study.md. A run that was stopped goes on
-in its --workdir.
+Eighteen scans to learn from and three to choose by, two to be measured on (field_pairs.py; data_prep.field_phantom:
+other contrast, shading, half the resolution, noise), N4 on both fields, 64 x 64 patches of slices of all three axes,
+each model by the `quick2d` recipe in the steps x patches that stand behind its name. Beside the networks stand what
+costs no network: the input, the input under its best intensity curve (fitted on the test scans: the floor that a model
+must pass), a linear regression and the random forest on the same pixels, and both with the integer cast of the
+notebook that the paper cites. GANs are trained a second time without their discriminators. What a model must reach is
+in field_page.py, and printed. The record is benchmarks/results/field_study.json; --write puts the table into
+docs/field_study.md. A run that was stopped goes on in its --workdir.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
-from benchmarks.data_helpers import run, scans_beginning
 from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded, common_curve
 from benchmarks.field_networks import (
     Apply,
@@ -42,22 +41,17 @@ from benchmarks.field_networks import (
     trained_elsewhere,
 )
 from benchmarks.field_page import FLOOR, UNET, threshold_rows, thresholds, write_table
+from benchmarks.field_pairs import make_pairs, test_pair
 from benchmarks.field_plan import PLAN, Training, planned
-from data_prep.field_phantom import FieldSettings, write_fields
-from data_prep.registration import Placed, register
-from data_prep.subjects import stem_of
 from mdcsrn_tf.metrics.spectra import band
 from mdcsrn_tf.models.forest import features, grow, plain_arrays
 from mdcsrn_tf.papers.field94t import TILES
 from mdcsrn_tf.papers.forests import ForestConfig
 from mdcsrn_tf.run_record import RunRecord, plain, write_json
-from mdcsrn_tf.scans.normalisation import EACH_IMAGE, of_pair
-from mdcsrn_tf.scans.volumes import read_volume
+from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 
-LEARN, CHECK, MEASURE = "sub-01_T1w,sub-02_T1w,sub-03_T1w,sub-04_T1w,sub-05_T1w", "sub-06_T1w", "sub-07_T1w,sub-08_T2w"
 BANDS = {"mid": (0.25, 0.5), "high": (0.5, 1.0)}  # of the Nyquist frequency, in the axial plane
-EPOCHS = 6  # of patches from the scans to learn from: the one that validates gives a sixth of theirs
 FITTED = {
     FLOOR: best_curve,
     "input under its best shaded curve": best_shaded,
@@ -72,9 +66,9 @@ def main() -> None:
     record = RunRecord.begin({key: value for key, value in vars(arguments).items() if key not in ("data", "write")})
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.workdir or Path(folder)
-        make_pairs(arguments, work)
+        make_pairs(arguments.data, work, arguments.patches, n4=arguments.n4)
         tested = sorted(path.name for path in (work / "test" / "high").iterdir())
-        pairs = {stem_of(name): test_pair(work, name, arguments.slices) for name in tested}
+        pairs = {stem_of(name): test_pair(work, name, arguments.slices, n4=arguments.n4) for name in tested}
         record.results = {"scans": sorted(pairs), "rows": all_rows(arguments, work, pairs)}
         if arguments.critic and UNET in record.results["rows"]:
             found = next(training for training in planned(arguments.models) if training.row == UNET)
@@ -94,7 +88,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--workdir", type=Path, help="keep pairs and models here, and go on here after a stop")
     parser.add_argument("--models", default=PLAN, help="presets without 7t/, as in dcsrn2d-l1:300x16,unet7:300x32")
     parser.add_argument("--precision", default="mixed_bfloat16", help="of the generators' training")
-    parser.add_argument("--patches", type=int, default=600, help="of each scan to learn from")
+    parser.add_argument("--patches", type=int, default=210, help="of each scan to learn from")
+    unshaded = "take the shading out of both fields first, as the paper does"
+    parser.add_argument("--n4", action=argparse.BooleanOptionalAction, default=True, help=unshaded)
     parser.add_argument("--pixels", type=int, default=40_000, help="that regression and forest learn from")
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--slices", type=int, default=16, help="of each test scan that are measured")
@@ -102,46 +98,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--critic", action=argparse.BooleanOptionalAction, default=True, help=critic)
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
-
-
-def make_pairs(arguments: argparse.Namespace, work: Path) -> None:
-    """Both fields of all scans, and shards of those to learn from."""
-    for kind, beginnings in (("learn", f"{LEARN},{CHECK}"), ("test", MEASURE)):
-        for path in scans_beginning(arguments.data, beginnings):
-            if not (work / kind / "low" / f"{stem_of(path.name)}.nii.gz").is_file():
-                write_fields(work / kind, stem_of(path.name), read_volume(path), FieldSettings(), seed=0)
-    split = work / "split.tsv"
-    people = [name.split("_")[0] for name in LEARN.split(",")]
-    lines = ["subject\tsplit", *(f"{person}\ttrain" for person in people), f"{CHECK.split('_')[0]}\tvalidation"]
-    split.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run(
-        "-m",
-        "data_prep.make_pairs",
-        f"--low={work / 'learn' / 'low'}",
-        f"--high={work / 'learn' / 'high'}",
-        f"--output={work / 'shards'}",
-        "--match=volume",
-        "--plane=all",
-        f"--patches_per_subject={arguments.patches // EPOCHS}",
-        f"--epochs_of_patches={EPOCHS}",
-        f"--split={split}",
-        "--workers=1",
-    )
-
-
-def test_pair(work: Path, name: str, count: int) -> dict[str, Any]:
-    """A test scan's low field on the high field's grid and the high field, as z-scores; where the head is.
-
-    Of the axial slices through the head `count` are kept, evenly spread.
-    """
-    low, high = (read_volume(work / "test" / kind / name) for kind in ("low", "high"))
-    found = register(Placed(low.data, low.affine), Placed(high.data, high.affine), "none")
-    of_low, of_high = of_pair(EACH_IMAGE, found.data[found.inside], high.data[found.inside])
-    head = found.inside & (high.data > high.data.mean())
-    through = np.flatnonzero(head.mean(axis=(0, 1)) > 0.1)
-    kept = through[np.linspace(0, len(through) - 1, min(count, len(through))).astype(int)]
-    images = {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head}
-    return {**{kind: image[:, :, kept] for kind, image in images.items()}, "std": of_high.std}
 
 
 def _without_facts(apply: Apply) -> tuple[Apply, dict[str, Any]]:
@@ -154,7 +110,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
 
     def add(name: str, asked: dict[str, Any], make: Callable[[], tuple[Apply, dict[str, Any]]]) -> None:
         kept = work / "rows" / f"{name.replace(' ', '-')}.json"
-        asked = plain({**asked, "slices": arguments.slices, "patches": arguments.patches})
+        asked = plain({**asked, "slices": arguments.slices, "patches": arguments.patches, "n4": arguments.n4})
         if kept.is_file() and (found := json.loads(kept.read_text(encoding="utf-8")))["asked"] == asked:
             rows[name] = found["row"]
             return
@@ -190,7 +146,7 @@ def trained_row(
     workdir = trained(training, work, precision)
     facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
     if elsewhere := trained_elsewhere(workdir):
-        facts |= {"steps": elsewhere["steps"], "device": elsewhere["device"]}
+        facts |= {key: elsewhere[key] for key in ("steps", "device", "start") if elsewhere.get(key)}
     if training.random_features:
         facts["features"] = "random"
     averaged = {name: network(workdir)(pair) for name, pair in pairs.items()}

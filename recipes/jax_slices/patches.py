@@ -2,7 +2,7 @@
 
     python recipes/jax_slices/patches.py SHARDS PATCHES.npz
 
-Z-scores are kept in steps of 1/128, far below the noise of either image; the differences along a row take less room.
+Z-scores are kept in steps of 1/32, below the noise of either image; the differences along a row take less room.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-STEPS = 128  # a z-score of 1
+STEPS = 32  # a z-score of 1
 LARGEST = 32767 / STEPS
 
 
@@ -41,7 +41,7 @@ def pack(patches: np.ndarray) -> np.ndarray:
         raise SystemExit(f"A z-score of {np.abs(patches).max():.0f} does not fit: these shards are not normalised.")
     steps = np.diff(np.round(patches * STEPS).astype(np.int16), axis=-1, prepend=np.int16(0))
     folded = ((steps << 1) ^ (steps >> 15)).view(np.uint8).reshape(-1, 2)  # small numbers of either sign
-    return np.frombuffer(lzma.compress(folded.T.tobytes(), preset=2), np.uint8)
+    return np.frombuffer(lzma.compress(folded.T.tobytes(), preset=9), np.uint8)
 
 
 def unpack(packed: np.ndarray, shape: np.ndarray) -> np.ndarray:

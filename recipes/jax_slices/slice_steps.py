@@ -17,6 +17,14 @@ from slice_losses import content_loss, discriminator_loss, real_cross_entropy
 from recipes.adam import adam
 
 
+def turned(pairs: Any, key: Any) -> Any:
+    """Each pair of patches [batch, side, side, 2] flipped along either axis or transposed, or not, by chance."""
+    chosen = jax.random.bernoulli(key, 0.5, (3, len(pairs), 1, 1, 1))
+    pairs = jnp.where(chosen[0], pairs[:, ::-1], pairs)
+    pairs = jnp.where(chosen[1], pairs[:, :, ::-1], pairs)
+    return jnp.where(chosen[2], pairs.transpose(0, 2, 1, 3), pairs)
+
+
 def cosine(step: Any, total: Any) -> Any:
     """Half a cosine from 1 to 0."""
     return 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
@@ -39,9 +47,11 @@ class SliceSteps:
         """The generator's variables that no gradient moves."""
         return self.generator.non_trainable_variables
 
-    def fresh(self) -> dict[str, Any]:
-        """The state before the first step, of the networks' own weights."""
+    def fresh(self, start: tuple[list, list] | None = None) -> dict[str, Any]:
+        """The state before the first step; `start`: weights and fixed variables of the generator, if not its own."""
         state = {"step": jnp.int32(0), **self._part(self.generator, "weights", "")}
+        if start:
+            state |= {"weights": list(map(jnp.array, start[0])), "fixed": list(map(jnp.array, start[1]))}
         return state | (self._part(self.critic, "critic", "critic_") if self.critic else {})
 
     @staticmethod
@@ -55,7 +65,9 @@ class SliceSteps:
 
     def _drawn(self, patches: Any, step: Any, stream: int) -> tuple[Any, Any]:
         key = jax.random.fold_in(jax.random.key(2 * self.seed + stream), step)
-        pairs = patches[jax.random.randint(key, (self.batch,), 0, len(patches))].astype(jnp.float32)
+        which, how = jax.random.split(key)
+        pairs = patches[jax.random.randint(which, (self.batch,), 0, len(patches))].astype(jnp.float32)
+        pairs = turned(pairs, how)
         return pairs[..., :1], pairs[..., 1:]
 
     def _update(self, state: dict, patches: Any, total: Any) -> tuple[dict, dict]:

@@ -39,12 +39,14 @@ def main() -> None:
     results, work = map(Path, sys.argv[1:])
     manifest = read_manifest(work / "shards")
     planned = []
-    for row, weights, told in stored(results):
+    for _, weights, told in stored(results):
         training = Training(**told["training"])
         if told["data_sha256"] != manifest.sha256:
             raise SystemExit(f"{results} was trained on other shards than {work / 'shards'}.")
-        if convert(training, weights, told, manifest, work / training.folder) and not training.alone:
-            planned.append(f"{row}:{training.steps}x{training.batch}@{training.rate:g}:{training.decay}")
+        if convert(training, weights, told, manifest, work / training.folder):
+            name = training.name + "-alone" * training.alone
+            planned.append(f"{name}:{training.steps}x{training.batch}@{training.rate:g}:{training.decay}")
+    planned.sort(key=lambda part: "-alone:" not in part)  # a plan has a generator alone before its GANs
     print(f"--models={','.join(planned)}")
 
 

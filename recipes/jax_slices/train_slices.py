@@ -3,10 +3,12 @@
     python recipes/jax_slices/train_slices.py --patches=PATCHES.npz --output=RESULTS --minutes=8 [--plan=...]
 
 A plan is field_study.py's: `unet7:6000x32@2e-3` are 6000 steps of 32 patches at a rate of 0.002, which falls to zero
-by half a cosine; before a GAN stands its generator alone. Each network may take the time that is left over the
-networks that are left, and gets fewer steps where it would take more: its card says how many. The model of the least
-validation error, its statistics of batch normalisation measured anew, goes into RESULTS/weights-1.npz and so on,
-each under 16 MiB: kernels in half precision, in which they were validated.
+by half a cosine; before a GAN stands its generator alone, which the GAN begins with. Patches are flipped and
+transposed by chance. Each network may take its part of the time that is left, by the steps that are planned, and gets
+fewer steps where it would take more: its card says how many. The model of the least validation error, its statistics
+of batch normalisation measured anew, goes into RESULTS/weights-1.npz and so on, each under 16 MiB: kernels in half
+precision, in which they were validated. Of a GAN it is the least of those steps that have clearly more energy in the
+high band of frequencies than the generator alone, since the least of all is the step that is nearest to that one.
 """
 
 from __future__ import annotations
@@ -32,13 +34,16 @@ from patches import read
 from slice_steps import SliceSteps
 
 from benchmarks.field_plan import PLAN, Training, planned
+from mdcsrn_tf.metrics.spectra import band
 from mdcsrn_tf.models import build_critic, build_generator
 from mdcsrn_tf.models.features import VGG_FILES, load_features
 from mdcsrn_tf.papers.quick2d import quick2d
 
 CLOCK = time.monotonic()
 LARGEST_FILE = 15 * 2**20
-VALIDATIONS = 12  # over a training
+VALIDATIONS = 20  # over a training
+MORE_ENERGY = 2.5  # of a GAN's kept step over its generator's alone
+CROP = 4  # pixels, as inference throws away
 MEASURED = 16  # batches that batch normalisation is measured anew on
 Weights = tuple[list, list]
 
@@ -53,14 +58,21 @@ def main() -> None:
     store = Store(args.output)
     trainings = [replace(training, decay="cosine") for training in planned(args.plan)]
     print(f"{len(trainings)} networks on {jax.devices()[0].device_kind}, {len(train)} patches", flush=True)
+    alone: dict[Any, Run] = {}
     for index, training in enumerate(trainings):
         left = 60 * args.minutes - (time.monotonic() - CLOCK)
         if left < 10:
             print(f"no time left for {', '.join(t.row for t in trainings[index:])}")
             break
-        run = Run(training, args, on_device, validation)
-        card = run.go(left / (len(trainings) - index))
+        run = Run(training, args, on_device, validation, alone.get(training.task()) if training.is_gan else None)
+        try:
+            card = run.go(left * training.steps / sum(other.steps for other in trainings[index:]))
+        except FloatingPointError as error:
+            print(error, flush=True)
+            continue
         store.add(training.row, run.named(), card | {"data_sha256": checksum})
+        if training.alone:
+            alone[training.task()] = run
 
 
 def parsed() -> argparse.Namespace:
@@ -78,8 +90,11 @@ def parsed() -> argparse.Namespace:
 class Run:
     """One network's training: dispatches, validations, the best weights so far."""
 
-    def __init__(self, training: Training, args: argparse.Namespace, patches: Any, validation: np.ndarray):
+    def __init__(
+        self, training: Training, args: argparse.Namespace, patches: Any, validation: np.ndarray, alone: Run | None
+    ):
         self.training, self.args, self.patches, self.validation = training, args, patches, validation
+        self.alone = None if training.alone else alone
         keras.utils.set_random_seed(args.seed)
         preset = quick2d(training.preset)
         (phase,) = preset.training.phases
@@ -90,36 +105,35 @@ class Run:
         phase = replace(phase, learning_rate=training.rate)
         self.steps = SliceSteps(phase, (generator, critic), features, training.batch, args.seed)
         self.best: tuple[float, int, Weights] = (math.inf, 0, ([], []))
+        self.order = (True, math.inf)  # of the best: whether its energy is too little, and its error
         self.curve: list[dict[str, float]] = []
 
     def go(self, seconds: float) -> dict[str, Any]:
         """Train within `seconds`; what the card needs."""
-        began, state = time.monotonic(), self.steps.fresh()
+        began, state = time.monotonic(), self.steps.fresh(self.alone and self.alone.best[2])
         each = self.args.steps_per_call
         total = math.ceil(self.training.steps / each) * each
         state, found = self.advance(state, total)  # compiles
         self.validate(state, found)
-        compiled, step = time.monotonic(), each
-        due = total / VALIDATIONS
+        compiled, step, due = time.monotonic(), each, total / VALIDATIONS
         while step < total:
             state, found = self.advance(state, total)
             step += each
-            if step == 3 * each:  # the speed is known
-                spare = seconds - (time.monotonic() - began)
-                possible = 0.95 * spare * 2 * each / (time.monotonic() - compiled)
-                total = max(step, min(total, step + int(possible / each) * each))
-                due = total / VALIDATIONS
+            if step == 3 * each or step >= due:  # the speed is known, and changes with what else is running
+                left = seconds - (time.monotonic() - began)
+                possible = int(0.95 * left * (step - each) / (time.monotonic() - compiled) / each) * each
+                total = max(step, min(total, step + possible))
             if step >= due or step >= total:
                 due += total / VALIDATIONS
                 self.validate(state, found)
         return self.told(total, time.monotonic() - began)
 
     def advance(self, state: dict, total: int) -> tuple[dict, dict]:
-        """One dispatch, waited for; SystemExit where something is not finite."""
+        """One dispatch, waited for; FloatingPointError where something is not finite."""
         state, found = self.steps.advance(state, self.patches, jnp.float32(total), count=self.args.steps_per_call)
         found = {name: float(value) for name, value in found.items()}
         if not all(map(math.isfinite, found.values())):
-            raise SystemExit(f"{self.training.row}: not finite before step {int(state['step'])}: {found}")
+            raise FloatingPointError(f"{self.training.row}: not finite before step {int(state['step'])}: {found}")
         return state, found
 
     def validate(self, state: dict, found: dict[str, float]) -> None:
@@ -127,11 +141,23 @@ class Run:
         weights = [halved(w) for w in state["weights"]]
         fixed = self.steps.statistics(weights, state["fixed"], self.patches, count=MEASURED)
         low, high = self.validation[..., :1], self.validation[..., 1:]
-        error = float(np.mean((np.asarray(self.steps.restore(weights, fixed, low)) - high) ** 2, dtype=np.float64))
+        measures = compared(np.asarray(self.steps.restore(weights, fixed, low))[..., 0], high[..., 0])
         step = int(state["step"])
-        self.curve.append({"step": step, "mse": error, **found})
-        if error < self.best[0]:
-            self.best = (error, step, ([np.asarray(w) for w in weights], [np.asarray(f) for f in fixed]))
+        self.curve.append({"step": step, **measures, **found})
+        order = (measures["high_energy"] < self.least_energy, measures["mse"])
+        if order < self.order:
+            self.order = order
+            self.best = (measures["mse"], step, ([np.asarray(w) for w in weights], [np.asarray(f) for f in fixed]))
+
+    @property
+    def least_energy(self) -> float:
+        """What a GAN's kept step should have in the high band, so that it is another than its generator's alone."""
+        return MORE_ENERGY * self.alone.kept["high_energy"] if self.alone else 0.0
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """The measures of the kept step."""
+        return next(measures for measures in self.curve if measures["step"] == self.best[1])
 
     def named(self) -> dict[str, np.ndarray]:
         """The best weights by the variables' paths."""
@@ -144,7 +170,7 @@ class Run:
         error, step, (weights, fixed) = self.best
         first = self.curve[0]["mse"]
         print(f"{self.training.row}: {total} steps in {seconds:.0f} s, MSE {first:.4f} -> {error:.4f} at {step}: "
-              f"{self.curve[-1]}", flush=True)  # fmt: skip
+              f"{self.kept}; last: {self.curve[-1]}", flush=True)  # fmt: skip
         return {
             "training": asdict(self.training),
             "steps": total,
@@ -152,10 +178,29 @@ class Run:
             "mse": error,
             "seconds": round(seconds, 1),
             "curve": self.curve,
-            "trained_with": {"jax": jax.__version__, "device": jax.devices()[0].device_kind, "seed": self.args.seed},
-            "probe": np.asarray(self.steps.restore(weights, fixed, self.validation[:1, ..., :1]))[0, ..., 0].tolist(),
+            "trained_with": {
+                "jax": jax.__version__,
+                "device": jax.devices()[0].device_kind,
+                "seed": self.args.seed,
+                "turned": True,
+                "start": self.alone.training.row if self.alone else None,
+            },
+            "probe": np.asarray(self.steps.restore(weights, fixed, self.validation[:1, ..., :1]))[0, ..., 0]
+            .round(4)
+            .tolist(),
             "probe_input": self.validation[0, ..., 0].tolist(),
         }
+
+
+def compared(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean squared error of patches [n, side, side] without their borders, high band's energy, middle's correlation."""
+    ours, theirs = (np.moveaxis(patches[:, CROP:-CROP, CROP:-CROP], 0, 2) for patches in (found, truth))
+    mid, high = ([band(image, (0, 1), (a, a), (b, b)) for image in (ours, theirs)] for a, b in ((0.25, 0.5), (0.5, 1)))
+    return {
+        "mse": float(np.mean((ours - theirs) ** 2, dtype=np.float64)),
+        "high_energy": float(np.mean(high[0] ** 2) / np.mean(high[1] ** 2)),
+        "mid_correlation": float(np.corrcoef(*(image.ravel() for image in mid))[0, 1]),
+    }
 
 
 def halved(value: Any) -> Any:
