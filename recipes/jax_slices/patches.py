@@ -1,7 +1,8 @@
 """Shards of slice patches as one compact file, to be carried to a machine without TensorFlow.
 
-    python recipes/jax_slices/patches.py SHARDS PATCHES.npz
+    python recipes/jax_slices/patches.py SHARDS PATCHES.npz [COUNT]
 
+COUNT of the patches to learn from are taken, evenly spread over the scans; without it, all.
 Z-scores are kept in steps of 1/32, below the noise of either image; the differences along a row take less room.
 """
 
@@ -22,13 +23,16 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 
-    shards, target = map(Path, sys.argv[1:])
+    shards, target = map(Path, sys.argv[1:3])
+    most = int(sys.argv[3]) if len(sys.argv) > 3 else None
     manifest = read_manifest(shards)
     content: dict[str, np.ndarray] = {"data_sha256": np.array(manifest.sha256)}
     for split in ("train", "validation"):
         batches = list(validation_batches(manifest, split, batch_size=64))
         for index, kind in enumerate(("low", "high")):
             patches = np.concatenate([batch[index].numpy()[..., 0] for batch in batches])
+            if split == "train" and most:
+                patches = patches[np.linspace(0, len(patches) - 1, min(most, len(patches))).astype(int)]
             content[f"{split}/{kind}/shape"] = np.array(patches.shape)
             content[f"{split}/{kind}"] = pack(patches)
     np.savez(target, **content)
