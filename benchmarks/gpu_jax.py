@@ -30,7 +30,8 @@ import numpy as np
 
 from benchmarks.gpu_cases import CASES, TINY, Case, in_short, obey, say, seconds_each
 from mdcsrn_tf.papers import get_preset
-from recipes.jax_volumes.train import Run, build_networks
+from recipes.jax_volumes.states import fresh
+from recipes.jax_volumes.train import build_networks
 from recipes.jax_volumes.updates import Updates
 
 
@@ -97,7 +98,7 @@ def step_of(case: Case) -> tuple[Any, tuple]:
     """A step of the recipe for the preset, jitted, and its arguments; the state is donated."""
     args = settings(case)
     updates = FixedBatch(args, case.patch, *build_networks(args, case.patch))
-    state = Run(args, updates, None, None).state
+    state = fresh(updates.exact, updates.critic)
     shape = (case.batch, *3 * (case.patch,), 1)
     batch = tuple(jax.random.normal(jax.random.key(seed), shape) for seed in range(2))
     step = jax.jit(updates.of_kind(case.kind), donate_argnums=0)
