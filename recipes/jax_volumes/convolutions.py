@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+EIGHT = 8  # maps that a matrix unit takes at a time
+
 
 class GpuConv3D(keras.layers.Conv3D):
     """A Conv3D that computes as above where it can, and as Keras does elsewhere."""
@@ -43,22 +45,27 @@ def neighbours(volume: Any) -> Any:
 
 
 def by_slices(volume: Any, kernel: Any) -> Any:
-    """One 2D convolution of all slices to 3 K maps, and their sum one slice apart."""
+    """One 2D convolution of all slices to 3 K maps, and their sum one slice apart.
+
+    Input and output maps are filled up to multiples of 8 with zeros: cuDNN would copy every map to do so.
+    """
     batch, depth, height, width, channels = volume.shape
     maps = kernel.shape[-1]
     flat = kernel.transpose(1, 2, 3, 0, 4).reshape(3, 3, channels, 3 * maps)
+    flat = jnp.pad(flat, [(0, 0), (0, 0), (0, -channels % EIGHT), (0, -3 * maps % EIGHT)])
+    volume = jnp.pad(volume, [(0, 0)] * 4 + [(0, -channels % EIGHT)])
     slices = jax.lax.conv_general_dilated(
-        volume.reshape(batch * depth, height, width, channels),
+        volume.reshape(batch * depth, height, width, -1),
         flat,
         (1, 1),
         "SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    parts = slices.reshape(batch, depth, height, width, 3, maps)
+    slices = slices.reshape(batch, depth, height, width, -1)
     edges = [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]
-    before = jnp.pad(parts[..., 0, :], edges)[:, :depth]  # of slice z - 1
-    after = jnp.pad(parts[..., 2, :], edges)[:, 2:]  # of slice z + 1
-    return before + parts[..., 1, :] + after
+    before = jnp.pad(slices[..., :maps], edges)[:, :depth]  # of slice z - 1
+    after = jnp.pad(slices[..., 2 * maps : 3 * maps], edges)[:, 2:]  # of slice z + 1
+    return before + slices[..., maps : 2 * maps] + after
 
 
 def strided(volume: Any, kernel: Any, stride: int) -> Any:
