@@ -1,20 +1,24 @@
 """The field study's measures on images whose answers are known, and its table."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import keras
+import nibabel
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import field_networks, field_page
+from benchmarks import field_networks, field_page, field_pairs
 from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
 from benchmarks.field_study import measured, per_pixel, regression, under_curve
+from data_prep.variants import MAKERS
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.forest import features
 from mdcsrn_tf.papers import field94t
+from mdcsrn_tf.scans.volumes import Volume
 from mdcsrn_tf.training.state import build_state
 from mdcsrn_tf.training.steps import StepOptions, objective_of
 
@@ -66,6 +70,37 @@ def test_a_regression_finds_what_is_linear_in_the_features(pair):
     )
 
 
+def test_a_brain_stays_where_it_lies_in_a_smaller_grid():
+    rng = np.random.default_rng(0)
+    data = rng.uniform(1, 2, (20, 18, 16)).astype(np.float32)
+    mask = np.zeros(data.shape, bool)
+    mask[8:12, 2:9, 5:7] = True
+    affine = np.array([[0.0, -2, 0, 5], [1, 0, 0, -7], [0, 0, 3, 1], [0, 0, 0, 1]])
+    header = nibabel.Nifti1Image(data, affine).header
+    found = field_pairs.only(Volume(data, affine, Path("a"), header, data.dtype), mask, MAKERS["brain"])
+    assert found.data.shape == (4 + 4 + 4, 2 + 7 + 4, 4 + 2 + 4)  # 4 voxels around it, where there are as many
+    inside = np.argwhere(found.data > 0)
+    assert len(inside) == mask.sum()
+    there = np.rint(
+        (inside @ found.affine[:3, :3].T + found.affine[:3, 3] - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+    )
+    there = there.astype(int)
+    np.testing.assert_array_equal(found.data[tuple(inside.T)], data[tuple(there.T)])
+    assert mask[tuple(there.T)].all()
+
+
+def test_each_scan_that_is_learned_from_is_a_person_of_its_own(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(field_pairs, "write_once", lambda folder, kinds, path: written.append(kinds))
+    assert field_pairs.write_learned(tmp_path, Path("sub-09_T1w.nii.gz")) == [
+        "sub-09T1w", "sub-09T1wbrain", "sub-09T1winverted"
+    ]  # fmt: skip
+    assert field_pairs.write_learned(tmp_path, Path("sub-16_ce-gd_T1w.nii.gz")) == ["sub-16cegdT1w"]
+    assert written[0] == {"sub-09T1w": "whole", "sub-09T1wbrain": "brain", "sub-09T1winverted": "inverted"}
+    people = {name.split("_")[0] for name in field_pairs.LEARN}
+    assert not people & {name.split("_")[0] for name in (*field_pairs.CHECK, *field_pairs.MEASURE)}
+
+
 def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
     value = {"psnr": psnr, "mid_energy": 0.5, "mid_correlation": mid_correlation}
     return {**facts, "sub-07": {**value, "high_energy": high_energy, "high_correlation": 0.2}}
@@ -77,7 +112,7 @@ ROWS = {
         23.456,
         0.86,
         0.3,
-        **{"steps": 7, "batch": 8, "rate": 0.002, "psnr_under_curve": {"sub-07": 24.567}},
+        **{"steps": 7, "batch": 8, "rate": 0.002, "start": "it", "psnr_under_curve": {"sub-07": 24.567}},
         seams={"sub-07": {"cores": 1.307, "averaged": 1.02}},
     ),
     "unet7 without its discriminator": row(
@@ -168,7 +203,8 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     }
     field_page.write_table(record)
     text = page.read_text()
-    assert "| unet7 | 7 x 8 at 0.002 | 23.46 (24.57), 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text
+    length = "7 x 8 at 0.002, begun at its generator alone"
+    assert f"| unet7 | {length} | 23.46 (24.57), 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text
     assert "old" not in text
     assert "| unet7 without its discriminator | 5 x 4 at 0.1, kept at 3, falling to 0, a GPU | 24.40" in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
