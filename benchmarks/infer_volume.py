@@ -1,11 +1,11 @@
-"""A whole volume through journal/b4u4k12 in 70^3 tiles: TensorFlow and OpenVINO against PyTorch with MONAI.
+"""A volume through journal/b4u4k12 in 70^3 tiles: TensorFlow, OpenVINO and ONNX Runtime against PyTorch with MONAI.
 
-    python benchmarks/infer_volume.py [--shape=320,320,256] [--model=FILE.keras] [--hr=FILE.nii.gz]
+    python benchmarks/infer_volume.py [--shape=320,320,256] [--rounds=5] [--model=FILE.keras] [--hr=FILE.nii.gz]
 
 Every contender runs the same network in the paper's mode (each tile's own statistics, margin 3), in a process
-of its own, taking turns. PyTorch uses channels_last_3d and MONAI's sliding_window_inference with the same tiles;
-`torch-bfloat16-kept` is given our allocator setting too (`mdcsrn_tf.inference.memory`), which PyTorch's users do
-not have.
+of its own with our allocator setting (`-system`: without), settled on one tile, taking turns while nothing else runs.
+PyTorch runs MONAI's sliding_window_inference over the same tiles in channels_last_3d, `-contiguous` or `-compiled`
+(torch.compile); ONNX Runtime a file that PyTorch has exported, in float32: its bfloat16 convolutions are a GPU's.
 With a trained model the PSNR against the high-resolution scan is reported for every precision, in the whole
 volume, its maximum as range. Writes benchmarks/results/infer_volume.json.
 """
@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
-import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import pages, side_by_side
+from mdcsrn_tf.inference.memory import keep_freed_memory
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.workers import available_cores
 
 PRESET = get_preset("journal/b4u4k12")
-ENGINES = ("torch-bfloat16", "torch-bfloat16-kept", "tensorflow-bfloat16", "openvino-bfloat16", "tensorflow-float32")
-REFERENCE = "torch-bfloat16"
+REFERENCE = side_by_side.REFERENCE
+ENGINES = (
+    *(REFERENCE, f"{REFERENCE}-contiguous", f"{REFERENCE}-compiled", f"{REFERENCE}-system", "tensorflow-bfloat16"),
+    *("openvino-bfloat16", "tensorflow-float32", "onnxruntime-float32"),
+)
 RESULTS = Path(__file__).parent / "results" / "infer_volume.json"
 TILE, MARGIN = 70, 3
 
@@ -43,8 +48,9 @@ def main() -> None:
     """Time every engine, or be one contender (`--engine`)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", default="320,320,256")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--keep", action="store_true", help="keep what the record has of other contenders")
     parser.add_argument("--model", help="a trained .keras file of the preset (default: bundled, else untrained)")
     parser.add_argument("--hr", help="a scan to degrade, tiled to the shape (default: a phantom)")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -65,7 +71,10 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     high_res, low_res = prepare_volumes(arguments.hr, shape, folder / "model.keras")
     np.save(folder / "low_res.npy", low_res)
     record = RunRecord.begin(
-        {"preset": PRESET.name, "shape": shape, "tile": TILE, "margin": MARGIN, "bn": "batch"},
+        {
+            **{"preset": PRESET.name, "shape": shape, "tile": TILE, "margin": MARGIN, "bn": "batch"},
+            "rounds": arguments.rounds,
+        },
         data={"model": trained, "hr": Path(arguments.hr).name if arguments.hr else "phantom"},
     )
     contenders = [
@@ -75,52 +84,53 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     print(f"{'x'.join(map(str, shape))}, median | to {REFERENCE} | peak")
     side_by_side.take_turns(contenders, arguments.rounds)
     reference = next((one for one in contenders if one.name == REFERENCE), contenders[0])
-    rows = [row_of(contender, reference.median) for contender in contenders]
+    rows = [row_of(contender, reference) for contender in contenders]
     for row in rows:
-        row["cpu_seconds"] = round(float((folder / f"{row['contender']}.cpu").read_text()), 2)
         output = folder / f"{row['contender']}.npy"
         if trained and output.exists():
             row["psnr_db"] = round(psnr(np.load(output), high_res), 4)
     for row in rows:
         print(f"{row['contender']:24s} {row['median_seconds']:9.3f} s {row['ratio']:7.2f} {row['peak_gib']:7.2f} GiB")
-    for name in ("cpu_seconds", "psnr_db"):
-        print(name, {row["contender"]: row[name] for row in rows if name in row})
-    record.results["rows"] = rows
+    print("PSNR (dB)", {row["contender"]: row["psnr_db"] for row in rows if "psnr_db" in row})
+    kept = pages.read(RESULTS.name)["results"]["rows"] if arguments.keep else []
+    record.results["rows"] = [row for row in kept if row["contender"] not in arguments.engines.split(",")] + rows
     record.write(arguments.output, folders_kept=False)
 
 
-def row_of(contender: side_by_side.Contender, reference: float) -> dict[str, Any]:
-    """What is recorded of an engine; `ratio` is to the reference's median."""
+def row_of(contender: side_by_side.Contender, reference: side_by_side.Contender) -> dict[str, Any]:
+    """What is recorded of an engine; ratios are to the reference's medians."""
+    cpu = statistics.median(contender.cpu_seconds)
     return {
         "contender": contender.name,
         "median_seconds": round(contender.median, 4),
-        "seconds": [round(value, 4) for value in contender.seconds],
-        "ratio": round(contender.median / reference, 3),
+        "seconds": side_by_side.rounded(contender.seconds),
+        "ratio": round(contender.median / reference.median, 3),
+        "median_cpu_seconds": round(cpu, 4),
+        "cpu_seconds": side_by_side.rounded(contender.cpu_seconds),
+        "cpu_ratio": round(cpu / statistics.median(reference.cpu_seconds), 3),
         "peak_gib": round(contender.peak_gib, 2),
     }
 
 
 def contend(engine: str, folder: Path) -> None:
-    """Be one engine: warm up on a single tile, then run the volume whenever asked."""
+    """Be one engine: settle on a single tile, then run the volume whenever asked."""
     low_res = np.load(folder / "low_res.npy")
-    name, precision, *kept = engine.split("-")
-    if name != "torch" or kept:
-        from mdcsrn_tf.inference.memory import keep_freed_memory
-
+    name, precision, *form = engine.split("-")
+    if form != ["system"]:
         keep_freed_memory()
-    super_resolve = torch_engine(precision) if name == "torch" else our_engine(folder, name, precision)
-    for _ in range(3):
-        super_resolve(low_res[:64, :64, :64])
+    if name == "torch":
+        super_resolve = torch_engine(precision, *form)
+    elif name == "onnxruntime":
+        super_resolve = onnx_engine(folder)
+    else:
+        super_resolve = our_engine(folder, name, precision)
 
     def step() -> None:
-        started = time.process_time()
         result = super_resolve(low_res)
-        # Less swayed by a busy machine than the seconds on the wall.
-        (folder / f"{engine}.cpu").write_text(str(time.process_time() - started))
-        if name != "torch":
+        if name in ("tensorflow", "openvino"):
             np.save(folder / f"{engine}.npy", result)
 
-    side_by_side.serve(step, warm_up=0)
+    side_by_side.serve(step, warm_up=lambda: super_resolve(low_res[:64, :64, :64]))
 
 
 def our_engine(folder: Path, engine: str, precision: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -132,20 +142,46 @@ def our_engine(folder: Path, engine: str, precision: str) -> Callable[[np.ndarra
     return lambda volume: super_resolve_volume(folder / "model.keras", volume, settings)
 
 
-def torch_engine(precision: str) -> Callable[[np.ndarray], np.ndarray]:
+def torch_engine(precision: str, form: str = "") -> Callable[[np.ndarray], np.ndarray]:
     """PyTorch and MONAI; the weights are untrained, which costs the same."""
     import torch
-    from monai.inferers import sliding_window_inference
 
     from benchmarks.torch_networks import Mdcsrn
 
     assert isinstance(PRESET.network, MdcsrnConfig)
     torch.set_num_threads(available_cores())
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    network = Mdcsrn(PRESET.network).to(dtype).to(memory_format=torch.channels_last_3d).train()
+    layout = torch.contiguous_format if form == "contiguous" else torch.channels_last_3d
+    network: Any = Mdcsrn(PRESET.network).to(dtype).to(memory_format=layout).train()
+    if form == "compiled":
+        network = torch.compile(network)
+    return sliding(lambda tile: network(tile.to(dtype).contiguous(memory_format=layout)).float())
 
-    def predict(tile):
-        return network(tile.to(dtype).contiguous(memory_format=torch.channels_last_3d)).float()
+
+def onnx_engine(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """ONNX Runtime, float32, of PyTorch's export: batch normalisation by the tile's statistics is spelled out."""
+    import onnxruntime
+    import torch
+
+    from benchmarks.torch_networks import Mdcsrn, by_own_statistics
+
+    assert isinstance(PRESET.network, MdcsrnConfig)
+    network = by_own_statistics(Mdcsrn(PRESET.network)).eval()
+    path = folder / "network.onnx"
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the newer exporter needs one more package
+        torch.onnx.export(network, (torch.zeros(1, 1, TILE, TILE, TILE),), str(path), dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return sliding(lambda tile: torch.from_numpy(session.run(None, {name: tile.numpy()})[0]))
+
+
+def sliding(predict: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """MONAI's sliding window with a function from a tile to a tile, over the normalised volume."""
+    import torch
+    from monai.inferers import sliding_window_inference
 
     def super_resolve(volume: np.ndarray) -> np.ndarray:
         normalised = (volume - volume.mean()) / volume.std()
@@ -200,20 +236,25 @@ def section(record: dict[str, Any]) -> str:
     """A whole volume by each engine."""
     config = record["config"]
     shape = " x ".join(str(size) for size in config["shape"])
-    rows = []
-    for row in record["results"]["rows"]:
-        numbers = [f"{row['ratio']:.2f}", *(f"{row[key]:.1f}" for key in ("median_seconds", "cpu_seconds"))]
+    rows, found = [], record["results"]["rows"]
+    best = side_by_side.best_of_torch(found)[1]
+    for row in found:
+        numbers = [f"{row['ratio']:.2f}", f"{row['ratio'] / best:.2f}", f"{row['cpu_ratio']:.2f}"]
+        numbers += [f"{row[key]:.1f}" for key in ("median_seconds", "median_cpu_seconds")]
         psnr = f"{row['psnr_db']:.3f}" if "psnr_db" in row else ""
-        rows.append([row["contender"], *numbers, f"{row['peak_gib']:.2f}", psnr])
+        rows.append([row["contender"], *numbers, f"{row['peak_gib'] * 2**30 / 1e9:.2f}", psnr])
     lines = [
         f"## {config['preset']} over {shape} voxels in {config['tile']}^3 tiles",
         "",
-        f"{pages.circumstances(record)} PyTorch runs MONAI's sliding window over the same tiles in channels_last_3d; "
-        "`-kept` is PyTorch given our allocator setting, which halves its time. PSNR (whole volume) is of the same "
+        f"{pages.circumstances(record)} Medians of {config['rounds']} rounds in turns, each tile by its own "
+        "statistics. "
+        "PyTorch runs MONAI's sliding window over the same tiles in channels_last_3d. All have our allocator setting "
+        "but `-system`. The first ratio is to PyTorch in bfloat16, the second to its fastest form here, the third of "
+        "CPU seconds. ONNX Runtime has no bfloat16 convolution on a processor. PSNR (whole volume) is of the same "
         "network in each precision.",
         "",
     ]
-    head = ["engine", "ratio", "seconds", "CPU seconds", "peak GiB", "PSNR (dB)"]
+    head = ["engine", "ratio", "to the best", "CPU ratio", "seconds", "CPU seconds", "peak GB", "PSNR (dB)"]
     return "\n".join([*lines, *pages.table(head, rows), ""])
 
 

@@ -60,6 +60,31 @@ def _activate(width: int) -> list[nn.Module]:
     return [nn.BatchNorm3d(width, eps=1e-3, momentum=0.01), nn.ELU()]
 
 
+class OwnStatistics(nn.Module):
+    """Batch normalisation by the batch's own statistics of plain operations, for what cannot export a training mode."""
+
+    def __init__(self, norm: nn.BatchNorm3d):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        """(batch, C, D, H, W) -> the same shape."""
+        mean = x.mean((0, 2, 3, 4), keepdim=True)
+        centred = x - mean
+        scale = torch.rsqrt((centred * centred).mean((0, 2, 3, 4), keepdim=True) + self.norm.eps)
+        return centred * scale * self.norm.weight.reshape(1, -1, 1, 1, 1) + self.norm.bias.reshape(1, -1, 1, 1, 1)
+
+
+def by_own_statistics(network: nn.Module) -> nn.Module:
+    """The network, its batch normalisations exchanged."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.BatchNorm3d):
+            setattr(network, name, OwnStatistics(child))
+        else:
+            by_own_statistics(child)
+    return network
+
+
 class Critic(nn.Module):
     """The critic of `mdcsrn_tf.models.critic`."""
 

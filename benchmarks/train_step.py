@@ -2,9 +2,10 @@
 
     python benchmarks/train_step.py [--kinds=l1,critic,generator] [--batch_size=6] [--rounds=5]
 
-Every contender is the same network on the same batch; PyTorch uses channels_last_3d and, for bfloat16,
-autocast. The critic is float32 everywhere. Each contender takes turns with PyTorch in bfloat16, two at a time
-(all at once would take 25 GiB). Writes benchmarks/results/train_step_KIND.json.
+Every contender is the same network on the same batch, with our allocator setting (`-system`: without), and has
+settled before its first turn. PyTorch runs in channels_last_3d, `-contiguous` or `-compiled` (torch.compile); in
+bfloat16 by autocast. The critic is float32 everywhere. Each contender takes turns with PyTorch in bfloat16, two at a
+time, while nothing else runs. Writes benchmarks/results/train_step_KIND.json.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import pages, side_by_side
+from mdcsrn_tf.inference.memory import keep_freed_memory
 from mdcsrn_tf.papers import get_preset
-from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.workers import available_cores
 
@@ -30,8 +31,11 @@ RECIPE = PRESET.training
 GAN = RECIPE.phase("gan")
 WGAN: Any = GAN.objective
 STOCK = "tensorflow-stock-float32"  # what Keras's own batch normalisation would cost
-ENGINES = ("tensorflow-float32", "tensorflow-mixed_bfloat16", "torch-float32", "torch-bfloat16", STOCK)
-REFERENCE = "torch-bfloat16"
+REFERENCE = side_by_side.REFERENCE
+ENGINES = (
+    *("tensorflow-mixed_bfloat16", f"{REFERENCE}-contiguous", f"{REFERENCE}-compiled", f"{REFERENCE}-system"),
+    *("tensorflow-mixed_bfloat16-system", "tensorflow-float32", "torch-float32", STOCK),
+)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -42,29 +46,34 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=RECIPE.batch_size)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default=",".join(ENGINES), help="contenders")
+    parser.add_argument("--keep", action="store_true", help="keep what the record has of other contenders")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--engine", help="be this contender: what the benchmark starts itself with")
     arguments = parser.parse_args()
     if arguments.engine:
+        if not arguments.engine.endswith("-system"):
+            keep_freed_memory()
         build = torch_step if arguments.engine.startswith("torch") else tensorflow_step
         side_by_side.serve(build(arguments.kinds, arguments.engine, arguments.batch_size, arguments.threads))
         return
     for kind in arguments.kinds.split(","):
-        config = {"kind": kind, "batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name}
-        record = RunRecord.begin(config)
-        record.results = {"against": REFERENCE, "contenders": compare(kind, arguments)}
-        record.write(arguments.output / f"train_step_{kind}.json", folders_kept=False)
+        compare(kind, arguments)
 
 
-def compare(kind: str, arguments: argparse.Namespace) -> list[dict]:
-    """Let every engine take turns with the reference at one kind of step."""
+def compare(kind: str, arguments: argparse.Namespace) -> None:
+    """Let every engine take turns with the reference at one kind of step; the record is written after each."""
     fixed = [f"--kinds={kind}", f"--batch_size={arguments.batch_size}", f"--threads={arguments.threads}"]
-    rows = []
+    config = {"kind": kind, "batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name}
+    record, output = RunRecord.begin(config | {"rounds": arguments.rounds}), f"train_step_{kind}.json"
+    engines = arguments.engines.split(",")
+    kept = pages.read(output)["results"]["contenders"] if arguments.keep else []
+    rows = [row for row in kept if row["contender"] not in engines]
+    record.results = {"against": REFERENCE, "contenders": rows}
     print(f"{kind} step, batch {arguments.batch_size} of {RECIPE.patch_size}^3: median | to {REFERENCE} | peak")
-    for engine in arguments.engines.split(","):
-        if engine == REFERENCE or (engine == STOCK and kind != "l1"):
-            continue
+    for engine in engines:
+        if (engine == STOCK and kind != "l1") or (engine.endswith("-compiled") and kind == "critic"):
+            continue  # torch.compile takes no second derivative
         pair = [
             side_by_side.Contender(name, [sys.executable, __file__, f"--engine={name}", *fixed])
             for name in (engine, REFERENCE)
@@ -72,7 +81,7 @@ def compare(kind: str, arguments: argparse.Namespace) -> list[dict]:
         side_by_side.take_turns(pair, arguments.rounds)
         rows.append(side_by_side.result(*pair))
         side_by_side.print_row(rows[-1])
-    return rows
+        record.write(arguments.output / output, folders_kept=False)
 
 
 def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Callable[[], object]:
@@ -85,7 +94,9 @@ def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Ca
     from mdcsrn_tf.training.steps import StepOptions, pixelwise, wgan_gp
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    state = build_state(PRESET, "l1" if kind == "l1" else "gan", precision=engine.split("-")[-1])
+    state = build_state(
+        PRESET, "l1" if kind == "l1" else "gan", precision="float32" if engine == STOCK else engine.split("-")[1]
+    )
     if engine == STOCK:
         state.generator = portable(state.generator)
         state.generator_optimizer = keras.optimizers.Adam(RECIPE.phase("l1").learning_rate)
@@ -107,57 +118,16 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     """The same step in PyTorch."""
     import torch
 
-    from benchmarks.torch_networks import Critic, Mdcsrn
+    from benchmarks.torch_steps import Form, TrainingSteps
 
     torch.set_num_threads(threads)
-    assert isinstance(PRESET.network, MdcsrnConfig)
-    layout = torch.channels_last_3d
-    generator = Mdcsrn(PRESET.network).to(memory_format=layout).train()
-    critic = Critic(WGAN.critic, RECIPE.patch_size).to(memory_format=layout)
-    critic_optimizer = torch.optim.Adam(critic.parameters(), GAN.learning_rate)
-    generator_optimizer = torch.optim.Adam(generator.parameters(), RECIPE.phase("l1").learning_rate)
-    shape = (batch_size, 1, *3 * (RECIPE.patch_size,))
-    low_res, high_res = (torch.randn(shape).to(memory_format=layout) for _ in range(2))
-
-    def super_resolve():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=engine.endswith("bfloat16")):
-            return generator(low_res).float()
-
-    def update(optimizer, loss):
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    def l1():
-        return update(generator_optimizer, (super_resolve() - high_res).abs().mean())
-
-    def generator_step():
-        super_res = super_resolve()
-        adversarial = -critic(super_res).mean()
-        loss = (super_res - high_res).abs().mean() + WGAN.adversarial_weight * adversarial
-        return update(generator_optimizer, loss)
-
-    def critic_step():
-        with torch.no_grad():
-            super_res = super_resolve()
-        penalty = WGAN.gradient_penalty_weight * torch_penalty(critic, high_res, super_res)
-        return update(critic_optimizer, penalty - critic(high_res).mean() + critic(super_res).mean())
-
-    return {"l1": l1, "critic": critic_step, "generator": generator_step}[kind]
+    layout = "contiguous_format" if engine.endswith("-contiguous") else "channels_last_3d"
+    form = Form(layout, engine.endswith("-compiled"), "bfloat16" in engine)
+    step = TrainingSteps(PRESET, kind, batch_size, RECIPE.patch_size, form).step
+    return lambda: step().item()
 
 
-def torch_penalty(critic, real, fake):
-    """WGAN-GP's gradient penalty in PyTorch."""
-    import torch
-
-    alpha = torch.rand(len(real), 1, 1, 1, 1)
-    between = (alpha * real + (1 - alpha) * fake).requires_grad_()
-    (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
-
-
-_COLUMNS = ("median_seconds", "reference_median_seconds", "peak_gib", "reference_peak_gib")
+_COLUMNS = ("cpu_ratio", "median_seconds", "reference_median_seconds")
 
 
 def section(first: dict[str, Any]) -> str:
@@ -166,17 +136,21 @@ def section(first: dict[str, Any]) -> str:
     lines = [
         f"## One training step of {config['preset']}, batch {config['batch_size']} of {config['patch']}^3",
         "",
-        f"{pages.circumstances(first)} Medians; the ratio is to PyTorch in bfloat16 (autocast, channels_last_3d), "
-        "measured in turns with each contender: compare ratios, not seconds of different rows. The critic is float32 "
-        "everywhere.",
+        f"{pages.circumstances(first)} Medians of {config['rounds']} rounds. The first ratio is to PyTorch in bfloat16 "
+        "(autocast, channels_last_3d, fused Adam, our allocator setting), settled, in turns with each contender; the "
+        "second to the fastest form of PyTorch in this table; the third, of CPU seconds, is less swayed by what else "
+        "the machine does. Compare ratios, not seconds of different rows. The critic is float32 everywhere.",
         "",
     ]
     rows = []
     for kind in ("l1", "critic", "generator"):
-        for row in pages.read(f"train_step_{kind}.json")["results"]["contenders"]:
-            numbers = [f"{row['ratio']:.2f}", *(f"{row[key]:.2f}" for key in _COLUMNS)]
-            rows.append([f"{kind}: {row['contender']}", *numbers])
-    head = ["step", "ratio", "seconds", "PyTorch's", "peak GiB", "PyTorch's"]
+        found = pages.read(f"train_step_{kind}.json")["results"]["contenders"]
+        best = side_by_side.best_of_torch(found)[1]
+        for row in found:
+            numbers = [f"{row['ratio']:.2f}", f"{row['ratio'] / best:.2f}", *(f"{row[key]:.2f}" for key in _COLUMNS)]
+            peaks = [f"{row[key] * 2**30 / 1e9:.2f}" for key in ("peak_gib", "reference_peak_gib")]
+            rows.append([f"{kind}: {row['contender']}", *numbers, *peaks])
+    head = ["step", "ratio", "to the best", "CPU ratio", "seconds", "PyTorch's", "peak GB", "PyTorch's"]
     return "\n".join([*lines, *pages.table(head, rows), ""])
 
 

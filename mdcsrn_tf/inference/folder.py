@@ -12,8 +12,9 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import provenance
 from mdcsrn_tf.inference.choice import choose_model
 from mdcsrn_tf.inference.engines import load_engine, read_any_card
-from mdcsrn_tf.inference.job import draw_finished, open_scan, process
+from mdcsrn_tf.inference.job import Opened, draw_finished, open_scan, process
 from mdcsrn_tf.inference.outputs import Job, refuse_pictures_of_others
+from mdcsrn_tf.inference.overlap import overlapped
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress
 from mdcsrn_tf.weights import find_model
@@ -78,25 +79,37 @@ class Run:
         if self.wanted.qc:
             refuse_pictures_of_others(jobs)
         todo, pictures = self._todo(jobs, console)
-        failed = []
-        for place, job in enumerate([*todo, *pictures]):
-            with console.scan(job.source.name, place, len(todo) + len(pictures)) as on_progress:
-                try:
-                    self._do(job, place >= len(todo), console, on_progress)
-                except Exception as error:
-                    if len(jobs) == 1 or self._broken:
-                        raise
-                    failed.append((job, console.failed(error)))
+        planned = [(job, False) for job in todo] + [(job, True) for job in pictures]
+        places = {job.target: place for place, (job, _) in enumerate(planned)}
+        failed: list[tuple[Job, str]] = []
+
+        def note(one: tuple[Job, bool], error: Exception) -> None:
+            if len(jobs) == 1 or self._broken:
+                raise error
+            failed.append((one[0], console.failed(error)))
+
+        def compute(one: tuple[Job, bool], scan: Opened) -> Callable[[], None] | None:
+            with console.scan(one[0].source.name, places[one[0].target], len(planned)) as on_progress:
+                return self._do(*one, scan, console, on_progress)
+
+        overlapped(planned, lambda one: open_scan(one[0], self.wanted), compute, note)
         return failed
 
-    def _do(self, job: Job, picture_alone: bool, console: Console, on_progress: Progress) -> None:
-        scan = open_scan(job, self.wanted)
+    def _do(
+        self, job: Job, picture_alone: bool, scan: Opened, console: Console, on_progress: Progress
+    ) -> Callable[[], None]:
+        """What is to be written, as a function that writes it."""
         model = choose_model(scan.sight, self.wanted, self.model)
-        if picture_alone:
+        if not picture_alone:
+            return process(
+                job, scan, model, self.load, self.settings, self.wanted, self._asked(), console.say, on_progress
+            )
+
+        def draw() -> None:
             draw_finished(job, scan, model, self.wanted)
             console.say(f"{job.source.name} -> {job.picture.name}")
-        else:
-            process(job, scan, model, self.load, self.settings, self.wanted, self._asked(), console.say, on_progress)
+
+        return draw
 
     def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job]]:
         """The scans that have no result as it is asked for now, and the results that lack only their picture."""

@@ -57,8 +57,8 @@ def process(
     asked: Mapping[str, Any],
     say: Say,
     on_progress: Progress | None = None,
-) -> None:
-    """Super-resolve one scan and write the result, its sidecar, and its picture where that is wanted.
+) -> Callable[[], None]:
+    """Super-resolve one scan; what writes the result, its sidecar, and its picture where that is wanted.
 
     What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
     """
@@ -71,8 +71,7 @@ def process(
         run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
         for volume in map(scan.sight.surround.volume, scan.volumes)
     ]
-    outcome = outcomes[0]
-    _say_tiles(outcome.result, clock, say)
+    _say_tiles((outcome := outcomes[0]).result, clock, say)
     if wanted.self_check:
         remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
 
@@ -82,8 +81,12 @@ def process(
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
             _draw_new(job, outcome, wanted, remarks)
 
-    _write(job, scan, outcomes, wanted, describe)
-    _say_written(outcome.result, job, clock, say)
+    def write() -> None:
+        clock.go_on()
+        _write(job, scan, outcomes, wanted, describe)
+        _say_written(outcome.result, job, clock, say)
+
+    return write
 
 
 def _write(
@@ -228,6 +231,10 @@ class _Clock:
     def __init__(self) -> None:
         self._last = time.monotonic()
         self._laps: list[str] = []
+
+    def go_on(self) -> None:
+        """After a time of waiting, which counts for nothing."""
+        self._last = time.monotonic()
 
     def lap(self, name: str) -> None:
         now = time.monotonic()

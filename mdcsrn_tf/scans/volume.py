@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,17 +38,45 @@ def new_header(affine: np.ndarray) -> nib.Nifti1Header:
 
 @contextmanager
 def quiet_libraries():
-    """Within it nibabel and pydicom print nothing of what they mend in headers: our commands say what matters."""
-    loggers = [logger for logger in (nib.imageglobals.logger, logging.getLogger("pydicom")) if not logger.disabled]
-    for logger in loggers:
-        logger.disabled = True
+    """Within it nibabel and pydicom print nothing of what they mend in headers: our commands say what matters.
+
+    Threads may be in it side by side: the first to enter begins the silence, and the last to leave ends it.
+    """
+    _SILENCE.enter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        for logger in loggers:
-            logger.disabled = False
+        _SILENCE.leave()
+
+
+class _Silence:
+    """The libraries' silence, begun and ended once for all threads in it."""
+
+    def __init__(self):
+        self._lock, self._threads = threading.Lock(), 0
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._threads == 0:
+                self._begin()
+            self._threads += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                self._undo.close()
+
+    def _begin(self) -> None:
+        self._undo.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for logger in (nib.imageglobals.logger, logging.getLogger("pydicom")):
+            self._undo.callback(setattr, logger, "disabled", logger.disabled)
+            logger.disabled = True
+
+
+_SILENCE = _Silence()
 
 
 def brief(error: BaseException) -> str:
