@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks import gpu_steps
+from benchmarks import gpu_steps, pages
 from benchmarks.gpu_cases import CASES, TINY
 
 
@@ -34,6 +34,20 @@ def test_a_row_is_of_medians():
 def test_an_engine_that_failed_has_no_time():
     line = gpu_steps.section(record(case="volume", torch={"rounds": [], "error": "out of memory"})).splitlines()[-1]
     assert line == ("| volume of 320 x 320 x 256, journal/b4u4k12, tiles of 70^3 | 11.0 |  |  | 2.5 | 0.0 |  |")
+
+
+def test_what_was_not_timed_is_named_and_what_was_not_compiled_too():
+    nothing = {"rounds": [], "error": "no answer in time"}
+    assert gpu_steps.section(record(torch=nothing, jax=nothing)).splitlines()[-1] == (
+        "Not timed, as the time was up: L1 step, journal/b4u4k12, 6 of 40^3."
+    )
+    eager = {"rounds": [0.02], "form": "eager", "failed": {"compiled, channels_last_3d": "TimeoutError"}}
+    assert "| eager (not compiled in time) |" in gpu_steps.section(record(torch=eager))
+
+
+def test_the_page_holds_the_section_of_the_committed_record():
+    page = gpu_steps.PAGE.read_text(encoding="utf-8")
+    assert gpu_steps.with_section(page, gpu_steps.section(pages.read(gpu_steps.RECORD))) == page
 
 
 def test_the_section_takes_the_place_of_the_last_one():
