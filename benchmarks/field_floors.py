@@ -26,11 +26,10 @@ def best_curve(pair: dict[str, Any]) -> Image:
 
 
 def common_curve(shards: Path) -> np.ndarray:
-    """The coefficients of the cubic that fits the pairs to learn from best, where the truth is above its mean."""
+    """The coefficients of the cubic that fits the pairs to learn from best."""
     batches = validation_batches(read_manifest(shards), "train", batch_size=64)
     low, high = (np.concatenate(found) for found in zip(*(map(np.ravel, batch) for batch in batches), strict=True))
-    bright = high > 0  # z-scores: the head, by the same rule as where it is measured
-    return np.polyfit(low[bright].astype(np.float64), high[bright], DEGREE)
+    return np.polyfit(low.astype(np.float64), high, DEGREE)
 
 
 def best_shaded(pair: dict[str, Any]) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -62,13 +62,30 @@ def trained_elsewhere(workdir: Path) -> dict[str, Any]:
     return read_card(brought).notes.get("trained_with", {}) if brought else {}
 
 
+def start_flags(training: Training, trainings: Sequence[Training], work: Path) -> tuple[str, ...]:
+    """A GAN begins with its generator alone, if that is trained: the flag of the command."""
+    alone = [other for other in trainings if other.alone and other.task() == training.task()]
+    if training.alone or not training.is_gan or not alone:
+        return ()
+    return (f"--init_from={next((work / alone[0].folder).glob('best_*.keras'))}",)
+
+
 def kept_step(workdir: Path) -> int:
     """The step whose model is measured."""
-    return read_card(next(workdir.glob("best_*.keras"))).notes["step"]
+    return read_card(measured_model(workdir)).notes["step"]
+
+
+def measured_model(workdir: Path) -> Path:
+    """The run's best model by its validation error; of a GAN that was trained here its last one.
+
+    A GAN that begins with its generator alone errs least before it has learned anything.
+    """
+    last = workdir / "last_gan.keras"
+    return last if last.is_file() and not trained_elsewhere(workdir) else next(workdir.glob("best_*.keras"))
 
 
 def network(workdir: Path, merge: Literal["mean", "core"] = "mean") -> Apply:
-    """The run's best model by its validation, on axial slices in the paper's tiles: a U-net knows no others.
+    """The run's measured model on axial slices in the paper's tiles: a U-net knows no others.
 
     Tiles are averaged where they overlap, as its card and the paper's text say, or laid side by side (`core`).
     """
@@ -77,7 +94,7 @@ def network(workdir: Path, merge: Literal["mean", "core"] = "mean") -> Apply:
         from mdcsrn_tf.inference.engines import load_engine
         from mdcsrn_tf.inference.settings import Settings
 
-        engine: Any = load_engine(next(workdir.glob("best_*.keras")), Settings())
+        engine: Any = load_engine(measured_model(workdir), Settings())
         return super_resolve_planes(engine.apply, pair["low"], [2], tiling_of(engine, merge))
 
     return apply

@@ -31,14 +31,26 @@ class Threshold:
         return {"asked": self.asked, "bound": self.bound, "limit": self.limit, "values": values, "met": met}
 
 
-def _lead(name: str, other: str) -> Callable[[Rows, str], float]:
+def _lead(name: str, other: str, measure: str = "psnr") -> Callable[[Rows, str], float]:
     """PSNR of one row over another's, dB."""
-    return lambda rows, scan: rows[name][scan]["psnr"] - rows[other][scan]["psnr"]
+    return lambda rows, scan: rows[name][scan][measure] - rows[other][scan][measure]
 
 
 THRESHOLDS = (
     Threshold("U-net, L1 alone, over the floor (dB)", (UNET, FLOOR), 0.3, _lead(UNET, FLOOR)),
     Threshold("DCSRN2D, L1, over the floor (dB)", (DCSRN, FLOOR), 0.2, _lead(DCSRN, FLOOR)),
+    Threshold(
+        "U-net, L1 alone, over the floor where the truth is above its mean (dB)",
+        (UNET, FLOOR),
+        0.3,
+        _lead(UNET, FLOOR, "psnr_bright"),
+    ),
+    Threshold(
+        "DCSRN2D, L1, over the floor where the truth is above its mean (dB)",
+        (DCSRN, FLOOR),
+        0.2,
+        _lead(DCSRN, FLOOR, "psnr_bright"),
+    ),
     Threshold("FCN2 over DCSRN2D (dB)", (FCN2, DCSRN), -2.0, _lead(FCN2, DCSRN), "at most"),
     Threshold(
         "U-net GAN: energy in the high band over its L1 network's",

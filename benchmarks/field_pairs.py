@@ -21,6 +21,7 @@ from data_prep.field_phantom import FieldSettings, write_fields
 from data_prep.registration import Placed, register, without_shading
 from data_prep.variants import MAKERS
 from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.normalisation import EACH_IMAGE, of_pair
 from mdcsrn_tf.scans.volumes import Volume, read_volume
 
@@ -95,18 +96,21 @@ def only(scan: Volume, mask: np.ndarray, make: Callable[[np.ndarray, np.ndarray]
 def test_pair(work: Path, name: str, count: int, *, n4: bool) -> dict[str, Any]:
     """A test scan's low field on the high field's grid and the high field, as z-scores; where the head is.
 
-    `std` is a z-score's part of the range between the percentiles 0.1 and 99.9. Of the axial slices through the head
-    `count` are kept, evenly spread.
+    `bright` is where the truth is above its mean: a mask that is chosen by the truth's own values, so what is fitted
+    in it knows more than where the head is. `std` is a z-score's part of the range between the percentiles 0.1 and
+    99.9. Of the axial slices through the head `count` are kept, evenly spread.
     """
     low, high = (_placed(work / "test" / kind / name, n4=n4) for kind in ("low", "high"))
     found = register(low, high, "none")
     of_low, of_high = of_pair(EACH_IMAGE, found.data[found.inside], high.data[found.inside])
-    head = found.inside & (high.data > high.data.mean())
+    head = found.inside & head_mask(high.data, tuple(np.linalg.norm(high.affine[:3, :3], axis=0)))
+    bright = found.inside & (high.data > high.data.mean())
     through = np.flatnonzero(head.mean(axis=(0, 1)) > 0.1)
     kept = through[np.linspace(0, len(through) - 1, min(count, len(through))).astype(int)]
-    images = {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head}
+    images = {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head, "bright": bright}
     bottom, top = of_high.clip
-    return {**{kind: image[:, :, kept] for kind, image in images.items()}, "std": of_high.std / (top - bottom)}
+    kept_of = {kind: image[:, :, kept] for kind, image in images.items()}
+    return {**kept_of, "name": stem_of(name), "std": of_high.std / (top - bottom)}
 
 
 def _placed(path: Path, *, n4: bool) -> Placed:

@@ -37,6 +37,7 @@ from benchmarks.field_networks import (
     network,
     seams,
     seconds_of,
+    start_flags,
     trained,
     trained_elsewhere,
 )
@@ -125,7 +126,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
     trainings = planned(arguments.models)
     for training in trainings:
         asked = {"training": training, "precision": arguments.precision, "tiles": TILES}
-        add(training.row, asked, partial(trained_row, training, arguments.precision, work, pairs))
+        add(training.row, asked, partial(trained_row, training, trainings, arguments.precision, work, pairs))
     for name, asked, make in per_pixel_methods(arguments, work / "shards"):
         add(name, asked, make)
     # What costs no network stands first.
@@ -140,11 +141,13 @@ def common_row(shards: Path) -> tuple[Apply, dict[str, Any]]:
 
 
 def trained_row(
-    training: Training, precision: str, work: Path, pairs: dict[str, dict[str, Any]]
+    training: Training, trainings: list[Training], precision: str, work: Path, pairs: dict[str, dict[str, Any]]
 ) -> tuple[Apply, dict[str, Any]]:
     """The network, and what is said of its training and of its tiles' borders beside its measures."""
-    workdir = trained(training, work, precision)
+    begun = start_flags(training, trainings, work)
+    workdir = trained(training, work, precision, *begun)
     facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
+    facts |= {"start": "its generator alone"} if begun else {}
     if elsewhere := trained_elsewhere(workdir):
         facts |= {key: elsewhere[key] for key in ("steps", "device", "start") if elsewhere.get(key)}
     if training.random_features:
@@ -155,7 +158,7 @@ def trained_row(
         for name, pair in pairs.items()
     }
     facts["psnr_under_curve"] = {name: under_curve(pair, averaged[name]) for name, pair in pairs.items()}
-    return lambda pair: next(averaged[name] for name, other in pairs.items() if other is pair), facts
+    return lambda pair: averaged[pair["name"]], facts
 
 
 def per_pixel_methods(
@@ -224,11 +227,17 @@ def psnr(found: Image, pair: dict[str, Any]) -> float:
 
 
 def measured(apply: Apply, pairs: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For each test scan, inside the head: PSNR of the range 0 to 1, energy and correlation of both bands."""
+    """For each test scan, inside the head: PSNR of the range 0 to 1, energy and correlation of both bands.
+
+    `psnr_bright` is of the pixels whose truth is above its mean alone, and what is fitted is fitted on them.
+    """
     values = {}
     for name, pair in pairs.items():
         found, high, head = apply(pair), pair["high"], pair["head"]
         values[name] = {"psnr": psnr(found, pair)}
+        if "bright" in pair:
+            bright = {**pair, "head": pair["bright"]}
+            values[name]["psnr_bright"] = psnr(apply(bright), bright)
         for key, (low_end, high_end) in BANDS.items():
             parts = [band(image, (0, 1), (low_end,) * 2, (high_end,) * 2)[head] for image in (found, high)]
             values[name][f"{key}_energy"] = float(np.mean(parts[0] ** 2) / np.mean(parts[1] ** 2))

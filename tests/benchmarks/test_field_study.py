@@ -57,6 +57,12 @@ def test_what_is_fitted_takes_back_shading_and_a_blur(pair):
     assert measured(best_shaded, {"a": mixed})["a"]["psnr"] < 60
 
 
+def test_a_mask_of_bright_pixels_is_measured_beside_the_heads(pair):
+    bright = pair["high"] > 0
+    both = measured(lambda pair: pair["high"] + np.where(bright, 0.05, 0.5), {"a": {**pair, "bright": bright}})["a"]
+    assert both["psnr_bright"] == pytest.approx(40.0) and both["psnr"] < 30
+
+
 def test_a_regression_finds_what_is_linear_in_the_features(pair):
     samples = features(pair["low"][:, :, 0])
     weights = np.linspace(-1, 1, 25)
@@ -102,7 +108,7 @@ def test_each_scan_that_is_learned_from_is_a_person_of_its_own(tmp_path, monkeyp
 
 
 def row(psnr, mid_correlation=0.9, high_energy=0.1, **facts):
-    value = {"psnr": psnr, "mid_energy": 0.5, "mid_correlation": mid_correlation}
+    value = {"psnr": psnr, "psnr_bright": psnr - 1, "mid_energy": 0.5, "mid_correlation": mid_correlation}
     return {**facts, "sub-07": {**value, "high_energy": high_energy, "high_correlation": 0.2}}
 
 
@@ -127,6 +133,8 @@ def test_thresholds_are_judged_by_the_rows_that_are_there():
     assert [(round(entry["values"][0], 3), entry["met"]) for entry in judged] == [
         (0.4, True),  # the U-net over the floor
         (0.1, False),  # DCSRN2D is not 0.2 above it
+        (0.4, True),  # both again, of the bright pixels
+        (0.1, False),
         (2.143, True),
         (0.86, True),
         (-0.944, True),
