@@ -37,7 +37,7 @@ RESULTS = pages.RESULTS / "gan_search.json"
 AXES, FACTORS = (0, 1), (2, 2)
 SLICES, STEP = 60, 6  # judged, and between those that PIQE sees
 ORIGINAL, SINC = "original", "sinc"
-SETTINGS = ("gan.adversarial_weight", "gan.learning_rate", "gan.steps", "patch_size")
+SETTINGS = {"gan.adversarial_weight": "weight", "gan.learning_rate": "rate", "patch_size": "patch"}  # by either trainer
 
 
 def main() -> None:
@@ -63,11 +63,18 @@ def main() -> None:
 
 
 def settings(notes: dict[str, Any]) -> dict[str, Any]:
-    """What a card says of the phase: kept update, and the changed fields that a trial is about."""
+    """What a card says of the phase: kept update, lambda and rate, wherever it was trained (recipes/jax_volumes)."""
+    told = {"phase": notes.get("phase"), "step": notes.get("step")}
+    if told["phase"] != "gan":
+        return told
+    if mean := notes.get("mean"):
+        told["step"] = "mean of " + ", ".join(map(str, mean["steps"]))
+    flags = notes.get("trained_with", {}).get("settings", {})
     changed = dict(text.split("=", 1) for text in notes.get("changed", ()) if "=" in text)
-    return {"phase": notes.get("phase"), "step": notes.get("step")} | {
-        name: changed[name] for name in SETTINGS if name in changed
-    }
+    for name, flag in SETTINGS.items():
+        if (value := flags.get(flag, changed.get(name))) is not None:
+            told[name] = value
+    return told
 
 
 def examine(high_res: np.ndarray, engines: dict[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -1,6 +1,9 @@
 """Weights of `train.py` into the project's model file, and a check that they give the same image.
 
-python recipes/jax_volumes/to_keras.py WEIGHTS.npz MODEL.keras      (from the project's root, where TensorFlow is)
+    python recipes/jax_volumes/to_keras.py WEIGHTS.npz MODEL.keras [EARLIER ...]
+
+From the project's root, where TensorFlow is. EARLIER are the .npz or .keras files of the parts that came before, in
+order: the card tells of them.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,10 @@ import numpy as np
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.models import build_generator
-from mdcsrn_tf.models.files import ModelCard, load_model, save_model
+from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
 from mdcsrn_tf.papers import get_preset
 
+FILES = ("init_from", "resume")  # flags that name files
 TOLERANCE = 1e-3  # in the network's unit, on the patch that the training wrote with its output
 # For what the card lets inference take a network without a word: what it was trained on, and measured to help with.
 TESTED = {"contrasts": ["T1w", "T2w", "FLAIR"], "voxel_mm": [0.5, 1.25]}
@@ -28,7 +33,7 @@ IN_PLANE = {**TESTED, "axes": [["LR", "AP"], ["LR", "IS"], ["AP", "IS"]], "facto
 THROUGH = {**TESTED, "axes": [["IS"], ["AP"], ["LR"]], "factors": [[3], [4]]}
 
 
-def main(weights: Path, target: Path) -> None:
+def main(weights: Path, target: Path, *earlier: Path) -> None:
     """Convert, save, load again, compare."""
     with np.load(weights) as archive:
         found = dict(archive)
@@ -38,7 +43,7 @@ def main(weights: Path, target: Path) -> None:
     model = build_generator(preset.network, bn_momentum=settings["bn_momentum"])
     for variable in model.variables:
         variable.assign(found[variable.path])
-    save_model(target, model, card_of(told))
+    save_model(target, model, card_of(told, [told_by(path) for path in earlier]))
     again, _ = load_model(target)
     output = np.asarray(again(found["probe_input"], training=False))
     apart = float(np.abs(output - found["probe_output"]).max())
@@ -49,8 +54,17 @@ def main(weights: Path, target: Path) -> None:
         raise SystemExit(f"That is more than {TOLERANCE}: the model file was removed.")
 
 
-def card_of(told: dict[str, Any]) -> ModelCard:
-    """The card of a network trained so."""
+def told_by(path: Path) -> dict[str, Any]:
+    """What an earlier part of the training, or the model that it began with, says of itself."""
+    if path.suffix == ".keras":
+        notes = read_card(path).notes
+        return {"step": notes["step"], "validation": notes["validation"], **notes["trained_with"]}
+    with np.load(path) as archive:
+        return json.loads(str(archive["card"]))
+
+
+def card_of(told: dict[str, Any], earlier: Sequence[dict[str, Any]] = ()) -> ModelCard:
+    """The card of a network trained so, after the `earlier` parts."""
     settings = told["settings"]
     preset = get_preset(settings["preset"])
     through = settings["data"].startswith("through")
@@ -73,9 +87,21 @@ def card_of(told: dict[str, Any]) -> ModelCard:
             "step": told["step"],
             "validation": told["validation"],
             # recipes/jax_volumes in the project's repository
-            "trained_with": {name: told[name] for name in ("jax", "device", "minutes")} | {"settings": settings},
+            "trained_with": trained_with(told),
+            **({"earlier": [part_of(one) for one in earlier]} if earlier else {}),
         },
     )
+
+
+def trained_with(told: dict[str, Any]) -> dict[str, Any]:
+    """Machine, minutes and flags, of which files keep their names alone."""
+    settings = {name: Path(v).name if name in FILES and v else v for name, v in told["settings"].items()}
+    return {name: told[name] for name in ("jax", "device", "minutes")} | {"settings": settings}
+
+
+def part_of(told: dict[str, Any]) -> dict[str, Any]:
+    """An earlier part in short."""
+    return {"step": told["step"], "gain": told["validation"]["gain"], **trained_with(told)}
 
 
 def tested_on(data: str) -> dict[str, Any]:
@@ -84,4 +110,4 @@ def tested_on(data: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))
