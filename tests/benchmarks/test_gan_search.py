@@ -28,6 +28,16 @@ def test_a_trial_is_known_by_its_card():
         "gan.adversarial_weight": "0.005",
         "patch_size": "24",
     }
+    flags = {"weight": 0.002, "rate": 5e-5, "patch": 40, "batch": 8}
+    on_gpu = {"phase": "gan", "step": 560, "mean": {"steps": [170, 560]}, "trained_with": {"settings": flags}}
+    assert gan_search.settings(on_gpu) == {
+        "phase": "gan",
+        "step": "mean of 170, 560",
+        "gan.adversarial_weight": 0.002,
+        "gan.learning_rate": 5e-5,
+        "patch_size": 40,
+    }
+    assert gan_search.settings(on_gpu | {"phase": "l1"}) == {"phase": "l1", "step": 560}
 
 
 def test_the_table_holds_means_over_the_scans():
