@@ -53,7 +53,7 @@ bench-setup: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
 
 # Every benchmark that needs no scans; with DATA=FOLDER_OF_SCANS those that do, too. Hours on 2 cores.
-BENCHMARKS := degrade make_shards read_shards train_step slice_step infer_volume evaluate gan_learning
+BENCHMARKS := degrade make_shards read_shards train_step slice_step infer_volume startup evaluate gan_learning
 DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines networks default_network whole_heads field_of_view scan_versions through_plane field_study
 
 bench: bench-setup

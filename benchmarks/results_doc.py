@@ -34,6 +34,8 @@ SECTIONS = {
     "through_plane.json": "through_plane_page",
     "field_study.json": "field_page",
     "slice_step.json": "slice_step",
+    "folder_of_scans.json": "folder_of_scans",
+    "startup.json": "startup",
     "evaluate.json": "evaluate",
     "kills.json": "kills",
     "malformed.json": "malformed",

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def main() -> None:
     record.results = {"rounds": rounds}
     for _ in range(arguments.rounds):
         command = [sys.executable, __file__, f"--child={time.time()}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
         print(rounds[-1], flush=True)
         record.write(pages.RESULTS / RECORD, folders_kept=False)
@@ -67,7 +68,7 @@ def stages(started: float) -> dict[str, float]:
     for _ in range(2):
         apply(tile)
         moments.append(time.time())
-    return {name: round(after - before, 3) for name, before, after in zip(STAGES, moments, moments[1:], strict=True)}
+    return {name: round(after - before, 3) for name, (before, after) in zip(STAGES, pairwise(moments), strict=True)}
 
 
 def section(record: dict[str, Any]) -> str:
