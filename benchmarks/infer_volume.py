@@ -3,7 +3,7 @@
     python benchmarks/infer_volume.py [--shape=320,320,256] [--rounds=5] [--model=FILE.keras] [--hr=FILE.nii.gz]
 
 Every contender runs the same network in the paper's mode (each tile's own statistics, margin 3), in a process
-of its own with our allocator setting (`-system`: without), settled on one tile, taking turns while nothing else runs.
+of its own with our allocator setting (`-system`: without), settled on one tile, taking turns.
 PyTorch runs MONAI's sliding_window_inference over the same tiles in channels_last_3d, `-contiguous` or `-compiled`
 (torch.compile); ONNX Runtime a file that PyTorch has exported, in float32: its bfloat16 convolutions are a GPU's.
 With a trained model the PSNR against the high-resolution scan is reported for every precision, in the whole
@@ -249,8 +249,9 @@ def section(record: dict[str, Any]) -> str:
         f"{pages.circumstances(record)} Medians of {config['rounds']} rounds in turns, each tile by its own "
         "statistics. "
         "PyTorch runs MONAI's sliding window over the same tiles in channels_last_3d. All have our allocator setting "
-        "but `-system`. The first ratio is to PyTorch in bfloat16, the second to its fastest form here, the third of "
-        "CPU seconds. ONNX Runtime has no bfloat16 convolution on a processor. PSNR (whole volume) is of the same "
+        "but `-system`. The first ratio is to PyTorch in bfloat16, timed in turns with each (its own row is of the "
+        "last call), the second to its fastest form here, the third of CPU seconds, as other work ran beside some. "
+        "ONNX Runtime has no bfloat16 convolution on a processor. PSNR (whole volume) is of the same "
         "network in each precision.",
         "",
     ]

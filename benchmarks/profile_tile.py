@@ -134,11 +134,11 @@ CHANGES = """## What was changed, and what it bought
 - **bfloat16 features times bfloat16 weights, summed in float32**: TensorFlow has no such product on a processor
   (`BatchMatMulV3` takes no bfloat16 there). Features are widened on their way in.
 - **Larger tiles for their own sake**: a voxel costs as much in them; only the margins become less.
-- **Starting within three seconds**: importing TensorFlow takes most of them, before a line of this package runs; most of
-  the rest is XLA's, which compiles what is fused for the first tile (results.md, "Starting up").
-- **A training step by XLA's element-wise passes**: batch normalisation by the batch, ELU and rounding as one computation
-  forward and one backward, in place of TensorFlow's kernels one after the other. For 24 to 60 channels of a batch of
-  6 x 40^3 it took no less processor time: XLA's sums over voxels cost what the passes save. Most of a step is
+- **Starting within three seconds**: importing TensorFlow takes most of them, before a line of this package runs; most
+  of the rest is XLA's, which compiles what is fused for the first tile (results.md, "Starting up").
+- **A training step by XLA's element-wise passes**: batch normalisation by the batch, ELU and rounding as one
+  computation forward and one backward, in place of TensorFlow's kernels one after the other. For 24 to 60 channels of a
+  batch of 6 x 40^3 it took no less processor time: XLA's sums over voxels cost what the passes save. Most of a step is
   convolutions in any case, by the same library as PyTorch's.
 - **Our allocator setting in training** changes nothing of ours, and much of PyTorch's (results.md): TensorFlow's
   operations free and take the same sizes again. Larger pages (glibc's `hugetlb` tunable) changed neither

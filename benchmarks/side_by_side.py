@@ -155,7 +155,7 @@ def readme_lines() -> list[str]:
     found = pages.read("infer_volume.json")["results"]["rows"]
     rows += [[f"inference, {name}", f"{share_of(found, name):.2f}"] for name in _INFERENCE]
     sentence = (
-        "Time as a share of what PyTorch takes in its fastest form (bfloat16, our allocator setting, settled, alone) "
+        "Time as a share of what PyTorch takes in its fastest form (bfloat16, our allocator setting, settled) "
         "on two CPU cores, `journal/b4u4k12`, training steps on 6 of 40^3 and tiles of 70^3:"
     )
     return [sentence, "", *pages.table(["", "share"], rows), ""]

@@ -5,7 +5,7 @@
 Every contender is the same network on the same batch, with our allocator setting (`-system`: without), and has
 settled before its first turn. PyTorch runs in channels_last_3d, `-contiguous` or `-compiled` (torch.compile); in
 bfloat16 by autocast. The critic is float32 everywhere. Each contender takes turns with PyTorch in bfloat16, two at a
-time, while nothing else runs. Writes benchmarks/results/train_step_KIND.json.
+time. Writes benchmarks/results/train_step_KIND.json.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def section(first: dict[str, Any]) -> str:
         "",
         f"{pages.circumstances(first)} Medians of {config['rounds']} rounds. The first ratio is to PyTorch in bfloat16 "
         "(autocast, channels_last_3d, fused Adam, our allocator setting), settled, in turns with each contender; the "
-        "second to the fastest form of PyTorch in this table; the third, of CPU seconds, is less swayed by what else "
-        "the machine does. Compare ratios, not seconds of different rows. The critic is float32 everywhere.",
+        "second to the fastest form of PyTorch in this table; the third is of CPU seconds, as other work ran on the "
+        "machine beside some of these. Compare ratios, not seconds of different rows. The critic is float32.",
         "",
     ]
     rows = []
