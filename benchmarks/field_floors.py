@@ -26,10 +26,14 @@ def best_curve(pair: dict[str, Any]) -> Image:
 
 
 def common_curve(shards: Path) -> np.ndarray:
-    """The coefficients of the cubic that fits the pairs to learn from best."""
-    batches = validation_batches(read_manifest(shards), "train", batch_size=64)
-    low, high = (np.concatenate(found) for found in zip(*(map(np.ravel, batch) for batch in batches), strict=True))
-    return np.polyfit(low.astype(np.float64), high, DEGREE)
+    """The coefficients of the cubic that fits the pairs to learn from best, by its normal equations."""
+    products, targets = np.zeros((DEGREE + 1, DEGREE + 1)), np.zeros(DEGREE + 1)
+    for batch in validation_batches(read_manifest(shards), "train", batch_size=64):
+        low, high = (np.ravel(images).astype(np.float64) for images in batch)
+        powers = np.vander(low, DEGREE + 1)
+        products += powers.T @ powers
+        targets += powers.T @ high
+    return np.linalg.solve(products, targets)
 
 
 def best_shaded(pair: dict[str, Any]) -> Image:

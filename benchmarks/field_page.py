@@ -85,7 +85,7 @@ def threshold_rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:
         [
             entry["asked"],
             f"{entry['bound']} {entry['limit']:g}",
-            ", ".join(f"{value:.2f}" for value in entry["values"]),
+            ", ".join(f"{value:.3f}" for value in entry["values"]),
             "met" if entry["met"] else "not met",
         ]
         for entry in found

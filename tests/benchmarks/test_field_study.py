@@ -215,6 +215,6 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     assert f"| unet7 | {length} | 23.46 (24.57), 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text
     assert "old" not in text
     assert "| unet7 without its discriminator | 5 x 4 at 0.1, kept at 3, falling to 0, a GPU | 24.40" in text
-    assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.10 | not met |" in text
+    assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.100 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
-    assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.94 | met |" in field_page.section(record)
+    assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.944 | met |" in field_page.section(record)
