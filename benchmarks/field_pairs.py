@@ -75,9 +75,9 @@ def write_once(folder: Path, kinds: dict[str, str], path: Path) -> None:
     if not missing:
         return
     scan = read_volume(path)
-    mask = (
-        brain_mask(scan.data, np.linalg.norm(scan.affine[:3, :3], axis=0)) if set(kinds.values()) - {"whole"} else None
-    )
+    mask = np.ones(scan.data.shape, bool)
+    if set(kinds.values()) != {"whole"}:
+        mask = brain_mask(scan.data, np.linalg.norm(scan.affine[:3, :3], axis=0))
     for name in missing:
         changed = scan if kinds[name] == "whole" else only(scan, mask, MAKERS[kinds[name]])
         write_fields(folder, name, changed, FieldSettings(), seed=0)
@@ -108,6 +108,7 @@ def test_pair(work: Path, name: str, count: int, *, n4: bool) -> dict[str, Any]:
     through = np.flatnonzero(head.mean(axis=(0, 1)) > 0.1)
     kept = through[np.linspace(0, len(through) - 1, min(count, len(through))).astype(int)]
     images = {"low": of_low.apply(found.data), "high": of_high.apply(high.data), "head": head, "bright": bright}
+    assert of_high.clip is not None  # the 7T paper's z-scores are of clipped images
     bottom, top = of_high.clip
     kept_of = {kind: image[:, :, kept] for kind, image in images.items()}
     return {**kept_of, "name": stem_of(name), "std": of_high.std / (top - bottom)}
