@@ -40,7 +40,7 @@ def overlapped(
             waiting, ahead = ahead, None
             try:
                 scan = waiting.result() if waiting else read(item)
-                waiting = None
+                waiting = None  # it would hold the scan as long as the next one is read
                 others = place + 1 < len(items) and has_room()
                 ahead = reader.submit(read, items[place + 1]) if others else None
                 write = compute(item, scan)

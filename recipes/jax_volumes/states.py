@@ -35,12 +35,12 @@ def keep(state: dict[str, Any], path: Path) -> None:
     partial_path.replace(path)
 
 
-def resumed(fresh: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The state that `keep` has kept, of the same networks."""
+def resumed(like: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The state that `keep` has kept, of the same networks as a fresh one."""
     with np.load(path) as found:
         return {
             name: [jnp.asarray(found[f"{name}/{i:03d}"]) for i in range(len(value))]
             if isinstance(value, list)
             else jnp.asarray(found[name])
-            for name, value in fresh.items()
+            for name, value in like.items()
         }
