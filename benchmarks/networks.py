@@ -2,13 +2,13 @@
 
     python benchmarks/networks.py --data=FOLDER --development=sub-07,sub-08 [--test=sub-11,...] [--models=A,B]
 
-Every scan is degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py as it comes (`--ensemble`: a
-second row a network by `--ensemble=2`; what speaks against a scan is overruled), and measured by eval.py with the
-interpolations beside it, split by split. Then what no table of scores shows: registration shift, the measured k-space
-kept, patterns of the tiles' period, and the self-check (the network on the scan degraded once more). NIQE's model is
-fitted on training scans for blocks of 48 pixels, since small scans hold no two blocks of 96. `--workdir` keeps the
-results, and a run that was stopped goes on there. Writes benchmarks/results/networks.json, docs/images/compare_*.png,
-and docs/results.md anew.
+Every scan is degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py as it comes (`--ways`: the
+default network with flags of inference too, a row each; what speaks against a scan is overruled), and measured by
+eval.py with the interpolations beside it, split by split. Then what no table of scores shows: registration shift, the
+measured k-space kept, patterns of the tiles' period, and the self-check (the network on the scan degraded once more).
+NIQE's model is fitted on training scans for blocks of 48 pixels, since small scans hold no two blocks of 96.
+`--workdir` keeps the results, and a run that was stopped goes on there. Writes benchmarks/results/networks.json,
+docs/images/compare_*.png, and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ from mdcsrn_tf.weights import find_model, list_models
 METRICS = ("psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "band_db", "band_corr", "piqe", "niqe")
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
-ENSEMBLE = " ensemble"
+# Flags of inference that the default network is measured with as well.
+WAYS = {"ensemble": "--ensemble=2", "consistency": "--consistency"}
 
 
 def main() -> None:
     """Degrade, super-resolve, evaluate, check, keep the record, regenerate the page."""
     arguments = parsed()
     models = arguments.models.split(",") if arguments.models else bundled()
+    ways = [way for way in arguments.ways.split(",") if way]
     splits = {
         name: [stem(path) for path in scans_beginning(arguments.data, found)] if found else []
         for name, found in (("test", arguments.test), ("development", arguments.development))
@@ -60,7 +62,7 @@ def main() -> None:
         workdir = arguments.workdir or Path(folder)
         workdir.mkdir(parents=True, exist_ok=True)
         scans = list_file(arguments.data, ",".join(filter(None, (arguments.test, arguments.development))), workdir)
-        finished, seconds = super_resolve(scans, models, workdir, arguments.precision, arguments.ensemble)
+        finished, seconds = super_resolve(scans, models, workdir, arguments.precision, ways)
         record.results = evaluate(arguments, scans, finished, config["metrics"], workdir)
         record.results["infer_seconds"] = seconds
         record.results["checks"] = network_checks.all_checks(scans, finished)
@@ -89,7 +91,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pictures", default="sub-13_T1w,sub-15_T2w,sub-28_FLAIR,sub-07_T1w", help="scans to draw")
     parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
-    parser.add_argument("--ensemble", action="store_true", help="also the mean over two mirrored passes")
+    parser.add_argument("--ways", default="", help="of the default too, e.g. ensemble,consistency,ensemble+consistency")
     parser.add_argument("--dice", action="store_true", help="also tissue Dice, half a minute a scan and method")
     parser.add_argument("--workdir", type=Path, help="keep results here, and go on here after a stop")
     return parser.parse_args()
@@ -108,7 +110,7 @@ def list_file(data: Path, beginnings: str, workdir: Path, name: str = "scans.txt
 
 
 def super_resolve(
-    scans: Path, models: Sequence[str], workdir: Path, precision: str, ensemble: bool
+    scans: Path, models: Sequence[str], workdir: Path, precision: str, ways: Sequence[str]
 ) -> tuple[dict[str, Path], dict[str, float]]:
     """A folder of results for every network and way, and the seconds of the command, by the name of the row."""
     small = workdir / "small"
@@ -116,25 +118,16 @@ def super_resolve(
         run("-m", "data_prep.degrade", f"--input={scans}", f"--output={small}", "--grid=small", *DEGRADATION)
     finished, kept = {}, workdir / "seconds.json"
     seconds = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    for model in models:
-        for suffix, flags in (("", ()), *([(ENSEMBLE, ("--ensemble=2",))] if ensemble else [])):
-            row = f"{Path(model).stem}{suffix}"
-            finished[row] = workdir / "results" / row.replace(" ", "-")
-            places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
-            begun, started = finished[row].is_dir(), time.monotonic()
-            run(
-                "infer.py",
-                *places,
-                *DEGRADATION,
-                *flags,
-                f"--precision={precision}",
-                "--self_check",
-                "--force",
-                "--quiet",
-            )
-            if not begun:  # what an earlier run has finished costs this one nothing
-                seconds[row] = round(time.monotonic() - started, 2)
-                kept.write_text(json.dumps(seconds), encoding="utf-8")
+    for model, way in [(model, "") for model in models] + [(models[0], way) for way in ways]:
+        row = f"{Path(model).stem} {way}".strip()
+        finished[row] = workdir / "results" / row.replace(" ", "-")
+        places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
+        flags = [WAYS[part] for part in way.split("+")] if way else ["--self_check"]
+        begun, started = finished[row].is_dir(), time.monotonic()
+        run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--force", "--quiet")
+        if not begun:  # what an earlier run has finished costs this one nothing
+            seconds[row] = round(time.monotonic() - started, 2)
+            kept.write_text(json.dumps(seconds), encoding="utf-8")
     return finished, {row: seconds[row] for row in finished if row in seconds}
 
 

@@ -77,6 +77,12 @@ def methods(record: dict[str, Any], metric: str) -> list[str]:
     return [name for name, found in record["results"]["values"].items() if metric in found]
 
 
+def networks(record: dict[str, Any]) -> list[str]:
+    """The rows that are a network's, its other ways of inference among them, in the order of evaluation."""
+    models = record["data"]["models"]
+    return [name for name in methods(record, "psnr") if name.split(" ")[0] in models]
+
+
 def mean(record: dict[str, Any], method: str, metric: str, scans: list[str]) -> float:
     """Over the scans that have a value; NaN where none has."""
     found = record["results"]["values"][method].get(metric, {})
@@ -104,7 +110,7 @@ def means(record: dict[str, Any], scans: list[str]) -> list[str]:
 
 def gains(record: dict[str, Any], scans: list[str]) -> list[str]:
     """Each network less zero-filled sinc, scan by scan and by contrast, inside the head."""
-    names = list(record["data"]["models"])
+    names = networks(record)
     rows = [[scan, *(gain(record, name, [scan]) for name in names)] for scan in scans]
     for contrast in sorted({scan.rpartition("_")[2] for scan in scans}):
         chosen = [scan for scan in scans if scan.endswith(f"_{contrast}")]
