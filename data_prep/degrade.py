@@ -10,11 +10,13 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from data_prep.degrade_record import DegradeRecord
 from data_prep.recipe_flag import asked_recipe, define_recipe_flag
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of
+from mdcsrn_tf.run_record import plain
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.find import stem_of
@@ -116,19 +118,40 @@ def _run(values: flags.FlagValues) -> int:
     parse_factors(values.factor, values.axes)
     read_slice_settings(values)
     planned = plan_outputs(Path(values.input), Path(values.output))
+    record = _record(planned, Path(values.output), values)
     pairs = [pair for pair in planned if values.overwrite or not pair[1].exists()]
+    if record and not values.overwrite:
+        record.refuse_others([target for _, target in planned if target.exists()])
     if len(planned) == 1 and not pairs:
         raise UserError(f"{planned[0][1]} is there already; --overwrite replaces it.")
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):
         try:
             degrade_file(source, target, values)
+            if record:
+                record.add(target)
         except UserError as error:
             failed += 1
             print(f"mdcsrn-degrade: error: {error}", file=sys.stderr)
     if not values.quiet and (len(planned) > 1 or not failed):
         print(f"mdcsrn-degrade: {_written(planned, pairs, failed, values)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _record(planned: Sequence[Pair], output: Path, values: flags.FlagValues) -> DegradeRecord | None:
+    """What the output folder says of the scans in it, and is to say of this run's; None where one file is written."""
+    if planned[0][1] == output:
+        return None
+    settings = {
+        "axes": values.axes,
+        "factor": list(parse_factors(values.factor, values.axes)),
+        "grid": values.grid,
+        "interpolation": _method(values) if values.grid == "same" else None,
+        "slices": plain(read_slice_settings(values)),
+        "noise_snr": values.noise_snr,
+        "seed": values.seed if values.noise_snr else None,
+    }
+    return DegradeRecord(output, settings)
 
 
 def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values: flags.FlagValues) -> str:

@@ -1,5 +1,7 @@
 """mdcsrn-degrade: grids and geometry in the files, folders, noise, mistakes."""
 
+import json
+
 import nibabel as nib
 import nibabel.processing
 import numpy as np
@@ -84,12 +86,40 @@ def test_a_folder_keeps_its_tree_and_a_bad_scan_does_not_stop_it(scan, tmp_path,
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2 and "bad.nii" in errors[0] and "2 of 3 scans written" in errors[1]
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert written == ["a.nii.gz", "sub-1/ses-1/b.nii.gz"]
+    assert written == ["a.nii.gz", "degraded.json", "sub-1/ses-1/b.nii.gz"]
+    record = json.loads((tmp_path / "out" / "degraded.json").read_text())
+    assert sorted(record) == ["a.nii.gz", "sub-1/ses-1/b.nii.gz"] and record["a.nii.gz"]["factor"] == [2, 2]
     stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").rglob("*.gz"))]
     capsys.readouterr()
     assert run(tmp_path / "in", tmp_path / "out") == 1  # the bad one again; nothing is replaced unasked
     assert "2 were there already, --overwrite replaces them" in capsys.readouterr().err
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").rglob("*.gz"))] == stamps
+
+
+def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_path, capsys):
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "b.nii.gz").write_bytes(scan.read_bytes())
+    (source / "c.nii.gz").write_bytes(scan.read_bytes())
+    assert run(source, output, "--noise_snr=20") == 0
+    before = (output / "b.nii.gz").read_bytes()
+    (output / "c.nii.gz").unlink()
+    for flags, told in (
+        (["--factor=2,3", "--noise_snr=20"], "made with factor [2, 2], not with factor [2, 3]"),
+        ([], "made with noise_snr 20.0, seed 0, not with noise_snr None, seed None"),
+        (["--noise_snr=20", "--interpolation=linear"], "made with interpolation sinc, not with interpolation linear"),
+    ):
+        capsys.readouterr()
+        assert run(source, output, *flags) == 1
+        error = capsys.readouterr().err
+        assert str(output / "b.nii.gz") in error and told in error and "--overwrite" in error, error
+        assert (output / "b.nii.gz").read_bytes() == before and not (output / "c.nii.gz").exists()
+    assert run(source, output, "--noise_snr=20", "--interpolation=sinc") == 0  # the default by its name
+    assert (output / "c.nii.gz").exists() and (output / "b.nii.gz").read_bytes() == before
+    assert run(source, output, "--factor=2,3", "--overwrite") == 0
+    assert json.loads((output / "degraded.json").read_text())["b.nii.gz"]["factor"] == [2, 3]
+    (output / "degraded.json").write_text("{")
+    assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
 
 
 def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
