@@ -54,8 +54,8 @@ def test_what_cannot_be_printed_costs_no_result(scans, tmp_path, shell, environm
     assert done.returncode == 1, done.stderr  # for the damaged one
     assert b"Traceback" not in done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    names = ["M\u00fcller.nii.gz", "degraded.json", "plain.nii.gz", os.fsdecode(b"latin-\xfc.nii.gz")]
-    assert written == sorted(names)
+    written.remove("degraded.json")
+    assert written == sorted(["M\u00fcller.nii.gz", "plain.nii.gz", os.fsdecode(b"latin-\xfc.nii.gz")])
     for name in written:
         path = tmp_path / "out" / name
         assert path.rename(tmp_path / "x.nii.gz") and nib.load(tmp_path / "x.nii.gz").shape == (8, 8, 8)
