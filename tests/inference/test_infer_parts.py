@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -11,7 +13,12 @@ import numpy as np
 import pytest
 from infer_helpers import hr_volume, infer
 
-from mdcsrn_tf.chatter import _nothing_searched_for_garbage, without_library_chatter
+from mdcsrn_tf.chatter import (
+    _as_if_not_installed,
+    _nothing_searched_for_garbage,
+    _shorten_compilation,
+    without_library_chatter,
+)
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.outputs import is_ours, plan
@@ -200,6 +207,35 @@ def test_loading_is_not_searched_for_garbage_and_leaves_the_search_as_it_was(sea
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def test_a_package_is_hidden_while_others_load_and_is_there_again_afterwards():
+    hidden = "wsgiref"  # of the standard library; nothing here has loaded it
+    assert hidden not in sys.modules
+    with pytest.raises(ValueError, match="no such library"), _as_if_not_installed(hidden, "numpy"):
+        with pytest.raises(ImportError):
+            importlib.import_module(hidden)
+        assert importlib.import_module("numpy") is np, "what is loaded stays"
+        raise ValueError("no such library")
+    assert importlib.import_module(hidden).__name__ == hidden
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [
+        ("2.21.0", None, "--xla_cpu_use_fusion_emitters=false"),
+        ("2.21.1", "--a=1", "--a=1 --xla_cpu_use_fusion_emitters=false"),
+        ("2.21.0", "--xla_cpu_use_fusion_emitters=true", "--xla_cpu_use_fusion_emitters=true"),
+        ("2.19.1", None, None),
+    ],
+)
+def test_xla_gets_its_flag_where_it_is_known_and_the_user_said_nothing(monkeypatch, version, before, after):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if before:
+        monkeypatch.setenv("XLA_FLAGS", before)
+    _shorten_compilation(version)
+    found = os.environ.pop("XLA_FLAGS", None)
+    assert found == after
 
 
 def test_the_root_script_is_the_command():
