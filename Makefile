@@ -54,7 +54,7 @@ bench-setup: $(READY)
 
 # Every benchmark that needs no scans; with DATA=FOLDER_OF_SCANS those that do, too. Hours on 2 cores.
 BENCHMARKS := degrade make_shards read_shards train_step slice_step infer_volume startup evaluate gan_learning
-DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines networks default_network whole_heads field_of_view scan_versions through_plane field_study
+DATA_BENCHMARKS := interpolation kspace_check infer_quality baselines networks default_network whole_heads field_of_view scan_versions mirrors through_plane field_study
 
 bench: bench-setup
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done

@@ -26,6 +26,7 @@ SECTIONS = {
     "whole_heads.json": "whole_heads",
     "field_of_view.json": "field_of_view",
     "scan_versions.json": "scan_versions",
+    "mirrors.json": "mirrors",
     "infer_quality.json": "infer_quality",
     "baselines.json": "baselines",
     "train_step_l1.json": "train_step",
@@ -57,6 +58,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | where in a head a network gains | `python benchmarks/whole_heads.py --data=SCANS --models=OLD.keras,mdcsrn-b4u4k12` |
 | the field of view | `python benchmarks/field_of_view.py --data=SCANS` |
 | one scan in every form | `python benchmarks/scan_versions.py --data=SCANS` |
+| mirror images | `python benchmarks/mirrors.py --data=SCANS` |
 | its precisions | `python benchmarks/infer_quality.py --data=SCANS` |
 | interpolation | `python benchmarks/baselines.py --data=SCANS` |
 | learning on phantoms | `python benchmarks/gan_learning.py` |

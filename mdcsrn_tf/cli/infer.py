@@ -107,8 +107,9 @@ def _define_tiles(own: dict[str, Any]) -> None:
     choice(
         "ensemble",
         "1",
-        ["1", "2"],
-        "2: the mean of the scan's result and of its mirror image's, in twice the time.",
+        ["1", "2", "4", "8"],
+        "The mean of the results of so many mirror images of the scan, itself among them (along the network's first "
+        "axis, two, or all), in so many times the time.",
         **own,
     )
 

@@ -7,6 +7,7 @@ written. Nothing here reads or writes a file.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -245,15 +246,28 @@ def _begins_between(sampling: Sampling, turned: bool) -> bool:
     return here.first != 0.0 and here.turned_over().first == 0.0
 
 
+def mirrors(ensemble: int) -> list[tuple[int, ...]]:
+    """The axes to turn over in each of an ensemble's 1, 2, 4 or 8 passes: all mirror images along the first axes.
+
+    >>> mirrors(4)
+    [(), (0,), (1,), (0, 1)]
+    """
+    if ensemble not in (1, 2, 4, 8):
+        raise UserError(f"ensemble {ensemble} must be 1, 2, 4 or 8: so many mirror images there are.")
+    axes = range(ensemble.bit_length() - 1)
+    return [turned for count in range(len(axes) + 1) for turned in combinations(axes, count)]
+
+
 def _mirrored_too(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None) -> Result:
-    """The network's result; with an ensemble of two, its mean with that of the mirror image (along the first axis)."""
-    if settings.ensemble == 1:
-        return run(engine, low_res, settings, on_progress)
+    """The network's result; with an ensemble, its mean with those of the volume's mirror images, turned back."""
+    ways = mirrors(settings.ensemble)
 
-    def half(first: bool) -> Progress | None:
-        return on_progress and (lambda done, total: on_progress(done if first else total + done, 2 * total))
+    def part(k: int) -> Progress | None:
+        return on_progress and (lambda done, total: on_progress(k * total + done, len(ways) * total))
 
-    straight = run(engine, low_res, settings, half(True))
-    mirrored = run(engine, np.ascontiguousarray(low_res[::-1]), settings, half(False))
-    mean = (straight.data + mirrored.data[::-1]) / 2
-    return replace(straight, data=mean, tiles=straight.tiles + mirrored.tiles)
+    first = run(engine, low_res, settings, part(0))
+    tiles, total = first.tiles, first.data
+    for k, axes in enumerate(ways[1:], start=1):
+        result = run(engine, np.ascontiguousarray(np.flip(low_res, axes)), settings, part(k))
+        tiles, total = tiles + result.tiles, total + np.flip(result.data, axes)
+    return replace(first, data=total / len(ways), tiles=tiles)

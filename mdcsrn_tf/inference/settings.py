@@ -24,7 +24,7 @@ class Settings:
     precision: str = "float32"
     device: str = "auto"
     engine: str = "tensorflow"
-    ensemble: int = 1  # 2: the mean of the volume's result and of its mirror image's
+    ensemble: int = 1  # 2, 4, 8: the mean of the results of so many mirror images of the volume, itself among them
     # Of slice networks alone: "axial", "coronal", "sagittal", "mean3", or "card": as it was trained.
     plane: str | None = None
     stride: int | None = None  # between tiles that are averaged

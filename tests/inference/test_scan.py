@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import scan
 from mdcsrn_tf.inference.decision import decide, in_words
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
-from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
@@ -229,3 +230,32 @@ def test_an_image_that_is_normalised_by_the_other_rule_gets_a_warning(crop):
     signed = dataclasses.replace(crop, data=crop.data - crop.data.max())
     assert any("no magnitude image" in warning for warning in decide(look(signed), ScanSettings(), card).warnings)
     assert not any("magnitude" in one for one in decide(look(crop), ScanSettings(), card).warnings)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "turned"),
+    [
+        (1, [()]),
+        (2, [(), (0,)]),
+        (4, [(), (0,), (1,), (0, 1)]),
+        (8, [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]),
+    ],
+)
+def test_an_ensemble_is_the_mean_over_its_mirror_images(crop, monkeypatch, ensemble, turned):
+    """The network is stood in for by a running product, which no mirror leaves as it is."""
+
+    def network(low, *_):
+        return Result(low * np.cumsum(np.indices(low.shape).sum(axis=0), axis=0), 8, 0, "moving", 3, None)
+
+    monkeypatch.setattr(scan, "run", lambda engine, low, settings, on_progress: network(low))
+    given = prepared(version(crop, "sinc"))
+    outcome = scan.run_prepared(given, None, Settings(ensemble=ensemble), ScanSettings())
+    images = [np.flip(network(np.flip(given.low_res, axes)).data, axes) for axes in turned]
+    expected = given.stored(np.mean(images, axis=0, dtype=np.float64))
+    np.testing.assert_allclose(outcome.data, expected, rtol=1e-5, atol=1e-5 * expected.max())
+    assert outcome.result.tiles == 3 * len(turned)
+
+
+def test_an_ensemble_of_three_is_no_ensemble():
+    with pytest.raises(UserError, match="must be 1, 2, 4 or 8"):
+        scan.mirrors(3)
