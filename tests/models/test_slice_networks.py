@@ -1,14 +1,18 @@
 """The slice networks of both 2D papers: exact counts, shapes, the contract, sizes, starts, sharpening and NumPy."""
 
+from dataclasses import replace
 from functools import cache
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from model_contract import ModelContract, random_inputs, random_volumes, randomise
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models import build_critic, build_generator
+from mdcsrn_tf.models.files import ModelCard, load_model, save_model
+from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.models.sizes import check_sides, macs_per_voxel, receptive_field_radius, size_multiple
 from mdcsrn_tf.models.srresnet2d import start_as_identity
 from mdcsrn_tf.models.unet2d import SHARPEN_3, SHARPEN_5, sharpened
@@ -153,7 +157,11 @@ def model(kind):
 
 
 class TestContract(ModelContract):
-    """The contract, for every kind of slice network."""
+    """The contract, for every kind of slice network; graphs and files stand below, for every preset."""
+
+    test_eager_and_graph_agree_in_both_modes = None
+    test_keras_file_returns_the_same_bits = None
+    test_saved_model_agrees = None
 
     @pytest.fixture
     def sizes(self, kind):
@@ -161,6 +169,55 @@ class TestContract(ModelContract):
         smallest = 3 if kind == "dcgan1" else multiple  # its padding of 1 takes 2 pixels off what a 5x5 kernel sees
         odd = (9, 7) if multiple == 1 else (3 * multiple, 2 * multiple)
         return [(smallest, smallest), odd]
+
+
+def representative(network):
+    """The network at its published sizes, with 2 equal residual blocks where S's has 16."""
+    return replace(network, blocks=2) if isinstance(network, Srresnet2dConfig) else network
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """What a network gives by itself and in every other form, made once for the presets that share it."""
+
+    @cache
+    def of(network):
+        model = build_generator(network)
+        randomise(model)
+        multiple = size_multiple(model)
+        images = random_inputs(model, 2, (9, 7) if multiple == 1 else (multiple, 2 * multiple))
+        saved, exported = tmp_path_factory.mktemp("saved") / "model.keras", tmp_path_factory.mktemp("exported")
+        save_model(saved, model, ModelCard(preset="any", version="0", interpolation="linear"))
+        model.export(exported, verbose=False)
+        served = tf.saved_model.load(str(exported))
+        forms = {
+            "eager": model(images, training=False),
+            "plain Keras": keras.models.load_model(saved)(images, training=False),
+            "loaded": load_model(saved)[0](images, training=False),
+            "served": served.serve(images),
+        }
+        with moving_statistics_kept():
+            forms["eager, training"] = model(images, training=True)
+            forms["graph, training"] = tf.function(model)(images, training=True)
+        return {name: found.numpy() for name, found in forms.items()}
+
+    return of
+
+
+TANH = SMALL["unet2d-tanh"][0]  # no preset has it
+NETWORKS = {name: representative(preset.network) for name, preset in PRESETS.items()} | {"tanh": TANH}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_preset_is_itself_when_saved_loaded_exported_and_in_a_graph(name, outputs):
+    found = outputs(NETWORKS[name])
+    largest = np.abs(found["eager"]).max()
+    assert largest > 0
+    np.testing.assert_array_equal(found["loaded"], found["eager"])
+    for form in ("plain Keras", "served"):  # Keras's own normalisation is in another order than ours
+        np.testing.assert_allclose(found[form], found["eager"], rtol=1e-5, atol=1e-5 * largest, err_msg=form)
+    largest = np.abs(found["eager, training"]).max()
+    np.testing.assert_allclose(found["graph, training"], found["eager, training"], rtol=1e-4, atol=1e-4 * largest)
 
 
 def test_sizes_that_a_network_cannot_take_are_refused_by_name(kind, model):
