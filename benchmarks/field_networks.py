@@ -62,12 +62,20 @@ def trained_elsewhere(workdir: Path) -> dict[str, Any]:
     return read_card(brought).notes.get("trained_with", {}) if brought else {}
 
 
-def start_flags(training: Training, trainings: Sequence[Training], work: Path) -> tuple[str, ...]:
-    """A GAN begins with its generator alone, if that is trained: the flag of the command."""
+def start_of(training: Training, trainings: Sequence[Training]) -> Training | None:
+    """What it goes on from: what was trained before or, for a GAN, its generator alone, if that is trained."""
     alone = [other for other in trainings if other.alone and other.task() == training.task()]
-    if training.alone or not training.is_gan or not alone:
-        return ()
-    return (f"--init_from={next((work / alone[0].folder).glob('best_*.keras'))}",)
+    return training.before or (alone[0] if alone and training.is_gan and not training.alone else None)
+
+
+def start_flags(training: Training, trainings: Sequence[Training], work: Path) -> tuple[str, ...]:
+    """The flags of the command for what begins with another's model.
+
+    What goes on sees patches mirrored by chance, as on a GPU: by then it has seen each of them many times.
+    """
+    start = start_of(training, trainings)
+    flips = ("--set=flips=True",) if training.before else ()
+    return (f"--init_from={measured_model(work / start.folder)}", *flips) if start else ()
 
 
 def kept_step(workdir: Path) -> int:

@@ -143,7 +143,8 @@ def _length(row: dict[str, Any]) -> str:
     extras += ["begun at its generator alone"] if "start" in row else []
     extras += [row["device"]] if "device" in row else []
     extras += ["random features"] if row.get("features") == "random" else []
-    return ", ".join([f"{row['steps']} x {row['batch']} at {row['rate']:g}", *extras])
+    found = ", ".join([f"{row['steps']} x {row['batch']} at {row['rate']:g}", *extras])
+    return f"{_length(row['before'])}; then {found}" if row.get("before") else found
 
 
 def _cell(row: dict[str, Any], scan: str) -> str:

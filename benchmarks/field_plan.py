@@ -30,12 +30,14 @@ class Training:
     rate: float = RATE
     alone: bool = False
     decay: Decay = "constant"  # of the rate; half a cosine ends at zero
+    before: Training | None = None  # whose best model it goes on from
 
     @property
     def folder(self) -> str:
         """What its run is called."""
+        beginning = f"{self.before.folder}-then" if self.before else self.name
         endings = ("-cosine" * (self.decay == "cosine"), "-alone" * self.alone)
-        return f"{self.name}-{self.steps}x{self.batch}-{self.rate:g}{''.join(endings)}"
+        return f"{beginning}-{self.steps}x{self.batch}-{self.rate:g}{''.join(endings)}"
 
     @property
     def row(self) -> str:
@@ -72,7 +74,8 @@ def planned(text: str) -> list[Training]:
     """`unet7:300x32,fcn2:900x16@2e-3:cosine` to what is to be trained, each GAN after its generator alone.
 
     Generators that learn the same without their discriminators are trained once; `unet7-alone:900x32` trains one
-    alone, for longer than the GANs that come after it.
+    alone, for longer than the GANs that come after it. `fcn2:300x32+100x32@1e-4` goes on after the first 300 steps,
+    in a run of its own.
     """
     found: list[Training] = []
     for part in filter(None, text.split(",")):
@@ -86,15 +89,25 @@ def planned(text: str) -> list[Training]:
 
 
 def _one(part: str) -> Training:
-    name, _, length = part.partition(":")
-    length, _, rate = (length or "300x32").partition("@")
+    name, _, lengths = part.partition(":")
+    alone = name.endswith("-alone")
+    training: Training | None = None
+    for length in (lengths or "300x32").split("+"):
+        steps, batch, rate, decay = _length(part, length)
+        training = Training(name.removesuffix("-alone"), steps, batch, rate, alone, decay, training)
+    assert training is not None  # splitting never gives an empty list
+    return training
+
+
+def _length(part: str, text: str) -> tuple[int, int, float, Decay]:
+    """`900x16@2e-3:cosine` to steps, patches, rate and decay."""
+    length, _, rate = text.partition("@")
     steps, batch = map(int, length.split("x"))
     rate, _, decay = rate.partition(":")
     decay = decay or "constant"
     if decay not in get_args(Decay):
         raise UserError(f"{part}: a rate's decay is {' or '.join(get_args(Decay))}, not {decay}.")
-    alone = name.endswith("-alone")
-    return Training(name.removesuffix("-alone"), steps, batch, float(rate or RATE), alone, decay)  # type: ignore[arg-type]
+    return steps, batch, float(rate or RATE), decay  # type: ignore[return-value]
 
 
 def without_discriminator(preset: Preset) -> Preset:

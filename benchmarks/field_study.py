@@ -38,6 +38,7 @@ from benchmarks.field_networks import (
     seams,
     seconds_of,
     start_flags,
+    start_of,
     trained,
     trained_elsewhere,
 )
@@ -125,13 +126,20 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
         add(name, {}, partial(_without_facts, fitted))
     trainings = planned(arguments.models)
     for training in trainings:
-        asked = {"training": training, "precision": arguments.precision, "tiles": TILES}
+        asked = {"training": told(training, trainings), "precision": arguments.precision, "tiles": TILES}
         add(training.row, asked, partial(trained_row, training, trainings, arguments.precision, work, pairs))
     for name, asked, make in per_pixel_methods(arguments, work / "shards"):
         add(name, asked, make)
     # What costs no network stands first.
     networks = [training.row for training in trainings]
     return {name: rows[name] for name in sorted(rows, key=networks.__contains__)}
+
+
+def told(training: Training, trainings: list[Training]) -> dict[str, Any]:
+    """What a row is known by: its training, and what that goes on from where it took more than one run."""
+    start = start_of(training, trainings)
+    parts = {key: value for key, value in asdict(training).items() if key != "before"}
+    return parts | ({"start": start.folder} if start and (training.before or start.before) else {})
 
 
 def common_row(shards: Path) -> tuple[Apply, dict[str, Any]]:
@@ -146,10 +154,8 @@ def trained_row(
     """The network, and what is said of its training and of its tiles' borders beside its measures."""
     begun = start_flags(training, trainings, work)
     workdir = trained(training, work, precision, *begun)
-    facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
-    facts |= {"start": "its generator alone"} if begun else {}
-    if elsewhere := trained_elsewhere(workdir):
-        facts |= {key: elsewhere[key] for key in ("steps", "device", "start") if elsewhere.get(key)}
+    facts = length_facts(training, work)
+    facts |= {"start": "its generator alone"} if begun and not training.before else {}
     if training.random_features:
         facts["features"] = "random"
     averaged = {name: network(workdir)(pair) for name, pair in pairs.items()}
@@ -159,6 +165,15 @@ def trained_row(
     }
     facts["psnr_under_curve"] = {name: under_curve(pair, averaged[name]) for name, pair in pairs.items()}
     return lambda pair: averaged[pair["name"]], facts
+
+
+def length_facts(training: Training, work: Path) -> dict[str, Any]:
+    """How long and where a network was trained, as it came to be, and the same of what it went on from."""
+    workdir = work / training.folder
+    facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
+    elsewhere = trained_elsewhere(workdir)
+    facts |= {key: elsewhere[key] for key in ("steps", "device", "start") if elsewhere.get(key)}
+    return facts | {"before": length_facts(training.before, work) if training.before else None}
 
 
 def per_pixel_methods(

@@ -34,7 +34,7 @@ from patches import read
 from slice_steps import SliceSteps
 
 from benchmarks.field_plan import PLAN, Training, planned
-from mdcsrn_tf.metrics.spectra import band
+from benchmarks.field_validation import compared
 from mdcsrn_tf.models import build_critic, build_generator
 from mdcsrn_tf.models.features import VGG_FILES, load_features
 from mdcsrn_tf.papers.quick2d import quick2d
@@ -43,7 +43,6 @@ CLOCK = time.monotonic()
 LARGEST_FILE = 15 * 2**20
 VALIDATIONS = 20  # over a training
 MORE_ENERGY = 2.5  # of a GAN's kept step over its generator's alone
-CROP = 4  # pixels, as inference throws away
 MEASURED = 16  # batches that batch normalisation is measured anew on
 Weights = tuple[list, list]
 
@@ -57,6 +56,8 @@ def main() -> None:
     on_device = jnp.asarray(train, jnp.float16)
     store = Store(args.output)
     trainings = [replace(training, decay="cosine") for training in planned(args.plan)]
+    if any(training.before for training in trainings):
+        raise SystemExit("What goes on from another training (+ in a plan) is trained by field_study.py alone.")
     print(f"{len(trainings)} networks on {jax.devices()[0].device_kind}, {len(train)} patches", flush=True)
     alone: dict[Any, Run] = {}
     for index, training in enumerate(trainings):
@@ -193,17 +194,6 @@ class Run:
             "probe": self.exact(weights, fixed, self.validation[:1, ..., :1]).round(4).tolist(),
             "probe_input": self.validation[0, ..., 0].tolist(),
         }
-
-
-def compared(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean squared error of patches [n, side, side] without their borders, high band's energy, middle's correlation."""
-    ours, theirs = (np.moveaxis(patches[:, CROP:-CROP, CROP:-CROP], 0, 2) for patches in (found, truth))
-    mid, high = ([band(image, (0, 1), (a, a), (b, b)) for image in (ours, theirs)] for a, b in ((0.25, 0.5), (0.5, 1)))
-    return {
-        "mse": float(np.mean((ours - theirs) ** 2, dtype=np.float64)),
-        "high_energy": float(np.mean(high[0] ** 2) / np.mean(high[1] ** 2)),
-        "mid_correlation": float(np.corrcoef(*(image.ravel() for image in mid))[0, 1]),
-    }
 
 
 def halved(value: Any) -> Any:

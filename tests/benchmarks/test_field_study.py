@@ -13,7 +13,8 @@ from benchmarks import field_networks, field_page, field_pairs
 from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
-from benchmarks.field_study import measured, per_pixel, regression, under_curve
+from benchmarks.field_study import measured, per_pixel, regression, told, under_curve
+from benchmarks.field_validation import compared
 from data_prep.variants import MAKERS
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.forest import features
@@ -36,6 +37,15 @@ def test_psnr_energy_and_correlation(pair):
     assert off["high_correlation"] == pytest.approx(1) and off["mid_energy"] == pytest.approx(1)
     half = measured(lambda pair: -0.5 * pair["high"], {"a": pair})["a"]
     assert half["mid_energy"] == pytest.approx(0.25) and half["high_correlation"] == pytest.approx(-1)
+
+
+def test_validation_measures_leave_the_patches_borders_out():
+    truth = np.random.default_rng(0).standard_normal((3, 24, 24))
+    found = truth / 2
+    found[:, :4] = 99
+    measures = compared(found, truth)
+    assert measures["mse"] == pytest.approx(0.25 * np.mean(truth[:, 4:-4, 4:-4] ** 2))
+    assert measures["high_energy"] == pytest.approx(0.25) and measures["mid_correlation"] == pytest.approx(1)
 
 
 def test_the_best_curve_takes_a_curve_back(pair):
@@ -122,7 +132,14 @@ ROWS = {
         seams={"sub-07": {"cores": 1.307, "averaged": 1.02}},
     ),
     "unet7 without its discriminator": row(
-        24.4, high_energy=0.14, steps=5, batch=4, rate=0.1, device="a GPU", kept=3, decay="cosine"
+        24.4,
+        high_energy=0.14,
+        steps=2,
+        batch=4,
+        rate=0.01,
+        kept=2,
+        decay="cosine",
+        before={"steps": 5, "batch": 4, "rate": 0.1, "device": "a GPU", "kept": 3, "decay": "cosine", "before": None},
     ),
     "dcsrn2d-l1": row(24.1),
 }
@@ -161,6 +178,22 @@ def test_a_generator_alone_may_learn_for_longer_than_the_gan_after_it():
     assert (gan.row, gan.steps, gan.decay) == ("unet7", 9, "constant")
     with pytest.raises(UserError, match="constant or cosine, not linear"):
         planned("fcn2:9x4@1e-3:linear")
+
+
+def test_what_was_trained_goes_on_in_a_run_of_its_own_and_gans_begin_there(tmp_path):
+    alone, gan = planned("unet7-alone:90x4@2e-3:cosine+30x4@3e-4:cosine,unet7:9x4")
+    first = planned("unet7-alone:90x4@2e-3:cosine")[0]
+    assert (alone.before, alone.steps, alone.rate, alone.alone) == (first, 30, 3e-4, True)
+    assert alone.folder == "unet7-90x4-0.002-cosine-alone-then-30x4-0.0003-cosine-alone"
+    for training in (first, alone):
+        (tmp_path / training.folder).mkdir()
+        (tmp_path / training.folder / "best_l1.keras").touch()
+    begin = f"--init_from={tmp_path / first.folder / 'best_l1.keras'}"
+    assert field_networks.start_flags(alone, [alone, gan], tmp_path) == (begin, "--set=flips=True")
+    assert field_networks.start_flags(gan, [alone, gan], tmp_path) == (begin.replace(first.folder, alone.folder),)
+    assert field_networks.start_flags(first, [first], tmp_path) == ()
+    # A row is measured anew when what it begins with is another.
+    assert told(gan, [alone, gan])["start"] == alone.folder and "start" not in told(gan, [first, gan])
 
 
 def test_alone_a_generator_learns_as_under_an_adversarial_weight_of_zero():
@@ -214,7 +247,8 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     length = "7 x 8 at 0.002, begun at its generator alone"
     assert f"| unet7 | {length} | 23.46 (24.57), 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text
     assert "old" not in text
-    assert "| unet7 without its discriminator | 5 x 4 at 0.1, kept at 3, falling to 0, a GPU | 24.40" in text
+    length = "5 x 4 at 0.1, kept at 3, falling to 0, a GPU; then 2 x 4 at 0.01, falling to 0"
+    assert f"| unet7 without its discriminator | {length} | 24.40" in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.100 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
     assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.944 | met |" in field_page.section(record)
