@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.run_record import plain
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.find import place_below, stem_of
 from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 from mdcsrn_tf.workers import available_cores
@@ -168,6 +169,8 @@ def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values
 
 def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
     """Which file becomes which: one to one, or a folder's tree below the output folder, as .nii.gz."""
+    if source.name in ("", ".."):  # "." and "..": a DICOM series' result is called after the folder's own name
+        source = source.resolve()
     sources = find_volumes(source)
     if len(sources) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
         return [_apart(sources[0], output)]
@@ -176,7 +179,7 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
     base = source if source.is_dir() and sources != [source] else source.parent
     pairs = []
     for path in sources:
-        inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+        inside = place_below(path, base)
         pairs.append(_apart(path, output / inside.with_name(f"{stem_of(path.name)}.nii.gz")))
     targets = [target for _, target in pairs]
     doubled = next((target for target in targets if targets.count(target) > 1), None)
@@ -186,7 +189,8 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 
 def _apart(source: Path, target: Path) -> tuple[Path, Path]:
-    if source.absolute() == target.absolute() or (target.exists() and source.exists() and target.samefile(source)):
+    same = os.path.realpath(source) == os.path.realpath(target)  # also where folders on the way are still to be made
+    if same or (target.exists() and source.exists() and target.samefile(source)):
         raise UserError(f"--output would replace the scan {source}; name another place.")
     return source, target
 

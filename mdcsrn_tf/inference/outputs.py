@@ -12,7 +12,7 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read, replace_when_done
 from mdcsrn_tf.names import fitting_name
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, stem_of
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, place_below, stem_of
 
 _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
 
@@ -114,7 +114,7 @@ def write_dataset_description(output: Path) -> None:
 
 
 def _job(path: Path, root: Path, output: Path) -> Job:
-    inside = path.relative_to(root) if path != root and path.is_relative_to(root) else Path(path.name)
+    inside = place_below(path, root)
     match = _BIDS_NAME.fullmatch(stem_of(path))
     if not match:
         return Job(path, output / inside.with_name(fitting_name(stem_of(path), "_sr.nii.gz")))

@@ -134,6 +134,16 @@ def is_dicom(file: Path) -> bool:
         return False
 
 
+def place_below(path: Path, root: Path) -> Path:
+    """Where a scan lies below `root`, for its result to lie alike below another folder; elsewhere its name alone.
+
+    >>> [place_below(Path(path), Path("in")).as_posix() for path in ("in/sub-1/a.nii", "in/../b.nii", "else/c.nii")]
+    ['sub-1/a.nii', 'b.nii', 'c.nii']
+    """
+    inside = path.relative_to(root) if path != root and path.is_relative_to(root) else Path(path.name)
+    return Path(path.name) if ".." in inside.parts else inside  # a list's ../scan would lead out of any folder
+
+
 def files_of(scan: Path) -> list[Path]:
     """The files that a scan consists of: both of a pair, all of a DICOM folder (or of a slice's), else itself."""
     if scan.is_dir():

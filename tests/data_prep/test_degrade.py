@@ -122,6 +122,18 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
     assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
 
 
+def test_scans_that_a_list_finds_beside_its_folder_stay_as_they_are(scan, tmp_path):
+    before = scan.read_bytes()
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "scans.txt").write_text("../scan.nii.gz")
+    for output in (tmp_path / "low", tmp_path / "far" / "low"):  # in the first, ../ would lead to the scan itself
+        assert run(tmp_path / "lists" / "scans.txt", output) == 0
+        assert scan.read_bytes() == before and (output / "scan.nii.gz").is_file()
+    (tmp_path / "lists" / "scans.txt").unlink()
+    assert run(scan, tmp_path / "new" / ".." / scan.name) == 1, "the folder that is climbed out of is not there yet"
+    assert scan.read_bytes() == before and not (tmp_path / "far" / scan.name).exists()
+
+
 def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
     before = scan.read_bytes()
     (tmp_path / "two").mkdir()

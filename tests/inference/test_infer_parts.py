@@ -78,6 +78,9 @@ def test_plan_table(tmp_path):
     ]
     (single,) = plan(tmp_path / "in/a.nii", out / "x.nii")
     assert single.target == out / "x.nii" and single.picture == out / "x_qc.png"
+    (tmp_path / "in/scans.txt").write_text("a.nii\n../beside.nii\ndeep/../also.nii")
+    places = [job.target.relative_to(out).as_posix() for job in plan(tmp_path / "in/scans.txt", out)]
+    assert sorted(places) == ["a_sr.nii.gz", "also_sr.nii.gz", "beside_sr.nii.gz"], "all within the output"
 
 
 def test_plan_refuses_collisions_and_overwriting(tmp_path):

@@ -34,7 +34,7 @@ def test_a_series_has_the_geometry_that_simpleitk_gives_it(tmp_path):
     np.testing.assert_allclose(again.affine, volume.affine, atol=1e-4)
 
 
-def test_a_series_is_chosen_by_its_uid(tmp_path, capsys):
+def test_a_series_is_chosen_by_its_uid(tmp_path, capsys, monkeypatch):
     first, second = generate_uid(), generate_uid()
     folder = write_series(tmp_path / "two", first)
     write_series(folder, second, voxels=VOXELS + 1, prefix="other")
@@ -44,6 +44,8 @@ def test_a_series_is_chosen_by_its_uid(tmp_path, capsys):
     with pytest.raises(UserError, match=r"holds no series 1\.2\.3"):
         read_volume(folder, "1.2.3")
     assert find_volumes(tmp_path) == [folder]
+    monkeypatch.chdir(folder)
+    assert [pair[1] for pair in degrade.plan_outputs(Path(), tmp_path)] == [tmp_path / "two.nii.gz"]
     assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}", f"--series={first}"]) == 0
     assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'p.nii'}"]) == 1
     assert "choose one by its UID" in capsys.readouterr().err
