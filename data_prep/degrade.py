@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from data_prep.degrade_record import NAME as RECORD
 from data_prep.degrade_record import DegradeRecord
 from data_prep.recipe_flag import asked_recipe, define_recipe_flag
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
@@ -140,9 +141,11 @@ def _run(values: flags.FlagValues) -> int:
 
 
 def _record(planned: Sequence[Pair], output: Path, values: flags.FlagValues) -> DegradeRecord | None:
-    """What the output folder says of the scans in it, and is to say of this run's; None where one file is written."""
+    """What the output folder says of the scans in it, and is to say of this run's; None for a file by itself."""
     if planned[0][1] == output:
-        return None
+        output = output.parent
+        if not (output / RECORD).is_file():
+            return None
     settings = {
         "axes": values.axes,
         "factor": list(parse_factors(values.factor, values.axes)),

@@ -36,7 +36,7 @@ class DegradeRecord:
 
     def add(self, path: Path) -> None:
         """Note that `path` now holds a scan by this run's settings; called once it is there."""
-        self._scans[self._key(path)] = self.settings
+        self._scans = {**self._read(), self._key(path): self.settings}  # another run may write here as well
         write_json(self.folder / NAME, self._scans)
 
     def _key(self, path: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import degrade
+from data_prep.degrade_record import DegradeRecord
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.scans import kspace
 
@@ -120,6 +121,15 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
     assert json.loads((output / "degraded.json").read_text())["b.nii.gz"]["factor"] == [2, 3]
     (output / "degraded.json").write_text("{")
     assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
+
+
+def test_the_record_of_a_folder_knows_what_other_runs_write_there(scan, tmp_path):
+    record = DegradeRecord(tmp_path, {"factor": [2, 2]})
+    DegradeRecord(tmp_path, {"factor": [3, 3]}).add(tmp_path / "b.nii.gz")  # while the first still degrades
+    record.add(tmp_path / "a.nii.gz")
+    assert run(scan, tmp_path / "b.nii.gz", "--factor=1,2") == 0  # one file by its name, into the same folder
+    found = json.loads((tmp_path / "degraded.json").read_text())
+    assert {name: one["factor"] for name, one in found.items()} == {"a.nii.gz": [2, 2], "b.nii.gz": [1, 2]}
 
 
 def test_scans_that_a_list_finds_beside_its_folder_stay_as_they_are(scan, tmp_path):
