@@ -62,9 +62,11 @@ def _as_if_not_installed(*packages: str) -> Iterator[None]:
 def _shorten_compilation(version: str) -> None:
     """Let XLA compile for processors by its older way: the same results to the bit, in half the time.
 
-    A flag that XLA does not know ends the process, so only where this was tried.
+    A flag that XLA does not know ends the process, so only where this was tried. Where the user's flags are the name of
+    a file that holds them, they stay as they are.
     """
-    if version.startswith(_TRIED_WITH) and _SHORTER not in (flags := os.environ.get("XLA_FLAGS", "")):
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    if version.startswith(_TRIED_WITH) and _SHORTER not in flags and flags[:1] in ("", "-"):
         os.environ["XLA_FLAGS"] = f"{flags} --{_SHORTER}=false".strip()
 
 

@@ -229,6 +229,7 @@ def test_a_package_is_hidden_while_others_load_and_is_there_again_afterwards():
         ("2.21.0", None, "--xla_cpu_use_fusion_emitters=false"),
         ("2.21.1", "--a=1", "--a=1 --xla_cpu_use_fusion_emitters=false"),
         ("2.21.0", "--xla_cpu_use_fusion_emitters=true", "--xla_cpu_use_fusion_emitters=true"),
+        ("2.21.0", "/etc/xla flags", "/etc/xla flags"),  # a file that holds them
         ("2.19.1", None, None),
     ],
 )
