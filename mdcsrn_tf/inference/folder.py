@@ -14,7 +14,7 @@ from mdcsrn_tf.inference.choice import choose_model
 from mdcsrn_tf.inference.engines import load_engine, read_any_card
 from mdcsrn_tf.inference.job import Opened, draw_finished, open_scan, process
 from mdcsrn_tf.inference.outputs import Job, refuse_pictures_of_others
-from mdcsrn_tf.inference.overlap import overlapped
+from mdcsrn_tf.inference.overlap import has_ample_room, overlapped
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Progress
 from mdcsrn_tf.weights import find_model
@@ -92,7 +92,10 @@ class Run:
             with console.scan(one[0].source.name, places[one[0].target], len(planned)) as on_progress:
                 return self._do(*one, scan, console, on_progress)
 
-        overlapped(planned, lambda one: open_scan(one[0], self.wanted), compute, note)
+        def read(one: tuple[Job, bool]) -> Opened:
+            return open_scan(one[0], self.wanted)
+
+        overlapped(planned, read, compute, note, has_room=lambda scan: has_ample_room(scan.nbytes))
         return failed
 
     def _do(

@@ -40,6 +40,11 @@ class Opened:
     volumes: list[Volume]
     sight: Sight
 
+    @property
+    def nbytes(self) -> int:
+        """What its voxels take."""
+        return sum(volume.data.nbytes for volume in self.volumes)
+
 
 def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     """Read a scan and look at it: what is wrong with it is found before any network is loaded."""

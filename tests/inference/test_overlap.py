@@ -3,10 +3,12 @@
 import logging
 import threading
 import warnings
+import weakref
 
 import pytest
 
-from mdcsrn_tf.inference.overlap import overlapped
+from mdcsrn_tf.inference import overlap
+from mdcsrn_tf.inference.overlap import has_ample_room, overlapped
 from mdcsrn_tf.scans.volume import quiet_libraries
 
 
@@ -45,7 +47,7 @@ class Meeting:
 
     def run(self, items="abc", room=True):
         note = lambda item, error: self.failed.append((item, str(error)))  # noqa: E731
-        overlapped(items, self.read, self.compute, note, has_room=lambda: room)
+        overlapped(items, self.read, self.compute, note, has_room=lambda scan: room)
         return self
 
 
@@ -75,6 +77,33 @@ def test_where_there_is_little_room_one_thing_is_done_after_the_other():
     assert meeting.done == ["read a", "compute a", "write a", "read b", "compute b", "write b"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_there_is_little_room_a_scan_is_let_go_before_the_next_is_read(fails):
+    alive, errors = [], []
+
+    class Scan:
+        def write(self):
+            if fails:
+                raise ValueError("the disk is full")
+
+    def read(item):
+        assert not [scan for scan in alive if scan()], f"{item} is read while another is held"
+        scan = Scan()
+        alive.append(weakref.ref(scan))
+        return scan
+
+    overlapped("abc", read, lambda item, scan: scan.write, lambda *one: errors.append(str(one[1])), lambda scan: False)
+    assert len(alive) == 3 and errors == ["the disk is full"] * 3 * fails
+
+
+@pytest.mark.parametrize(
+    ("gib", "scan_mib", "ample"), [(3.9, 1, False), (4.1, 1, True), (9.9, 512, False), (10.1, 512, True)]
+)
+def test_room_is_asked_for_by_the_size_of_the_scan(monkeypatch, gib, scan_mib, ample):
+    monkeypatch.setattr(overlap, "room_at_hand", lambda: gib * 2**30)
+    assert has_ample_room(scan_mib * 2**20) is ample
+
+
 def test_when_the_run_is_over_nothing_is_left_half_done():
     meeting = Meeting()
     meeting.spoiled = {"compute b"}
@@ -83,7 +112,7 @@ def test_when_the_run_is_over_nothing_is_left_half_done():
         raise error
 
     with pytest.raises(ValueError, match="compute b"):
-        overlapped("abc", meeting.read, meeting.compute, refuse, has_room=lambda: True)
+        overlapped("abc", meeting.read, meeting.compute, refuse, has_room=lambda scan: True)
     assert "write a" in meeting.done and "compute c" not in meeting.done
 
 
