@@ -174,7 +174,7 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
     """Which file becomes which: one to one, or a folder's tree below the output folder, as .nii.gz."""
     if source.name in ("", ".."):  # "." and "..": a DICOM series' result is called after the folder's own name
         source = source.resolve()
-    sources = find_volumes(source)
+    sources = _without_earlier_results(find_volumes(source), source, output)
     if len(sources) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
         return [_apart(sources[0], output)]
     if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
@@ -189,6 +189,17 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
     if doubled is not None:
         raise UserError(f"two scans of --input={source} would both become {doubled}; rename one.")
     return pairs
+
+
+def _without_earlier_results(sources: list[Path], source: Path, output: Path) -> list[Path]:
+    """The scans of a folder without what lies in an output folder within it: it came of the others."""
+    folder, results = source.resolve(), output.resolve()
+    if folder not in results.parents:
+        return sources
+    scans = [path for path in sources if results not in (path.parent.resolve() / path.name).parents]
+    if not scans:
+        raise UserError(f"--input={source} holds scans in --output={output} alone; name another output.")
+    return scans
 
 
 def _apart(source: Path, target: Path) -> tuple[Path, Path]:

@@ -10,6 +10,7 @@ import pytest
 from data_prep import degrade
 from data_prep.degrade_record import DegradeRecord
 from data_prep.phantom import make_phantom
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans import kspace
 
 # Stored posterior, superior, left: LR and AP are the array axes 2 and 0.
@@ -121,6 +122,17 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
     assert json.loads((output / "degraded.json").read_text())["b.nii.gz"]["factor"] == [2, 3]
     (output / "degraded.json").write_text("{")
     assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
+
+
+def test_what_was_degraded_into_the_folder_itself_is_not_degraded_again(scan, tmp_path):
+    (tmp_path / "low").symlink_to(tmp_path / "there")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "low" / "scan.nii.gz").write_bytes(scan.read_bytes())
+    for output in (tmp_path / "low", tmp_path / "there"):
+        assert degrade.plan_outputs(tmp_path, output) == [(scan, output / "scan.nii.gz")]
+    scan.unlink()
+    with pytest.raises(UserError, match="name another output"):
+        degrade.plan_outputs(tmp_path, tmp_path / "low")
 
 
 def test_the_record_of_a_folder_knows_what_other_runs_write_there(scan, tmp_path):
