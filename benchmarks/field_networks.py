@@ -137,7 +137,7 @@ def training_losses(workdir: Path, column: str, first: int = 0, last: int | None
 def critic_alone(generator: Training, work: Path, precision: str) -> list[float]:
     """The losses of the discriminator of a GAN that learns against its L1 network, which stands still."""
     start = next((work / generator.folder).glob("best_*.keras"))
-    gan = replace(generator, steps=CRITIC_STEPS[1], alone=False)
+    gan = replace(generator, steps=CRITIC_STEPS[1], alone=False, decay="constant")  # the discriminator's rate, too
     flags = (f"--init_from={start}", "--set=gan.learning_rate=0.0")
     workdir = trained(gan, work, precision, *flags, folder=f"{gan.name}-critic-alone")
     return training_losses(workdir, "critic_loss", *CRITIC_STEPS)

@@ -120,7 +120,12 @@ def tables(record: dict[str, Any]) -> list[str]:
         f"{config['pixels']} pixels; measured on {config['slices']} axial slices of each scan."
     )
     scans = results["scans"]
-    head = ["", "steps x patches, rate", *(f"{scan}: PSNR, mid band, high band" for scan in scans), "seams"]
+    head = [
+        "",
+        "steps x patches, rate",
+        *(f"{scan}: PSNR, mid band, high band" for scan in scans),
+        "seams: side by side / averaged",
+    ]
     body = [
         [name, _length(row), *(_cell(row, scan) for scan in scans), _seams(row, scans)]
         for name, row in results["rows"].items()

@@ -34,6 +34,7 @@ SECTIONS = {
     "gan_learning.json": "gan_learning",
     "through_plane.json": "through_plane_page",
     "field_study.json": "field_page",
+    "field_time.json": "field_time",
     "slice_step.json": "slice_step",
     "folder_of_scans.json": "folder_of_scans",
     "startup.json": "startup",
@@ -64,6 +65,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | learning on phantoms | `python benchmarks/gan_learning.py` |
 | thick slices to thin ones | `python benchmarks/through_plane.py --data=SCANS --splits=development,test` |
 | the 7T paper's models on two fields | `python benchmarks/field_study.py --data=SCANS --write` |
+| how long they take | `python benchmarks/field_time.py --workdir=WORK` |
 | a step of the thick-slice paper's system | `python benchmarks/slice_step.py` |
 | killed runs, malformed files | `make hostile` |
 | everything, speed too | `make bench DATA=SCANS` |

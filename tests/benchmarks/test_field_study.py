@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import field_networks, field_page, field_pairs
+from benchmarks import field_networks, field_page, field_pairs, field_time
 from benchmarks.field_floors import best_curve, best_of_neighbours, best_shaded
 from benchmarks.field_page import thresholds
 from benchmarks.field_plan import PLAN, planned, without_discriminator
@@ -252,3 +252,19 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.100 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
     assert "| U-net GAN over its L1 network (dB) | at least -3 | -0.944 | met |" in field_page.section(record)
+
+
+def test_the_time_of_a_plan_is_that_of_its_steps_and_of_its_pairs():
+    rows = {"fcn1": {"steps": 100, "batch": 16, "first_s": 6.0, "step_s": 0.3}}
+    found = {"pairs": 4, "pairs_s": 90.0, "rows": rows}
+    found["minutes"] = field_time.minutes(found)
+    assert found["minutes"] == {"training": 0.6, "pairs": 1.5, "two_cores": 1.8}
+    record = {"started": "2026-01-02", "device": {"processor": "p", "cores": 2}, "versions": {"mdcsrn_tf": "1"},
+              "config": {"precision": "float32"}, "results": found}  # fmt: skip
+    assert "| fcn1 | 100 x 16 | 0.30 | 0.5 |" in field_time.section(record)
+
+
+def test_a_step_is_timed_on_the_networks_own_update():
+    (training,) = planned("dcgan1-alone:3x2")
+    found = field_time.step_seconds(training, "float32", repeats=1)
+    assert found["first_s"] > found["step_s"] >= 0
