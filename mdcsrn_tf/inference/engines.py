@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, load_stock_model, read_card, with_precision
 from mdcsrn_tf.weights import find_model
 from mdcsrn_tf.workers import available_cores
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.inference.sliding import SlidingNetwork
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 ENGINES = ("tensorflow", "openvino")
@@ -36,15 +40,23 @@ class Engine:
         self.radius = radius  # of the receptive field, or a bound of it; None: it is not known
         self.feature_channels: int | None = None  # of all feature maps together; None: not known
         self.overhead = 0  # bytes that it takes beside them
+        self.sliding: SlidingNetwork | None = None  # what runs columns slab by slab; None: it has only tiles
         self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
 
     def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
         """The function from a batch of tiles to a batch of tiles; built once for each shape."""
-        key = (per_axis(tile), batch)
+        return self._kept((per_axis(tile), batch), self._build)
+
+    def column_applier(self, column: PerAxis) -> ApplyTiles:
+        """The same for one column at a time, which slides through the network; where `sliding` is not None."""
+        assert self.sliding is not None
+        return self._kept((per_axis(column), 0), self.sliding.applier)
+
+    def _kept(self, key: tuple[tuple[int, ...], int], build: Callable[..., ApplyTiles]) -> ApplyTiles:
         if key not in self._appliers:
-            while len(self._appliers) >= _KEPT_APPLIERS:
+            if len(self._appliers) >= _KEPT_APPLIERS:
                 self._appliers.pop(next(iter(self._appliers)))
-            self._appliers[key] = self._build(*key)
+            self._appliers[key] = build(*key)
         return self._appliers[key]
 
     def forget(self) -> None:
@@ -66,6 +78,7 @@ class KerasEngine(Engine):
         model, card = load_stock_model(path)
         from mdcsrn_tf.inference.fused import why_not_fused
         from mdcsrn_tf.inference.plain import network_of
+        from mdcsrn_tf.inference.sliding import sliding_form
         from mdcsrn_tf.models.sizes import feature_channels, seamless_margin, size_multiple
 
         if why_not_fused(model):
@@ -75,6 +88,8 @@ class KerasEngine(Engine):
         self.feature_channels, self.multiple = feature_channels(model), size_multiple(model)
         self.overhead = room.TENSORFLOW_OVERHEAD
         self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
+        if bn == "moving" and self.runs_on_processor():
+            self.sliding = sliding_form(self._network)
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
         import tensorflow as tf

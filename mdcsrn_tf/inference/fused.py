@@ -38,7 +38,7 @@ class FusedNetwork:
     """
 
     def __init__(self, model: keras.Model, bn: str, precision: str = "float32", compiled: bool = True):
-        self.layers = [_Layer(layer) for layer in model.layers]
+        self.layers = [NetworkLayer(layer) for layer in model.layers]
         self.output = id(model.outputs[0])
         self.exact = _computed_exactly(self.layers, self.output)
         self.bn = bn
@@ -56,7 +56,7 @@ class FusedNetwork:
             values[layer.output] = self._apply(layer, tiles, [values[key] for key in layer.inputs])
         return self._exact(values[self.output])
 
-    def _apply(self, layer: _Layer, tiles: tf.Tensor, inputs: list[_Value]) -> _Value:
+    def _apply(self, layer: NetworkLayer, tiles: tf.Tensor, inputs: list[_Value]) -> _Value:
         if layer.kind == "InputLayer":
             return _Value(tf.cast(tiles, self.kernels.dtype), exact=tiles)
         if layer.kind == "Conv3D":
@@ -73,7 +73,7 @@ class FusedNetwork:
             return _Value(parts=inputs)
         return self._sum(layer, inputs)
 
-    def _scale_and_shift(self, layer: _Layer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
+    def _scale_and_shift(self, layer: NetworkLayer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
         weights = layer.weights
         if self.bn == "batch":
             mean, variance = self._statistics(value)
@@ -91,7 +91,7 @@ class FusedNetwork:
                 value.statistics = self.kernels.statistics(self._tensor(value))
         return value.statistics
 
-    def _convolution(self, layer: _Layer, value: _Value) -> _Value:
+    def _convolution(self, layer: NetworkLayer, value: _Value) -> _Value:
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
         if layer.is_pointwise and value.parts and value.tensor is None:
             return _Value(self._pointwise_over_parts(kernel, bias, value.parts))
@@ -100,11 +100,11 @@ class FusedNetwork:
             return _Value(tf.cast(exact, self.kernels.dtype), exact=exact)
         return _Value(self.kernels.convolve(self._tensor(value), kernel, bias, layer.strides))
 
-    def _spread(self, layer: _Layer, value: _Value) -> _Value:
+    def _spread(self, layer: NetworkLayer, value: _Value) -> _Value:
         x = self._exact(value) if layer.output in self.exact else self._tensor(value)
         return _Value(self.kernels.spread(x, layer.weights["kernel"], layer.weights.get("bias")))
 
-    def _sum(self, layer: _Layer, values: list[_Value]) -> _Value:
+    def _sum(self, layer: NetworkLayer, values: list[_Value]) -> _Value:
         if layer.output in self.exact:
             return _Value(tf.add_n([self._exact(value) for value in values]))
         return _Value(self.kernels.total([self._term(value) for value in values]))
@@ -117,7 +117,7 @@ class FusedNetwork:
         one = None if bias is None else np.ones_like(bias)
         return self.kernels.total([Term(products[0], one, bias), *map(Term, products[1:])])
 
-    def _output(self, layer: _Layer, value: _Value) -> _Value:
+    def _output(self, layer: NetworkLayer, value: _Value) -> _Value:
         """The output layer, or one whose result is only added to it, in float32 under every precision."""
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias", 0.0)
         if layer.is_pointwise:
@@ -207,7 +207,7 @@ def _is_known(layer: keras.layers.Layer) -> bool:
     return is_elu(layer) if kind == "Activation" else kind is not None
 
 
-def _computed_exactly(layers: list[_Layer], output: int) -> set[int]:
+def _computed_exactly(layers: list[NetworkLayer], output: int) -> set[int]:
     """The outputs of the output layer, and of those from which sums and transposed convolutions alone lead to it."""
     exact = {output}
     for layer in reversed(layers):
@@ -244,7 +244,7 @@ class _Value:
         return value
 
 
-class _Layer:
+class NetworkLayer:
     """What is needed of a Keras layer: its kind, its weights by name, and whose outputs it reads."""
 
     def __init__(self, layer: keras.layers.Layer):

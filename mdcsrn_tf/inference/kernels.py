@@ -77,9 +77,11 @@ class Kernels:
             return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)
         return _statistics_in_groups(x, groups)
 
-    def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any, strides: Sequence[int] = (1, 1, 1)) -> tf.Tensor:
-        """A convolution with `same` padding in the dtype of x."""
-        y = tf.nn.conv3d(x, tf.cast(kernel, x.dtype), [1, *strides, 1], "SAME")
+    def convolve(
+        self, x: tf.Tensor, kernel: tf.Tensor, bias: Any, strides: Sequence[int] = (1, 1, 1), padding: str = "SAME"
+    ) -> tf.Tensor:
+        """A convolution in the dtype of x."""
+        y = tf.nn.conv3d(x, tf.cast(kernel, x.dtype), [1, *strides, 1], padding)
         return y if bias is None else tf.nn.bias_add(y, tf.cast(bias, y.dtype))
 
     def spread(self, x: tf.Tensor, kernel: tf.Tensor, bias: Any) -> tf.Tensor:

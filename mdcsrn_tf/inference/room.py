@@ -40,6 +40,11 @@ def largest_cube(channels: float) -> int:
     return int((LARGE_TILE_BYTES / needed_bytes(channels, (1, 1, 1), 1)) ** (1 / 3))
 
 
+def largest_area(channels: float) -> float:
+    """The cross-section, in voxels, of a column that needs as much; `channels` are those of all its planes."""
+    return LARGE_TILE_BYTES / needed_bytes(channels, (1, 1, 1), 1)
+
+
 def check_room(channels: int, tile: Sequence[int], batch: int, room: float) -> bool:
     """Whether a batch of tiles of that size can be expected to fit."""
     return needed_bytes(channels, tile, batch) <= _SHARE * room

@@ -138,6 +138,32 @@ def even_tiles(shape: Sequence[int], edge: int, margin: int, multiple: int = 1) 
     return tuple(-(-core // step) * step + 2 * margin for core in cores)
 
 
+def computed(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> int:
+    """The voxels of all tiles of a volume together.
+
+    >>> computed((128, 64, 64), 70, 3) == 2 * 70**3
+    True
+    """
+    return len(tiles_of(shape, tile, margin)) * math.prod(per_axis(tile))
+
+
+def even_columns(shape: Sequence[int], area: float, margin: int) -> tuple[int, ...]:
+    """Columns as long as the volume and its margins, of a cross-section of `area` voxels at most, margins included.
+
+    Their cores divide the other axes evenly, in eights; the axis with the longer cores is divided first.
+
+    >>> even_columns((256, 256, 256), 90000, 17), even_columns((256, 320, 256), 90000, 17)
+    ((290, 290, 290), (290, 194, 290))
+    """
+    counts, least = [1, 1], 2 * margin + 8
+    while True:
+        cores = [-(-length // count) for length, count in zip(shape[1:], counts, strict=True)]
+        sides = [-(-core // 8) * 8 + 2 * margin for core in cores]
+        if math.prod(sides) <= area or sides == [least, least]:
+            return (shape[0] + 2 * margin, *sides)
+        counts[cores.index(max(cores))] += 1
+
+
 def cut(volume: np.ndarray, where: Tile, tile: PerAxis, around: int = 0) -> np.ndarray:
     """The tile's voxels, C-contiguous and never a view of the volume.
 

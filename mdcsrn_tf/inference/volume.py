@@ -108,10 +108,11 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     normalisation = Normalisation.from_low_res(low_res, engine.card.normalisation)
     volume = normalisation.apply(low_res)
     tile, margin = geometry(engine, settings, low_res.shape)
-    tile, batch, failed = _fitting(engine, tile, margin, settings.batch_tiles, volume)
+    slides = _slides(engine, settings, low_res.shape)
+    tile, batch, failed = _fitting(engine, tile, margin, 1 if slides else settings.batch_tiles, volume, slides)
     while True:
         try:
-            apply = engine.applier(tile, batch)
+            apply = engine.column_applier(tile) if slides else engine.applier(tile, batch)
             data = super_resolve(
                 apply, volume, tile, margin, batch, on_progress, engine.multiple, engine.card.predicted
             )
@@ -128,7 +129,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
 
 
 def _fitting(
-    engine: Engine, tile: Edges, margin: Edges, batch: int, volume: np.ndarray
+    engine: Engine, tile: Edges, margin: Edges, batch: int, volume: np.ndarray, slides: bool
 ) -> tuple[Edges, int, list[Edges]]:
     """Tile and batch that the memory at hand can be expected to hold, and the tiles that it cannot.
 
@@ -139,7 +140,10 @@ def _fitting(
         return tile, batch, skipped
     # Beside the feature maps: the scan with what lies beyond its ends, the result, and its copies on its way out.
     left = room.room_at_hand() - 4 * volume.nbytes - engine.overhead
-    while not room.check_room(engine.feature_channels, tiling.per_axis(tile), batch, left):
+    channels, depth = engine.feature_channels, slice(None)
+    if slides and engine.sliding:
+        channels, depth = engine.sliding.channels_of_a_column, slice(1, None)  # of a slab, and what is kept for others
+    while not room.check_room(channels, tiling.per_axis(tile)[depth], batch, left):
         if batch > 1:
             batch = max(1, batch // 2)
             continue
@@ -147,7 +151,7 @@ def _fitting(
         try:
             tile = smaller_tile(tile, margin)
         except UserError as error:
-            raise room.refuse(engine.feature_channels, tiling.per_axis(tile), left) from error
+            raise room.refuse(channels, tiling.per_axis(tile)[depth], left) from error
     return tile, batch, skipped
 
 
@@ -183,14 +187,41 @@ def _seamless(engine: Engine, settings: Settings, margin: Edges, shape: Sequence
             f"--seamless needs a margin of the network's receptive-field radius, {engine.radius}; "
             f"leave out --margin={settings.margin}."
         )
-    wide = max(*tiling.per_axis(margin), engine.radius)
-    wide += -wide % engine.multiple
+    wide = _wide(engine, margin)
     if settings.tile is not None:
         return settings.tile, wide
-    # Cores of at least a third of the tile's edge: smaller ones spend nearly all work on margins.
+    if _slides(engine, settings, shape):
+        return _columns(engine, shape, wide), wide
+    return _cubes(engine, shape, wide), wide
+
+
+def _wide(engine: Engine, margin: Edges) -> int:
+    """A margin of at least the receptive field's radius, or a bound of it."""
+    wide = max(*tiling.per_axis(margin), engine.radius or 0)
+    return wide + -wide % engine.multiple
+
+
+def _cubes(engine: Engine, shape: Sequence[int], wide: int) -> tuple[int, ...]:
+    """Tiles that the memory's bound allows; cores of at least a third of the edge: else nearly all work is margins."""
     least = max(*tiling.per_axis(engine.card.tile), 3 * wide)
     edge = max(least, room.largest_cube(engine.feature_channels or math.inf))
-    return tiling.even_tiles(shape, edge, wide, engine.multiple), wide
+    return tiling.even_tiles(shape, edge, wide, engine.multiple)
+
+
+def _columns(engine: Engine, shape: Sequence[int], wide: int) -> tuple[int, ...]:
+    """Columns that the same bound allows."""
+    assert engine.sliding is not None
+    return tiling.even_columns(shape, room.largest_area(engine.sliding.channels_of_a_column), wide)
+
+
+def _slides(engine: Engine, settings: Settings, shape: Sequence[int]) -> bool:
+    """Whether a seamless volume goes through in columns: where it is more than a tile, and they compute less."""
+    if not settings.seamless or settings.tile is not None or engine.sliding is None:
+        return False
+    wide = _wide(engine, engine.card.margin if settings.margin is None else settings.margin)
+    cubes, columns = _cubes(engine, shape, wide), _columns(engine, shape, wide)
+    several = len(tiling.tiles_of(shape, cubes, wide)) > 1
+    return several and tiling.computed(shape, columns, wide) < tiling.computed(shape, cubes, wide)
 
 
 def smaller_tile(tile: Edges, margin: Edges) -> Edges:

@@ -99,7 +99,7 @@ def test_odd_tiles_of_a_network_on_the_small_grid_are_refused_by_name(halving_fi
     assert result.shape == low_res.shape and np.isfinite(result).all()
 
 
-def test_seamless_tiles_are_as_large_as_a_fixed_bound_of_memory_allows_and_divide_the_volume(
+def test_seamless_tiles_and_columns_are_as_large_as_a_fixed_bound_of_memory_allows_and_divide_the_volume(
     model_file, low_res, monkeypatch
 ):
     settings = Settings(seamless=True)
@@ -108,9 +108,16 @@ def test_seamless_tiles_are_as_large_as_a_fixed_bound_of_memory_allows_and_divid
     assert (whole.tile, whole.tiles) == ((32 + 10, 32 + 10, 24 + 10), 1)
     # 34 voxels along each axis: cores of 24, so two along 30 and 26, in eights 16, and one along 21.
     monkeypatch.setattr("mdcsrn_tf.inference.room.LARGE_TILE_BYTES", 4 * engine.feature_channels * 34.5**3)
+    column = run(engine, low_res, settings)  # 42 x 34 = 1428 places
+    assert (column.tile, column.margin, column.tiles) == ((30 + 10, 32 + 10, 24 + 10), TINY_RADIUS, 1)
+    monkeypatch.setattr(engine.sliding, "channels_of_a_column", 4 * engine.sliding.channels_of_a_column)
+    columns = run(engine, low_res, settings)
+    assert (columns.tile, columns.tiles) == ((30 + 10, 16 + 10, 24 + 10), 2)
+    monkeypatch.setattr(engine, "sliding", None)
     parts = run(engine, low_res, settings)
     assert (parts.tile, parts.margin, parts.tiles) == ((16 + 10, 16 + 10, 24 + 10), TINY_RADIUS, 4)
-    assert np.abs(parts.data - whole.data).max() <= 1e-4 * np.abs(whole.data).max()
+    for other in (column, columns, parts):
+        assert np.abs(other.data - whole.data).max() <= 1e-5 * np.abs(whole.data).max()
     assert run(engine, low_res, Settings(seamless=True, tile=24)).tile == 24
 
 

@@ -1,0 +1,148 @@
+"""A volume by the bundled default network, as an older checkout runs it and as this one does.
+
+    python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
+
+Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns, all with the older
+checkout's network file. Compiling counts; importing TensorFlow and loading do not. Rounds that the record
+holds already, of the same commits and shape, are kept. Writes benchmarks/results/volume_before.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from profile_tile import commit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import pages
+from mdcsrn_tf.run_record import RunRecord
+
+RECORD = "volume_before.json"
+MODES = ("default", "seamless")
+PRECISIONS = ("float32", "bfloat16")
+CODES = ("before", "after")
+
+
+def main() -> None:
+    """Measure, or be one run (`--child`)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", type=Path, required=True)
+    parser.add_argument("--shape", default="256,256,64")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--child", help="MODE,PRECISION: be a run by the code of the folder --after")
+    parser.add_argument("--after", type=Path, default=pages.ROOT)
+    arguments = parser.parse_args()
+    shape = tuple(int(side) for side in arguments.shape.split(","))
+    model = next(arguments.before.resolve().glob("mdcsrn_tf/weights/mdcsrn-b4u4k12*.keras"))
+    if arguments.child:
+        mode, precision = arguments.child.split(",")
+        print(json.dumps(child(arguments.after, model, shape, mode == "seamless", precision)))
+    else:
+        measure(arguments, shape)
+
+
+def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
+    """Each contender once a round; the record is written after each."""
+    folders = {"before": arguments.before.resolve(), "after": pages.ROOT}
+    config = {"shape": list(shape), "commits": {code: commit(folder) for code, folder in folders.items()}}
+    record = RunRecord.begin(config)
+    runs: dict[str, list[dict[str, float]]] = {}
+    for number, mode, precision, code in product(range(arguments.rounds), MODES, PRECISIONS, CODES):
+        if mode not in arguments.modes.split(","):
+            continue
+        command = [sys.executable, __file__, f"--before={arguments.before}", f"--shape={arguments.shape}"]
+        command += [f"--after={folders[code]}", f"--child={mode},{precision}"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        runs.setdefault(f"{mode}, {precision}, {code}", []).append(found)
+        print(number, mode, precision, code, found, flush=True)
+        record.results = {"runs": runs}
+        record.write(pages.RESULTS / RECORD, folders_kept=False)
+
+
+def child(folder: Path, model: Path, shape: tuple[int, ...], seamless: bool, precision: str) -> dict[str, float]:
+    """Seconds, a core's seconds and peak memory of a run by that folder's code."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mdcsrn_tf"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    import numpy as np
+
+    from mdcsrn_tf.inference.engines import load_engine
+    from mdcsrn_tf.inference.memory import keep_freed_memory
+    from mdcsrn_tf.inference.settings import Settings
+    from mdcsrn_tf.inference.volume import run
+
+    keep_freed_memory()
+    settings = Settings(seamless=seamless, precision=precision)
+    volume = np.random.default_rng(0).gamma(2.0, 100.0, shape).astype(np.float32)
+    engine = load_engine(model, settings)
+    began, before = time.monotonic(), cpu_seconds()
+    result = run(engine, volume, settings)
+    seconds, cpu = time.monotonic() - began, cpu_seconds() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
+        "peak_gb": round(peak, 2),
+        "tiles": result.tiles,
+    }
+
+
+def cpu_seconds() -> float:
+    """Of this process so far, all its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def section(record: dict[str, Any]) -> str:
+    """Both codes side by side."""
+    config, runs = record["config"], record["results"]["runs"]
+    rows = []
+    for mode, precision in product(MODES, PRECISIONS):
+        before, after = (runs.get(f"{mode}, {precision}, {code}") for code in CODES)
+        if before and after:
+            rows.append(_row(f"{mode}, {precision}", before, after))
+    lines = [
+        f"## A volume of {' x '.join(map(str, config['shape']))} voxels, before and after",
+        "",
+        f"{pages.circumstances(record)} Medians of {len(before or [])} rounds in turns. `before` is commit "
+        f"{config['commits']['before']}, `after` {config['commits']['after']}. Noise, the bundled default network, "
+        "compiling included. The share is of the seconds of all cores together, as other work ran beside.",
+        "",
+    ]
+    head = [
+        "mode, precision",
+        "before (CPU s)",
+        "after (CPU s)",
+        "share",
+        "before (s)",
+        "after (s)",
+        "peak before (GB)",
+    ]
+    return "\n".join([*lines, *pages.table([*head, "after (GB)"], rows), ""])
+
+
+def _row(name: str, before: list[dict[str, float]], after: list[dict[str, float]]) -> list[str]:
+    cpu, wall, peak = (
+        [statistics.median(one[key] for one in runs) for runs in (before, after)]
+        for key in ("cpu_seconds", "seconds", "peak_gb")
+    )
+    numbers = [f"{cpu[0]:.1f}", f"{cpu[1]:.1f}", f"{cpu[1] / cpu[0]:.2f}", *(f"{one:.1f}" for one in wall)]
+    return [name, *numbers, *(f"{one:.2f}" for one in peak)]
+
+
+if __name__ == "__main__":
+    main()
