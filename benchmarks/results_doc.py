@@ -31,6 +31,7 @@ SECTIONS = {
     "baselines.json": "baselines",
     "train_step_l1.json": "train_step",
     "infer_volume.json": "infer_volume",
+    "volume_before.json": "volume_before",
     "gan_learning.json": "gan_learning",
     "through_plane.json": "through_plane_page",
     "field_study.json": "field_page",
@@ -67,6 +68,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | the 7T paper's models on two fields | `python benchmarks/field_study.py --data=SCANS --write` |
 | how long they take | `python benchmarks/field_time.py --workdir=WORK` |
 | a step of the thick-slice paper's system | `python benchmarks/slice_step.py` |
+| a volume before and after, starting up | `python benchmarks/volume_before.py --before=FOLDER`, `startup.py` likewise |
 | killed runs, malformed files | `make hostile` |
 | everything, speed too | `make bench DATA=SCANS` |
 """

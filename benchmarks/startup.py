@@ -1,14 +1,16 @@
-"""From the start of a process to its first tile: which part takes how long.
+"""From the start of a process to its first tile: which part takes how long, in an older checkout and in this one.
 
-    python benchmarks/startup.py [--rounds=5]
+    python benchmarks/startup.py [--before=FOLDER_OF_AN_OLDER_CHECKOUT] [--rounds=5]
 
-Each round in a process of its own, the default network, a tile of 70^3. Writes benchmarks/results/startup.json.
+Each round in a process of its own, taking turns; this checkout's default network, a tile of 70^3. Seconds, and seconds
+of all cores together: what else the machine does lengthens those less. Writes benchmarks/results/startup.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,70 +22,98 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
+from benchmarks.profile_tile import commit
 from mdcsrn_tf.run_record import RunRecord
 
 RECORD = "startup.json"
 STAGES = ("python", "tensorflow", "the network", "the graph", "first tile", "second tile")
+MODEL = pages.ROOT / "mdcsrn_tf" / "weights" / "mdcsrn-b4u4k12.keras"
 
 
 def main() -> None:
     """Measure, or be one round (`--child`)."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", type=float, help="when this process was started")
+    parser.add_argument("--code", type=Path, default=pages.ROOT, help="whose code a round runs")
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps(stages(arguments.child)))
+        print(json.dumps(stages(arguments.child, arguments.code)))
         return
-    record = RunRecord.begin({"rounds": arguments.rounds})
-    rounds: list[dict[str, float]] = []
-    record.results = {"rounds": rounds}
+    folders = {"after": pages.ROOT} | ({"before": arguments.before.resolve()} if arguments.before else {})
+    record = RunRecord.begin({"rounds": arguments.rounds, "commits": {c: commit(f) for c, f in folders.items()}})
+    found: dict[str, list[dict[str, Any]]] = {code: [] for code in sorted(folders, reverse=True)}
+    record.results = {"codes": found}
     for _ in range(arguments.rounds):
-        command = [sys.executable, __file__, f"--child={time.time()}"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rounds.append(json.loads(done.stdout.splitlines()[-1]))
-        print(rounds[-1], flush=True)
+        for code, rounds in found.items():
+            command = [sys.executable, __file__, f"--child={time.time()}", f"--code={folders[code]}"]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rounds.append(json.loads(done.stdout.splitlines()[-1]))
+            print(code, rounds[-1], flush=True)
         record.write(pages.RESULTS / RECORD, folders_kept=False)
 
 
-def stages(started: float) -> dict[str, float]:
-    """Seconds of each stage of a run of `mdcsrn-infer`, beside those of reading and writing."""
-    moments = [started, time.time()]
+def stages(started: float, code: Path) -> dict[str, Any]:
+    """Seconds of each stage of a run of `mdcsrn-infer`, beside those of reading and writing; and cores' seconds."""
+    run_code_of(code)
+    moments, used = [started, time.time()], [0.0, sum(os.times()[:2])]
+
+    def lap() -> None:
+        moments.append(time.time())
+        used.append(sum(os.times()[:2]))
+
     from mdcsrn_tf.chatter import load_tensorflow_quietly
     from mdcsrn_tf.inference.memory import keep_freed_memory
 
     keep_freed_memory()
     load_tensorflow_quietly(own_process=True)
-    moments.append(time.time())
+    lap()
     import numpy as np
 
     from mdcsrn_tf.inference.engines import load_engine
     from mdcsrn_tf.inference.settings import Settings
 
-    engine = load_engine(None, Settings(precision="bfloat16"))
-    moments.append(time.time())
+    engine = load_engine(MODEL, Settings(precision="bfloat16"))
+    lap()
     apply = engine.applier(70, 1)
-    moments.append(time.time())
+    lap()
     tile = np.random.default_rng(0).standard_normal((1, 70, 70, 70), np.float32)
     for _ in range(2):
         apply(tile)
-        moments.append(time.time())
+        lap()
+    return {"seconds": _by_stage(moments), "cpu_seconds": _by_stage(used)}
+
+
+def run_code_of(folder: Path) -> None:
+    """Let what is imported of the package from now on be that folder's."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mdcsrn_tf"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+
+
+def _by_stage(moments: list[float]) -> dict[str, float]:
     return {name: round(after - before, 3) for name, (before, after) in zip(STAGES, pairwise(moments), strict=True)}
 
 
 def section(record: dict[str, Any]) -> str:
     """The stages and their sum up to the first tile."""
-    rounds = record["results"]["rounds"]
-    medians = [statistics.median(one[name] for one in rounds) for name in STAGES]
-    sums = [sum(one[name] for name in STAGES[:-1]) for one in rounds]
+    codes, rows = record["results"]["codes"], []
+    for code, rounds in codes.items():
+        for key, unit in (("seconds", "seconds"), ("cpu_seconds", "seconds of all cores")):
+            medians = [statistics.median(one[key][name] for one in rounds) for name in STAGES]
+            total = statistics.median(sum(one[key][name] for name in STAGES[:-1]) for one in rounds)
+            rows.append([f"{code}, {unit}", *(f"{value:.2f}" for value in [*medians[:-1], total, medians[-1]])])
+    commits = ", ".join(f"`{code}` is commit {name}" for code, name in record["config"]["commits"].items())
     lines = [
         "## Starting up",
         "",
-        f"{pages.circumstances(record)} Seconds, medians of {len(rounds)} rounds, the default network in bfloat16. The "
-        f"first tile, of 70^3, is there after {statistics.median(sums):.2f} s; it compiles what is fused.",
+        f"{pages.circumstances(record)} Medians of {record['config']['rounds']} rounds in turns, the default network "
+        f"in bfloat16, a tile of 70^3; {commits}. The first tile compiles what is fused.",
         "",
     ]
-    return "\n".join([*lines, *pages.table(STAGES, [[f"{value:.2f}" for value in medians]]), ""])
+    head = ["code", *STAGES[:-1], "together", STAGES[-1]]
+    return "\n".join([*lines, *pages.table(head, rows), ""])
 
 
 if __name__ == "__main__":

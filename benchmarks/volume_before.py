@@ -3,8 +3,8 @@
     python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
 
 Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns, all with the older
-checkout's network file. Compiling counts; importing TensorFlow and loading do not. Rounds that the record
-holds already, of the same commits and shape, are kept. Writes benchmarks/results/volume_before.json.
+checkout's network file. Compiling counts; importing TensorFlow and loading do not. Writes
+benchmarks/results/volume_before.json, after each run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from profile_tile import commit
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pages
+from benchmarks.profile_tile import commit
+from benchmarks.startup import run_code_of
 from mdcsrn_tf.run_record import RunRecord
 
 RECORD = "volume_before.json"
@@ -75,9 +75,7 @@ def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
 def child(folder: Path, model: Path, shape: tuple[int, ...], seamless: bool, precision: str) -> dict[str, float]:
     """Seconds, a core's seconds and peak memory of a run by that folder's code."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mdcsrn_tf"]:
-        del sys.modules[name]
-    sys.path.insert(0, str(folder))
+    run_code_of(folder)
     import numpy as np
 
     from mdcsrn_tf.inference.engines import load_engine

@@ -51,7 +51,8 @@ def load_tensorflow_quietly(own_process: bool = False) -> None:
 def _as_if_not_installed(*packages: str) -> Iterator[None]:
     """Within it, an import of these fails, as it does where they are missing; those loaded already stay."""
     hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None: "there is no such module"
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # "there is no such module"
     try:
         yield
     finally:
