@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--shape", default="256,256,64")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--codes", default=",".join(CODES), help="run these alone, and keep the record's other runs")
     parser.add_argument("--child", help="MODE,PRECISION: be a run by the code of the folder --after")
     parser.add_argument("--after", type=Path, default=pages.ROOT)
     arguments = parser.parse_args()
@@ -55,12 +55,17 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
     """Each contender once a round; the record is written after each."""
-    folders = {"before": arguments.before.resolve(), "after": pages.ROOT}
-    config = {"shape": list(shape), "commits": {code: commit(folder) for code, folder in folders.items()}}
-    record = RunRecord.begin(config)
+    folders, codes = {"before": arguments.before.resolve(), "after": pages.ROOT}, arguments.codes.split(",")
+    commits = {code: commit(folder) for code, folder in folders.items()}
     runs: dict[str, list[dict[str, float]]] = {}
+    if len(codes) < len(CODES):
+        old = pages.read(RECORD)
+        assert old["config"]["shape"] == list(shape), "the record's other runs are of another shape"
+        runs = {name: rounds for name, rounds in old["results"]["runs"].items() if name.split(", ")[-1] not in codes}
+        commits = {**old["config"]["commits"], **{code: commits[code] for code in codes}}
+    record = RunRecord.begin({"shape": list(shape), "commits": commits})
     for number, mode, precision, code in product(range(arguments.rounds), MODES, PRECISIONS, CODES):
-        if mode not in arguments.modes.split(","):
+        if code not in codes:
             continue
         command = [sys.executable, __file__, f"--before={arguments.before}", f"--shape={arguments.shape}"]
         command += [f"--after={folders[code]}", f"--child={mode},{precision}"]

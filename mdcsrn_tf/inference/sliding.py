@@ -66,6 +66,11 @@ class Plan:
             stream = self.streams[key]
             stream.past = max(stream.past, source.lag - stream.lag + before)
 
+    def width(self, layer: NetworkLayer, source: Source) -> int:
+        """The channels, over all planes, that the layer reads for a slab."""
+        planes = PLANES + layer.weights["kernel"].shape[0] - 1
+        return planes * sum(self.streams[key].channels for key in source.streams)
+
 
 def plan_of(network: FusedNetwork) -> Plan | None:
     """How the network slides; None where it cannot: strides, sums, kernels that are no cubes, activations in a row."""
@@ -140,8 +145,10 @@ class SlidingNetwork:
         self._input, output = next(iter(plan.streams)), plan.streams[self._last[0].output]
         self.lag = output.lag
         self._keeping = [*plan.streams.values(), *plan.shares.values()]
-        # What a column holds for a place in its cross-section: the channels, over all planes.
-        self.channels_of_a_column = sum((PLANES + stream.past) * stream.channels for stream in self._keeping)
+        # What a column holds for a place in its cross-section: the channels, over all planes, of the streams, of what
+        # the last slab has left, and of the widest input of a layer. Measured peaks are about that.
+        held = sum((PLANES + 2 * stream.past) * stream.channels for stream in self._keeping)
+        self.channels_of_a_column = held + max(plan.width(*step) for step in self._between)
 
     def applier(self, column: Sequence[int], batch: int = 0) -> ApplyTiles:
         """The function that runs columns [1, D, H, W] of that shape, slab by slab; where a margin of the network's lag
@@ -184,7 +191,7 @@ class SlidingNetwork:
             known[key] = _after(known[key], tf.cast(made, self.kernels.dtype))
         output = self._output(known, shares)
         ends = zip([*known.values(), *shares.values()], self._keeping, strict=True)
-        return output, [tensor[tensor.shape[0] - stream.past :] for tensor, stream in ends]
+        return output, [_last(tensor, stream.past) for tensor, stream in ends]
 
     def _convolution(self, layer: NetworkLayer, source: Source, known: dict[int, tf.Tensor]) -> tf.Tensor:
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
@@ -224,6 +231,12 @@ class SlidingNetwork:
 def _after(past: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     """The new planes behind those of the past."""
     return tf.concat([past, new], 0) if past.shape[0] else new
+
+
+def _last(planes: tf.Tensor, count: int) -> tf.Tensor:
+    """So many of the last planes, as a copy: a slice alone would keep all of them in memory until the next slab."""
+    first = planes.shape[0] - count
+    return planes[first:] if count < 2 else tf.concat([planes[first : first + 1], planes[first + 1 :]], 0)
 
 
 def _middle(planes: tf.Tensor, border: int) -> tf.Tensor:

@@ -108,9 +108,11 @@ def test_seamless_tiles_and_columns_are_as_large_as_a_fixed_bound_of_memory_allo
     assert (whole.tile, whole.tiles) == ((32 + 10, 32 + 10, 24 + 10), 1)
     # 34 voxels along each axis: cores of 24, so two along 30 and 26, in eights 16, and one along 21.
     monkeypatch.setattr("mdcsrn_tf.inference.room.LARGE_TILE_BYTES", 4 * engine.feature_channels * 34.5**3)
-    column = run(engine, low_res, settings)  # 42 x 34 = 1428 places
+    bound = engine.feature_channels * 34.5**3
+    monkeypatch.setattr(engine.sliding, "channels_of_a_column", bound / 1430)  # a column of 42 x 34 = 1428 places fits
+    column = run(engine, low_res, settings)
     assert (column.tile, column.margin, column.tiles) == ((30 + 10, 32 + 10, 24 + 10), TINY_RADIUS, 1)
-    monkeypatch.setattr(engine.sliding, "channels_of_a_column", 4 * engine.sliding.channels_of_a_column)
+    monkeypatch.setattr(engine.sliding, "channels_of_a_column", bound / 1420)
     columns = run(engine, low_res, settings)
     assert (columns.tile, columns.tiles) == ((30 + 10, 16 + 10, 24 + 10), 2)
     monkeypatch.setattr(engine, "sliding", None)

@@ -7,7 +7,7 @@ from infer_helpers import lively
 from keras import layers
 
 from mdcsrn_tf.inference.fused import FusedNetwork
-from mdcsrn_tf.inference.sliding import PLANES, plan_of, sliding_form
+from mdcsrn_tf.inference.sliding import PLANES, SlidingNetwork, plan_of, sliding_form
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import portable
 from mdcsrn_tf.papers import get_preset
@@ -104,6 +104,9 @@ def test_what_the_default_keeps_is_counted_by_hand():
     # The first unit's input is read at lag 1 with 2 planes more, and the block, at lag 5, by that compressor as well.
     assert (compressed.lag, compressed.past) == (1, 12)
     assert [(unit.lag, unit.past) for unit in units] == [(2, 11), (3, 10), (4, 9)]
-    assert sum(share.past for share in plan.shares.values()) == 16 + sum(
-        16 + 15 + 14 + 13 + 12 - 20 * b for b in range(4)
-    )
+    shares = 16 + sum(16 + 15 + 14 + 13 + 12 - 20 * b for b in range(4))
+    assert sum(share.past for share in plan.shares.values()) == shares
+    # A slab of each stream and share, what is kept of both twice, and 240 channels of seven planes before block 4.
+    kept = sum(stream.past * stream.channels for stream in plan.streams.values()) + shares
+    slab = PLANES * (1 + 24 + 4 * (24 + 4 * 12 + 48) + 1 + 21)
+    assert SlidingNetwork(plan, network.kernels).channels_of_a_column == slab + 2 * kept + 7 * 240
