@@ -118,33 +118,26 @@ def section(record: dict[str, Any]) -> str:
         before, after = (runs.get(f"{mode}, {precision}, {code}") for code in CODES)
         if before and after:
             rows.append(_row(f"{mode}, {precision}", before, after))
+    rounds = max(map(len, runs.values()))
     lines = [
         f"## A volume of {' x '.join(map(str, config['shape']))} voxels, before and after",
         "",
-        f"{pages.circumstances(record)} Medians of {len(before or [])} rounds in turns. `before` is commit "
-        f"{config['commits']['before']}, `after` {config['commits']['after']}. Noise, the bundled default network, "
-        "compiling included. The share is of the seconds of all cores together, as other work ran beside.",
+        f"{pages.circumstances(record)} {f'Medians of {rounds} rounds' if rounds > 1 else 'One round'}, `before` "
+        f"commit {config['commits']['before']}, `after` {config['commits']['after']}: noise, the bundled default "
+        "network, compiling included, in seconds of all cores together, as other work ran beside. What tiles compute "
+        "for a voxel depends little on the volume's size; columns compute less for a voxel the larger it is "
+        "(decisions.md).",
         "",
     ]
-    head = [
-        "mode, precision",
-        "before (CPU s)",
-        "after (CPU s)",
-        "share",
-        "before (s)",
-        "after (s)",
-        "peak before (GB)",
-    ]
-    return "\n".join([*lines, *pages.table([*head, "after (GB)"], rows), ""])
+    head = ["mode, precision", "before (CPU s)", "after (CPU s)", "share", "peak before (GB)", "after (GB)"]
+    return "\n".join([*lines, *pages.table(head, rows), ""])
 
 
 def _row(name: str, before: list[dict[str, float]], after: list[dict[str, float]]) -> list[str]:
-    cpu, wall, peak = (
-        [statistics.median(one[key] for one in runs) for runs in (before, after)]
-        for key in ("cpu_seconds", "seconds", "peak_gb")
+    cpu, peak = (
+        [statistics.median(one[key] for one in runs) for runs in (before, after)] for key in ("cpu_seconds", "peak_gb")
     )
-    numbers = [f"{cpu[0]:.1f}", f"{cpu[1]:.1f}", f"{cpu[1] / cpu[0]:.2f}", *(f"{one:.1f}" for one in wall)]
-    return [name, *numbers, *(f"{one:.2f}" for one in peak)]
+    return [name, *(f"{one:.1f}" for one in cpu), f"{cpu[1] / cpu[0]:.2f}", *(f"{one:.2f}" for one in peak)]
 
 
 if __name__ == "__main__":
