@@ -253,8 +253,8 @@ def mirrors(ensemble: int) -> list[tuple[int, ...]]:
     [(), (0,), (1,), (0, 1)]
     """
     if ensemble not in (1, 2, 4, 8):
-        raise UserError(f"ensemble {ensemble} must be 1, 2, 4 or 8: so many mirror images there are.")
-    axes = range(ensemble.bit_length() - 1)
+        raise UserError(f"ensemble {ensemble!r} must be 1, 2, 4 or 8: so many mirror images there are.")
+    axes = range((1, 2, 4, 8).index(ensemble))  # also for NumPy's integers
     return [turned for count in range(len(axes) + 1) for turned in combinations(axes, count)]
 
 

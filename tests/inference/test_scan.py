@@ -259,3 +259,6 @@ def test_an_ensemble_is_the_mean_over_its_mirror_images(crop, monkeypatch, ensem
 def test_an_ensemble_of_three_is_no_ensemble():
     with pytest.raises(UserError, match="must be 1, 2, 4 or 8"):
         scan.mirrors(3)
+    with pytest.raises(UserError, match="ensemble '4' must be"):  # the number's text
+        scan.mirrors("4")
+    assert scan.mirrors(np.int64(2)) == [(), (0,)]
