@@ -34,6 +34,8 @@ def load_tensorflow_quietly(own_process: bool = False) -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if own_process:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's other programs run Keras on
     with ExitStack() as loading:
         chatter = loading.enter_context(without_library_chatter())
         if own_process:

@@ -198,9 +198,11 @@ def test_same_stores_as_the_input_does(model, tmp_path):
     assert nib.load(tmp_path / "sr.nii.gz").get_data_dtype() == np.uint8
 
 
-def test_the_script_as_a_user_runs_it(model, scans, tmp_path):
+def test_the_script_as_a_user_runs_it(model, scans, tmp_path, monkeypatch):
     asked = (f"--input={scans[1]}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--seamless", "--tile=24")
-    run = spawn("infer.py", *asked)
+    with monkeypatch.context() as other_programs:
+        other_programs.setenv("KERAS_BACKEND", "jax")
+        run = spawn("infer.py", *asked)
     assert run.returncode == 0, run.stderr
     lines = run.stderr.strip().splitlines()
     assert len(lines) == 2, f"TensorFlow talks: {run.stderr}"
