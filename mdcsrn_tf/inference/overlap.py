@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -34,7 +35,12 @@ def overlapped(
     wrong with an item is told to `on_error` with it, and the others go on, unless that raises. The last one, and every
     one beside which there is no room for others like it, is written before anything else is done, and let go.
     """
-    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+    # Python's warning filters are all threads' own: where two change them in turn, one of them comes back too late.
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(1, "reader") as reader,
+        ThreadPoolExecutor(1, "writer") as writer,
+    ):
         ahead: Future[Scan] | None = None
         written = _Written(on_error)
         for place, item in enumerate(items):

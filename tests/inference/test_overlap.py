@@ -116,6 +116,28 @@ def test_when_the_run_is_over_nothing_is_left_half_done():
     assert "write a" in meeting.done and "compute c" not in meeting.done
 
 
+def test_what_the_user_is_warned_of_is_as_before_when_the_run_is_over():
+    silent, mixed, loud = (threading.Event() for _ in range(3))
+
+    def read(item):
+        if item == "b":
+            with quiet_libraries():
+                silent.set()
+                assert mixed.wait(10)
+            loud.set()
+
+    def compute(item, scan):
+        if item == "a":
+            assert silent.wait(10)
+            with warnings.catch_warnings():  # as libraries do; it keeps the reader's silence for what was before
+                mixed.set()
+                assert loud.wait(10)
+
+    before = list(warnings.filters)
+    overlapped("ab", read, compute, lambda item, error: pytest.fail(f"{item}: {error}"), lambda scan: True)
+    assert warnings.filters == before
+
+
 def test_silence_lasts_until_the_last_thread_has_left():
     logger, inside, leave = logging.getLogger("pydicom"), threading.Event(), threading.Event()
 
