@@ -63,7 +63,7 @@ def main() -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         scans = list_file(arguments.data, ",".join(filter(None, (arguments.test, arguments.development))), workdir)
         finished, seconds = super_resolve(scans, models, workdir, arguments.precision, ways)
-        record.results = evaluate(arguments, scans, finished, config["metrics"], workdir)
+        record.results = evaluate(arguments, scans, finished, models, workdir)
         record.results["infer_seconds"] = seconds
         record.results["checks"] = network_checks.all_checks(scans, finished)
         pictures = arguments.pictures.split(",")
@@ -92,7 +92,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--ways", default="", help="of the default too, e.g. ensemble,consistency,ensemble+consistency")
-    parser.add_argument("--dice", action="store_true", help="also tissue Dice, half a minute a scan and method")
+    parser.add_argument(
+        "--dice",
+        action="store_true",
+        help="also tissue Dice of sinc and networks on the test scans, half a minute each",
+    )
     parser.add_argument("--workdir", type=Path, help="keep results here, and go on here after a stop")
     return parser.parse_args()
 
@@ -132,34 +136,35 @@ def super_resolve(
 
 
 def evaluate(
-    arguments: argparse.Namespace, scans: Path, finished: dict[str, Path], metrics: Sequence[str], workdir: Path
+    arguments: argparse.Namespace, scans: Path, finished: dict[str, Path], models: Sequence[str], workdir: Path
 ) -> dict[str, Any]:
-    """eval.py's results over all rows and scans, and the bands of k-space."""
-    output, niqe = workdir / "evaluation", workdir / f"niqe{NIQE_BLOCK}.npz"
+    """eval.py's results over all rows and scans, and the bands of k-space; tissue Dice too, if that is asked for."""
+    niqe = workdir / f"niqe{NIQE_BLOCK}.npz"
     if not niqe.is_file():
         pristine = list_file(arguments.data, arguments.niqe_scans, workdir, "niqe.txt")
         run("eval.py", "fit-niqe", f"--output={niqe}", f"--hr={pristine}", f"--niqe_block={NIQE_BLOCK}", "--quiet")
-    folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
-    segmenter = ["--segmenter=builtin"] if "dice" in metrics else []
-    run(
-        "eval.py",
-        f"--hr={scans}",
-        f"--sr={folders}",
-        f"--output={output}",
-        f"--metrics={','.join(metrics)}",
-        f"--niqe_model={niqe}",
-        "--nofigures",
-        "--workers=2",
-        *DEGRADATION,
-        *segmenter,
-    )
-    results = dict(json.loads((output / "run.json").read_text(encoding="utf-8"))["results"])
+    output = workdir / "evaluation"
+    results = measured(scans, finished, output, f"--metrics={','.join(METRICS)}", f"--niqe_model={niqe}")
     subjects = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "subjects").glob("*.json"))]
     results["bands"] = {
         subject["subject"]: {name: found["bands"] for name, found in subject["methods"].items() if found["bands"]}
         for subject in subjects
     }
+    if arguments.dice:
+        chosen = list_file(arguments.data, arguments.test or arguments.development, workdir, "dice.txt")
+        rows = {Path(name).stem: finished[Path(name).stem] for name in models}
+        flags = ("--metrics=dice", "--segmenter=builtin", "--baselines=sinc")
+        for row, found in measured(chosen, rows, workdir / "tissues", *flags)["values"].items():
+            results["values"][row]["dice"] = found["dice"]
     return results
+
+
+def measured(scans: Path, finished: dict[str, Path], output: Path, *flags: str) -> dict[str, Any]:
+    """What eval.py records of the finished rows."""
+    folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
+    places = (f"--hr={scans}", f"--sr={folders}", f"--output={output}")
+    run("eval.py", *places, "--nofigures", "--workers=2", *DEGRADATION, *flags)
+    return dict(json.loads((output / "run.json").read_text(encoding="utf-8"))["results"])
 
 
 def paired(values: dict[str, Any], splits: dict[str, list[str]], models: Sequence[str]) -> list[dict[str, Any]]:
