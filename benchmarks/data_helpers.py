@@ -22,9 +22,9 @@ def scans_beginning(data: Path, beginnings: str) -> list[Path]:
     return [path for path in find_volumes(data) if path.name.startswith(tuple(beginnings.split(",")))]
 
 
-def run(*command: str) -> None:
-    """One of our commands, as a user would start it."""
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
+def run(*command: str, check: bool = True) -> None:
+    """One of our commands, as a user would start it; `check`: an exit code other than 0 is an error."""
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=check)
 
 
 def write_hcp_sized_scan(path: Path) -> None:

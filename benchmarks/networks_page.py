@@ -20,6 +20,7 @@ SPLITS = {
     "test": "Test scans: never trained on, tuned or chosen by",
     "development": "Development scans: never trained on, but looked at while choosing",
 }
+WAYS = "A flag after a network's name: by `--ensemble=2`, `--consistency` or both."
 MEASURES = ("measured_error", "checkerboard_db", "tiles_db")
 KINSHIP = (
     "Of the test scans 11 comes from the scanner of a validation scan (10), 19 from that of a training scan (18), "
@@ -38,7 +39,8 @@ def section(record: dict[str, Any]) -> str:
         "head mask set to zero. `head`: inside the reference's head alone, where air cannot flatter. Removed band: "
         "power in the k-space that was removed, relative to the original's (0 is right, below it blur), and its "
         "correlation with the original's (1 is truth, 0 invention). NIQE's model has blocks of "
-        f"{config['niqe_block']} pixels.",
+        f"{config['niqe_block']} pixels. {WAYS} DSC: grey and white matter and fluid against the original's, by "
+        "eval.py's own segmenter, where it was measured.",
         "",
     ]
     for split, scans in config["splits"].items():
@@ -67,7 +69,7 @@ def readme_lines(record: dict[str, Any]) -> list[str]:
     sentence = (
         "PSNR (dB) / SSIM, slice by slice in the degraded plane, means over scans that no network was trained on. "
         "Inside the head first: in all voxels most of a gain on stripped scans is air made dark, as `sinc-dark` "
-        "(sinc with its air set to zero) shows."
+        f"(sinc with its air set to zero) shows. {WAYS}"
     )
     return [sentence, "", *table(head, rows), ""]
 
@@ -160,7 +162,7 @@ def price_of_gans(record: dict[str, Any]) -> list[str]:
     """What each GAN gains in sharpness and loses in fidelity beside the default network, scan by scan."""
     default, *others = record["data"]["models"]
     lines: list[str] = []
-    for name in (name for name in others if "gan" in name.lower()):
+    for name in filter(is_gan, others):
         rows = [_price(record, default, name, scan) for scan in record["results"]["subjects"]]
         nearer = [sum(row[k].endswith("yes") for row in rows) for k in (5, 6)]
         text = (
@@ -241,7 +243,7 @@ def seconds(record: dict[str, Any]) -> list[str]:
     if not found:
         return []
     each = ", ".join(f"`{name}` {value / scans:.0f}" for name, value in found.items())
-    return [f"Seconds a scan, start and files included: {each}.", ""]
+    return [f"Seconds a scan, start and files included, while other work ran beside some: {each}.", ""]
 
 
 def beside_the_papers(record: dict[str, Any]) -> list[str]:
@@ -252,7 +254,7 @@ def beside_the_papers(record: dict[str, Any]) -> list[str]:
         card = cards.get(name)
         ours = " / ".join(cell(record, name, metric, scans) for metric in PAPERS)
         preset = card["preset"] if card else ""
-        rows.append([name, preset, trained(card), ours, _published(preset or name)])
+        rows.append([name, preset, trained(card), ours, _published(preset or name, is_gan(name))])
     text = (
         "The papers (M: MICCAI 2018, J: journal) tested on 111 people of HCP after training on 780; ours are other "
         "scans and other training. **Neither digits nor ranks of the two columns compare.** Updates are those of the "
@@ -273,10 +275,15 @@ def trained(card: dict[str, Any] | None) -> str:
     return f"{notes['step']:,} x {batch}" if batch else f"{notes['step']:,}"
 
 
-def _published(name: str) -> str:
-    """What the papers print for a preset's L1 network or an interpolation: test sets before ablations."""
+def is_gan(name: str) -> bool:
+    """Whether the row is a GAN's."""
+    return "gan" in name.lower()
+
+
+def _published(name: str, gan: bool) -> str:
+    """What the papers print for a preset's L1 network, its GAN or an interpolation: test sets before ablations."""
     for edition, key in (("J", "journal2"), ("M", "miccai2"), ("M", "miccai1"), ("J", "journal1")):
         for row in TABLES[key].rows:
-            if not row.gan and name in (row.preset, row.method.lower()):
+            if row.gan == gan and name in (row.preset, row.method.lower()):
                 return f"{edition}: " + " / ".join(number(row.metrics[metric][0], metric) for metric in PAPERS)
     return ""

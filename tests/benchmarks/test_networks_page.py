@@ -90,7 +90,22 @@ def test_checks_bands_and_pictures_are_shown():
     assert ["net", "0.02", "0.0040", "1.0", "0.5", "+0.70 (+0.70)"] in rows(text, "### Checks")
     assert ["net", "-1.0", "0.800", "-9.0", "0.100"] in rows(text, "### Bands")
     assert "(images/compare_sub-1_T1w.png)" in text and "`net` 10." in text
-    assert any(row[:3] == ["net", "journal/b4u4k12", "4,800 x 2"] for row in rows(text, "### Beside the papers"))
+    beside = {row[0]: row[1:] for row in rows(text, "### Beside the papers")}
+    assert beside["net"][:2] == ["journal/b4u4k12", "4,800 x 2"] and beside["net"][3].startswith("J: 36.08")
+    assert beside["net-gan"][3] == ""  # the papers' GAN has eight blocks
+
+
+def test_a_way_of_inference_is_a_row_of_its_own_but_no_network():
+    given = record()
+    values = given["results"]["values"]
+    values["net ensemble"] = {
+        metric: {scan: value + 0.25 for scan, value in found.items()} for metric, found in values["net"].items()
+    }
+    text = networks_page.section(given)
+    gains = rows(text, "Gain over zero-filled sinc")
+    assert gains[0] == ["", "net", "net-gan", "net ensemble"]
+    assert {row[0]: row[3] for row in gains}["**all 6**"].startswith("+1.25 / ")
+    assert "The price of net ensemble" not in text
 
 
 def test_the_price_of_a_gan_is_told_scan_by_scan():
