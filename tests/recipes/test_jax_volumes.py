@@ -130,10 +130,13 @@ def test_adam_is_keras_adam():
 def test_a_deeper_network_starts_with_the_image_of_a_shallower_one(tmp_path):
     network = get_preset("journal/b4u4k8").network
     shallow, deep = (build_generator(replace(network, units=1, blocks=blocks)) for blocks in (2, 3))
-    np.savez(tmp_path / "last.npz", **{v.path: np.asarray(v.value) for v in shallow.variables})
+    np.savez(tmp_path / "last.npz", card="{}", **{v.path: np.asarray(v.value) for v in shallow.variables})
     patch = np.random.default_rng(0).normal(size=(1, 6, 7, 5, 1)).astype(np.float32)
     assert np.abs(deep(patch) - shallow(patch)).max() > 1e-2
     load_weights(deep, tmp_path / "last.npz")
     np.testing.assert_allclose(deep(patch), shallow(patch), atol=1e-6)
     # What is new is no zero: it learns as soon as the output reads it.
     assert np.abs(deep.get_layer("block3_unit1_conv").kernel).min() > 0
+    np.savez(tmp_path / "deep.npz", **{v.path: np.asarray(v.value) for v in deep.variables})
+    with pytest.raises(SystemExit, match=r"deep\.npz holds weights of another network \(block3_compress"):
+        load_weights(shallow, tmp_path / "deep.npz")
