@@ -43,7 +43,7 @@ def compared(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {
         "mse": float(np.mean((ours - theirs) ** 2, dtype=np.float64)),
         "high_energy": float(np.mean(high[0] ** 2) / np.mean(high[1] ** 2)),
-        "mid_correlation": float(np.corrcoef(*(image.ravel() for image in mid))[0, 1]),
+        "mid_correlation": float(np.corrcoef(mid[0].ravel(), mid[1].ravel())[0, 1]),
     }
 
 
