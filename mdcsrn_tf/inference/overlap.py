@@ -55,10 +55,8 @@ def overlapped(
                 write = compute(item, scan)
                 scan = None
                 written.wait()
-                if write and others:
-                    written.follow(item, writer.submit(write))
-                elif write:
-                    write()
+                if write:
+                    written.follow(item, write, writer if others else None)
             except Exception as error:
                 on_error(item, error)
             finally:
@@ -73,8 +71,12 @@ class _Written:
         self._on_error = on_error
         self._last: tuple | None = None
 
-    def follow(self, item: object, future: Future) -> None:
-        self._last = item, future
+    def follow(self, item: object, write: Write, writer: ThreadPoolExecutor | None) -> None:
+        """Let the writer write it, or do so now where there is none."""
+        if writer:
+            self._last = item, writer.submit(write)
+        else:
+            write()
 
     def wait(self) -> None:
         """Until it is written; what went wrong is told."""
