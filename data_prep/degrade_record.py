@@ -1,4 +1,4 @@
-"""degraded.json: by which settings each scan of a folder was degraded, so that no run mixes two kinds unasked."""
+"""degraded.json: by which settings each scan of a folder was degraded, so that no run takes one kind for another."""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ def super_resolve(
 
 def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:
     """The Keras model and the card of a bundled network (None: the default one) or of a `.keras` file."""
+    load_tensorflow_quietly()
     from mdcsrn_tf.models.files import load_model as load
     from mdcsrn_tf.weights import find_model
 

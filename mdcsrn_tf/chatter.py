@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from mdcsrn_tf.errors import UserError
+
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _NOT_NEEDED = ("sklearn", "matplotlib")  # which Keras imports where they are installed: half as long as TensorFlow
 _SHORTER, _TRIED_WITH = "xla_cpu_use_fusion_emitters", "2.21."
@@ -29,10 +31,26 @@ def load_tensorflow_quietly(own_process: bool = False) -> None:
 
     What it prints is shown only if that fails, or if there is a GPU that TensorFlow cannot use: it says why. A command,
     in a process of its own, starts sooner: what stays to the end anyway is not searched for garbage, Keras does without
-    what it would only draw or wrap with, and XLA takes the shorter way to the same code.
+    what it would only draw or wrap with, and XLA takes the shorter way to the same code. UserError where the process
+    is another's, and has Keras on JAX or PyTorch.
     """
-    if "tensorflow" in sys.modules:
-        return
+    if "tensorflow" not in sys.modules:
+        _load_tensorflow(own_process)
+    if not own_process:
+        _refuse_other_backends()
+
+
+def _refuse_other_backends() -> None:
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise UserError(
+            f"Keras runs on {keras.config.backend()} here, and these networks on TensorFlow; set "
+            "KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _load_tensorflow(own_process: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if own_process:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's other programs run Keras on

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import keras
 import matplotlib.image
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mdcsrn_tf.chatter import (
     _as_if_not_installed,
     _nothing_searched_for_garbage,
     _shorten_compilation,
+    load_tensorflow_quietly,
     without_library_chatter,
 )
 from mdcsrn_tf.errors import UserError
@@ -180,6 +182,13 @@ def test_log_spectrum_of_a_wave_peaks_at_its_frequency():
 )
 def test_signs_of_exhausted_memory(error, memory):
     assert is_out_of_memory(error) is memory
+
+
+def test_a_process_that_has_keras_on_another_backend_is_told_so(monkeypatch):
+    load_tensorflow_quietly()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(UserError, match=r"runs on jax here.*KERAS_BACKEND=tensorflow"):
+        load_tensorflow_quietly()
 
 
 def test_chatter_is_shown_only_if_loading_fails_or_if_it_is_wanted(capfd):
