@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -63,6 +64,9 @@ def command(shards, preset, workdir, *more):
     return [*arguments, *(f"--set={phase.name}.steps=2" for phase in PRESETS[preset].training.phases), *more]
 
 
+load_features_once = lru_cache(load_features)
+
+
 def write_one_pixel(figure, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (1, 1)).save(path)
@@ -72,12 +76,14 @@ def write_one_pixel(figure, path):
 def eagerly(monkeypatch):
     """Steps as Python runs them, S's network with one block: to compile what is trained here takes minutes.
 
-    Pictures are one pixel: drawing them takes half the time.
+    Pictures are one pixel: drawing them takes half the time. The networks whose features are compared, which learn
+    nothing, are made once.
     """
     for name in (name for name in SLICES if name.startswith("srgan2d/")):
         short = replace(PRESETS[name].network, blocks=1, filters=8)
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=short))
     monkeypatch.setattr("mdcsrn_tf.training.pictures._write", write_one_pixel)
+    monkeypatch.setattr("mdcsrn_tf.training.features.load_features", load_features_once)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
