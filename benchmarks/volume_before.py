@@ -2,8 +2,8 @@
 
     python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
 
-Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns, all with the older
-checkout's network file. Compiling counts; importing TensorFlow and loading do not. Writes
+Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns (but for `--codes`),
+all with the older checkout's network file. Compiling counts; importing TensorFlow and loading do not. Writes
 benchmarks/results/volume_before.json, after each run.
 """
 
