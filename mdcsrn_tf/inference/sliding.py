@@ -22,6 +22,7 @@ from mdcsrn_tf.inference.kernels import Kernels, Term
 from mdcsrn_tf.inference.settings import ApplyTiles
 
 PLANES = 7  # of a slab: more would save no work, and take more memory
+NOTHING = Term(None)  # no scale, no shift, no activation
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,7 @@ class Source:
 
     streams: tuple[int, ...]
     lag: int
-    scale: Any = None
-    shift: Any = None
-    activation: str | None = None
-    slopes: Any = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is to be done to them."""
-        return self.scale is None and self.activation is None
+    todo: Term = NOTHING  # to all their channels side by side
 
 
 @dataclass
@@ -99,24 +92,29 @@ def _source_of(layer: NetworkLayer, inputs: list[Source], plan: Plan, output: in
         return Source((layer.output,), 0)
     if layer.kind == "Conv3D":
         return _convolved(layer, inputs[0], plan, layer.output == output)
-    if layer.kind == "Concatenate" and all(source.is_plain for source in inputs):
+    if layer.kind == "Concatenate" and all(source.todo.is_plain for source in inputs):
         keys = tuple(key for source in inputs for key in source.streams)
         return Source(keys, max(source.lag for source in inputs))
-    if layer.kind == "BatchNormalization" and inputs[0].is_plain:
+    if layer.kind == "BatchNormalization" and inputs[0].todo.is_plain:
         weights = layer.weights
         scale = weights["gamma"] / np.sqrt(weights["moving_variance"] + np.float32(layer.epsilon))
-        return replace(inputs[0], scale=scale, shift=weights["beta"] - weights["moving_mean"] * scale)
-    if layer.kind in ("Activation", "PReLU") and inputs[0].activation is None:
+        return _with(inputs[0], scale=scale, shift=weights["beta"] - weights["moving_mean"] * scale)
+    if layer.kind in ("Activation", "PReLU") and inputs[0].todo.activation is None:
         slopes = layer.weights["alpha"].reshape(-1) if layer.kind == "PReLU" else None
-        return replace(inputs[0], activation="prelu" if layer.kind == "PReLU" else "elu", slopes=slopes)
+        return _with(inputs[0], activation="prelu" if layer.kind == "PReLU" else "elu", slopes=slopes)
     return None
+
+
+def _with(source: Source, **todo: Any) -> Source:
+    """The same streams, with so much more to be done to them."""
+    return replace(source, todo=replace(source.todo, **todo))
 
 
 def _convolved(layer: NetworkLayer, source: Source, plan: Plan, output: bool) -> Source | None:
     *size, _, filters = layer.weights["kernel"].shape
     if len({*size}) > 1 or size[0] % 2 == 0 or {*layer.strides} != {1}:
         return None
-    if output and size[0] == 1 and source.is_plain:
+    if output and size[0] == 1 and source.todo.is_plain:
         if next(iter(plan.streams)) in source.streams:
             return None  # it reads the input itself: no network here does
         _shared_out(layer, source, plan)
@@ -209,14 +207,14 @@ class SlidingNetwork:
 
     def _window(self, source: Source, before: int, known: dict[int, tf.Tensor]) -> tf.Tensor:
         """What a layer reads for a slab of its output: the streams side by side, what is to be done to them done."""
-        leaves = list(self._leaves(source, before, known))
-        if len(leaves) > 1 and (source.is_plain or not self.kernels.joins_on_the_way([x.shape[-1] for x in leaves])):
+        leaves, todo = list(self._leaves(source, before, known)), source.todo
+        if len(leaves) > 1 and (todo.is_plain or not self.kernels.joins_on_the_way([x.shape[-1] for x in leaves])):
             leaves = [self.kernels.join([Term(leaf) for leaf in leaves])]
         terms, first = [], 0
         for leaf in leaves:
             here = slice(first, first := first + leaf.shape[-1])
-            own = [which if which is None else which[here] for which in (source.scale, source.shift, source.slopes)]
-            terms.append(Term(leaf, own[0], own[1], source.activation, own[2]))
+            own = [which if which is None else which[here] for which in (todo.scale, todo.shift, todo.slopes)]
+            terms.append(Term(leaf, own[0], own[1], todo.activation, own[2]))
         return self.kernels.total(terms) if len(terms) == 1 else self.kernels.join(terms)
 
     def _leaves(self, source: Source, before: int, known: dict[int, tf.Tensor]) -> Iterator[tf.Tensor]:
