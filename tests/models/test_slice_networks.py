@@ -190,8 +190,12 @@ def outputs(tmp_path_factory):
         save_model(saved, model, ModelCard(preset="any", version="0", interpolation="linear"))
         model.export(exported, verbose=False)
         served = tf.saved_model.load(str(exported))
+        own = saved.with_name("own.keras")
+        model.save(own)
         forms = {
             "eager": model(images, training=False),
+            "graph": tf.function(model)(images, training=False),
+            "saved by Keras": keras.models.load_model(own)(images, training=False),
             "plain Keras": keras.models.load_model(saved)(images, training=False),
             "loaded": load_model(saved)[0](images, training=False),
             "served": served.serve(images),
@@ -213,8 +217,10 @@ def test_every_preset_is_itself_when_saved_loaded_exported_and_in_a_graph(name, 
     found = outputs(NETWORKS[name])
     largest = np.abs(found["eager"]).max()
     assert largest > 0
-    np.testing.assert_array_equal(found["loaded"], found["eager"])
-    for form in ("plain Keras", "served"):  # Keras's own normalisation is in another order than ours
+    for form in ("loaded", "saved by Keras"):
+        np.testing.assert_array_equal(found[form], found["eager"], err_msg=form)
+    np.testing.assert_allclose(found["graph"], found["eager"], rtol=1e-4, atol=1e-4 * largest)
+    for form in ("plain Keras", "served"):  # the card's file without our loader; another graph
         np.testing.assert_allclose(found[form], found["eager"], rtol=1e-5, atol=1e-5 * largest, err_msg=form)
     largest = np.abs(found["eager, training"]).max()
     np.testing.assert_allclose(found["graph, training"], found["eager, training"], rtol=1e-4, atol=1e-4 * largest)
