@@ -164,6 +164,7 @@ def measured(scans: Path, finished: dict[str, Path], output: Path, *flags: str) 
     """What eval.py records of the finished rows."""
     folders = ",".join(f"{name}={folder}" for name, folder in finished.items())
     places = (f"--hr={scans}", f"--sr={folders}", f"--output={output}")
+    (output / "run.json").unlink(missing_ok=True)  # an earlier run's would hide that this one failed
     # Results of scans that are not asked for are left out, which makes its exit code 1.
     run("eval.py", *places, "--nofigures", "--workers=2", *DEGRADATION, *flags, check=False)
     results = dict(json.loads((output / "run.json").read_text(encoding="utf-8"))["results"])
