@@ -15,7 +15,7 @@ from typing import IO
 from mdcsrn_tf.errors import UserError
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
-_NOT_NEEDED = ("sklearn", "matplotlib")  # which Keras imports where they are installed: half as long as TensorFlow
+_NOT_NEEDED = ("sklearn", "matplotlib")  # which Keras imports wherever they are installed
 _SHORTER, _TRIED_WITH = "xla_cpu_use_fusion_emitters", "2.21."
 
 
@@ -64,7 +64,7 @@ def _load_tensorflow(own_process: bool) -> None:
         gpus = tensorflow.config.list_physical_devices("GPU")
         chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus
     if own_process:
-        _shorten_compilation(tensorflow.__version__)
+        shorten_compilation(tensorflow.__version__)
 
 
 @contextmanager
@@ -80,8 +80,8 @@ def _as_if_not_installed(*packages: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _shorten_compilation(version: str) -> None:
-    """Let XLA compile for processors by its older way: the same results to the bit, in half the time.
+def shorten_compilation(version: str) -> None:
+    """Let XLA compile for processors by its older way: the same results to the bit, in less time.
 
     A flag that XLA does not know ends the process, so only where this was tried. Where the user's flags are the name of
     a file that holds them, they stay as they are.

@@ -6,11 +6,11 @@ minute's work while the other has none. `make test` keeps this order.
 
 from importlib.metadata import version
 
-from mdcsrn_tf.chatter import _shorten_compilation
+from mdcsrn_tf.chatter import shorten_compilation
 
 # What a command does for itself: XLA compiles in less time, here and in the processes that tests start. That its
 # results are the same is for tests/cli/test_infer_command.py to say.
-_shorten_compilation(version("tensorflow"))
+shorten_compilation(version("tensorflow"))
 
 LONGEST_FIRST = (
     "training/test_train_workers.py",

@@ -17,8 +17,8 @@ from infer_helpers import hr_volume, infer
 from mdcsrn_tf.chatter import (
     _as_if_not_installed,
     _nothing_searched_for_garbage,
-    _shorten_compilation,
     load_tensorflow_quietly,
+    shorten_compilation,
     without_library_chatter,
 )
 from mdcsrn_tf.errors import UserError
@@ -246,7 +246,7 @@ def test_xla_gets_its_flag_where_it_is_known_and_the_user_said_nothing(monkeypat
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     if before:
         monkeypatch.setenv("XLA_FLAGS", before)
-    _shorten_compilation(version)
+    shorten_compilation(version)
     found = os.environ.pop("XLA_FLAGS", None)
     assert found == after
 
