@@ -37,11 +37,20 @@ def main() -> None:
 
 
 def compared(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean squared error of patches [n, side, side] without their borders, high band's energy, middle's correlation."""
+    """Mean squared error of patches [n, side, side] without their borders, high band's energy, middle's correlation.
+
+    The bands are of patches that fade to zero at their edges: without that the step from one edge to the opposite one
+    fills the high band (0.35 of the truth's energy for an L1 network that has 0.06 of it) and hides what a GAN adds.
+    """
     ours, theirs = (np.moveaxis(patches[:, CROP:-CROP, CROP:-CROP], 0, 2) for patches in (found, truth))
-    mid, high = ([band(image, (0, 1), (a, a), (b, b)) for image in (ours, theirs)] for a, b in ((0.25, 0.5), (0.5, 1)))
+    error = float(np.mean((ours - theirs) ** 2, dtype=np.float64))
+    edge = np.hanning(len(ours) + 2)[1:-1]
+    window = np.multiply.outer(edge, edge)[..., np.newaxis]
+    mid, high = (
+        [band(image * window, (0, 1), (a, a), (b, b)) for image in (ours, theirs)] for a, b in ((0.25, 0.5), (0.5, 1))
+    )
     return {
-        "mse": float(np.mean((ours - theirs) ** 2, dtype=np.float64)),
+        "mse": error,
         "high_energy": float(np.mean(high[0] ** 2) / np.mean(high[1] ** 2)),
         "mid_correlation": float(np.corrcoef(mid[0].ravel(), mid[1].ravel())[0, 1]),
     }

@@ -1,7 +1,8 @@
 """One update of a slice network and its discriminator, as a pure function, and many of them in one dispatch.
 
-A state is a dictionary: lists of arrays `weights`, `fixed` (BN's statistics and fixed kernels), Adam's `m` and `v`;
-with a discriminator `critic`, `critic_fixed`, `critic_m` and `critic_v`, too; and `step`.
+A state is a dictionary: lists of arrays `weights`, their exponential average `averaged`, `fixed` (BN's statistics and
+fixed kernels), Adam's `m` and `v`; with a discriminator `critic`, `critic_fixed`, `critic_m` and `critic_v`, too; and
+`step`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,21 @@ def cosine(step: Any, total: Any) -> Any:
 
 
 class SliceSteps:
-    """The compiled updates of one phase; `patches` are all pairs on the device, [N, side, side, 2] float16."""
+    """The compiled updates of one phase; `patches` are all pairs on the device, [N, side, side, 2] float16.
 
-    def __init__(self, phase: Any, networks: tuple[Any, Any], features: Mapping[str, Callable], batch: int, seed: int):
-        self.phase, self.batch, self.seed = phase, batch, seed
+    `decay` is what an update leaves of the average of the weights (0: the average is the weights as they are).
+    """
+
+    def __init__(
+        self,
+        phase: Any,
+        networks: tuple[Any, Any],
+        features: Mapping[str, Callable],
+        batch: int,
+        seed: int,
+        decay: float = 0.0,
+    ):
+        self.phase, self.batch, self.seed, self.decay = phase, batch, seed, decay
         self.generator, self.critic = networks
         self.content = partial(content_loss, phase.terms, features)
         self.is_statistic = [v.path.endswith(("/moving_mean", "/moving_variance")) for v in self.fixed]
@@ -52,6 +64,7 @@ class SliceSteps:
         state = {"step": jnp.int32(0), **self._part(self.generator, "weights", "")}
         if start:
             state |= {"weights": list(map(jnp.array, start[0])), "fixed": list(map(jnp.array, start[1]))}
+        state["averaged"] = list(map(jnp.array, state["weights"]))
         return state | (self._part(self.critic, "critic", "critic_") if self.critic else {})
 
     @staticmethod
@@ -86,8 +99,14 @@ class SliceSteps:
         (gradients,) = pull_back(slope)
         rate = self.phase.learning_rate * share
         weights, m, v = adam(state["weights"], gradients, state["m"], state["v"], number, rate)
-        state = state | {"weights": weights, "fixed": fixed, "m": m, "v": v, "step": state["step"] + 1}
-        return state, found | {"loss": loss, "content": content}
+        averaged = self._averaged(state["averaged"], weights, state["step"])
+        state = state | {"weights": weights, "averaged": averaged, "fixed": fixed, "m": m, "v": v}
+        return state | {"step": state["step"] + 1}, found | {"loss": loss, "content": content}
+
+    def _averaged(self, averaged: list, weights: list, step: Any) -> list:
+        """The average after an update; a short one to begin with, which forgets the first weights."""
+        kept = jnp.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        return [kept * old + (1 - kept) * new for old, new in zip(averaged, weights, strict=True)]
 
     def _generator_loss(self, fake: Any, high: Any, state: dict) -> tuple[Any, Any]:
         content = self.content(fake, high)

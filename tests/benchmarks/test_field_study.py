@@ -48,6 +48,12 @@ def test_validation_measures_leave_the_patches_borders_out():
     assert measures["high_energy"] == pytest.approx(0.25) and measures["mid_correlation"] == pytest.approx(1)
 
 
+def test_a_slope_across_a_patch_is_no_energy_of_the_high_band():
+    truth = np.random.default_rng(0).standard_normal((3, 64, 64))
+    slope = 20 * np.linspace(-1, 1, 64)[:, np.newaxis]  # a step of 40 from edge to edge, if the patch were repeated
+    assert compared(truth + slope, truth)["high_energy"] == pytest.approx(1, abs=0.01)
+
+
 def test_the_best_curve_takes_a_curve_back(pair):
     assert measured(best_curve, {"a": pair})["a"]["psnr"] > 100  # the truth is the cube of the input
     assert under_curve(pair, 3 + 2 * pair["low"]) > 100
