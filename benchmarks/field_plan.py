@@ -31,6 +31,7 @@ class Training:
     alone: bool = False
     decay: Decay = "constant"  # of the rate; half a cosine ends at zero
     before: Training | None = None  # whose best model it goes on from
+    short: bool = False  # a row of its own, beside that of a longer training
 
     @property
     def folder(self) -> str:
@@ -42,7 +43,8 @@ class Training:
     @property
     def row(self) -> str:
         """What its row is called."""
-        return f"{self.name} without its discriminator" if self.alone else self.name
+        ending = f", {self.steps} steps" if self.short else ""
+        return f"{self.name} without its discriminator{ending}" if self.alone else f"{self.name}{ending}"
 
     @property
     def is_gan(self) -> bool:
@@ -75,7 +77,7 @@ def planned(text: str) -> list[Training]:
 
     Generators that learn the same without their discriminators are trained once; `unet7-alone:900x32` trains one
     alone, for longer than the GANs that come after it. `fcn2:300x32+100x32@1e-4` goes on after the first 300 steps,
-    in a run of its own.
+    in a run of its own. `fcn2-short:300x32` has a row of its own beside `fcn2:4000x32`.
     """
     found: list[Training] = []
     for part in filter(None, text.split(",")):
@@ -90,11 +92,13 @@ def planned(text: str) -> list[Training]:
 
 def _one(part: str) -> Training:
     name, _, lengths = part.partition(":")
+    short = name.endswith("-short")
+    name = name.removesuffix("-short")
     alone = name.endswith("-alone")
     training: Training | None = None
     for length in (lengths or "300x32").split("+"):
         steps, batch, rate, decay = _length(part, length)
-        training = Training(name.removesuffix("-alone"), steps, batch, rate, alone, decay, training)
+        training = Training(name.removesuffix("-alone"), steps, batch, rate, alone, decay, training, short)
     assert training is not None  # splitting never gives an empty list
     return training
 

@@ -138,7 +138,7 @@ def all_rows(arguments: argparse.Namespace, work: Path, pairs: dict[str, dict[st
 def told(training: Training, trainings: list[Training]) -> dict[str, Any]:
     """What a row is known by: its training, and what that goes on from where it took more than one run."""
     start = start_of(training, trainings)
-    parts = {key: value for key, value in asdict(training).items() if key != "before"}
+    parts = {key: value for key, value in asdict(training).items() if key not in ("before", "short")}
     return parts | ({"start": start.folder} if start and (training.before or start.before) else {})
 
 

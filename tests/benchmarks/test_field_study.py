@@ -186,6 +186,15 @@ def test_a_generator_alone_may_learn_for_longer_than_the_gan_after_it():
         planned("fcn2:9x4@1e-3:linear")
 
 
+def test_a_short_training_has_a_row_of_its_own_beside_the_long_one():
+    long, short = planned("fcn2:90x4,fcn2-short:30x4")
+    assert (long.row, short.row) == ("fcn2", "fcn2, 30 steps")
+    assert short.folder == "fcn2-30x4-0.001"
+    rows = {"fcn2, 300 steps": row(20.0), "dcsrn2d-l1, 300 steps": row(22.5)}
+    (judged,) = thresholds({"rows": rows, "scans": ["sub-07"]})
+    assert judged["met"] and judged["values"] == [-2.5]
+
+
 def test_what_was_trained_goes_on_in_a_run_of_its_own_and_gans_begin_there(tmp_path):
     alone, gan = planned("unet7-alone:90x4@2e-3:cosine+30x4@3e-4:cosine,unet7:9x4")
     first = planned("unet7-alone:90x4@2e-3:cosine")[0]
