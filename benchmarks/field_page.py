@@ -153,6 +153,7 @@ def _length(row: dict[str, Any]) -> str:
         return ""
     extras = [f"kept at {row['kept']}"] if row.get("kept", row["steps"]) != row["steps"] else []
     extras += ["falling to 0"] if row.get("decay") == "cosine" else []
+    extras += ["averaged weights"] if row.get("ema") else []
     extras += ["begun at its generator alone"] if "start" in row else []
     extras += [row["device"]] if "device" in row else []
     extras += ["random features"] if row.get("features") == "random" else []

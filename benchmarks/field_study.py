@@ -172,7 +172,7 @@ def length_facts(training: Training, work: Path) -> dict[str, Any]:
     workdir = work / training.folder
     facts: dict[str, Any] = {**asdict(training), "seconds": seconds_of(workdir), "kept": kept_step(workdir)}
     elsewhere = trained_elsewhere(workdir)
-    facts |= {key: elsewhere[key] for key in ("steps", "device", "start") if elsewhere.get(key)}
+    facts |= {key: elsewhere[key] for key in ("steps", "device", "start", "ema") if elsewhere.get(key)}
     return facts | {"before": length_facts(training.before, work) if training.before else None}
 
 

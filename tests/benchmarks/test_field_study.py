@@ -145,7 +145,16 @@ ROWS = {
         rate=0.01,
         kept=2,
         decay="cosine",
-        before={"steps": 5, "batch": 4, "rate": 0.1, "device": "a GPU", "kept": 3, "decay": "cosine", "before": None},
+        before={
+            "steps": 5,
+            "batch": 4,
+            "rate": 0.1,
+            "device": "a GPU",
+            "kept": 3,
+            "decay": "cosine",
+            "before": None,
+            "ema": 0.9,
+        },
     ),
     "dcsrn2d-l1": row(24.1),
 }
@@ -262,7 +271,7 @@ def test_the_table_stands_between_its_marks(tmp_path, monkeypatch):
     length = "7 x 8 at 0.002, begun at its generator alone"
     assert f"| unet7 | {length} | 23.46 (24.57), 0.50 / 0.86, 0.30 / 0.20 | 1.31 / 1.02 |" in text
     assert "old" not in text
-    length = "5 x 4 at 0.1, kept at 3, falling to 0, a GPU; then 2 x 4 at 0.01, falling to 0"
+    length = "5 x 4 at 0.1, kept at 3, falling to 0, averaged weights, a GPU; then 2 x 4 at 0.01, falling to 0"
     assert f"| unet7 without its discriminator | {length} | 24.40" in text
     assert "| DCSRN2D, L1, over the floor (dB) | at least 0.2 | 0.100 | not met |" in text
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "6 trees" in text
