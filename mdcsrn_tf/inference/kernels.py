@@ -7,7 +7,6 @@ used, which any reader of a SavedModel understands.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from mdcsrn_tf.inference.room import runs_on_processor
+from mdcsrn_tf.models.statistics import groups_of_channels, statistics_in_groups
 from mdcsrn_tf.models.xla import xla_works
 
 
@@ -72,10 +72,13 @@ class Kernels:
 
     def statistics(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and biased variance of each channel of each tile, float32."""
-        groups = _groups_of_channels(x) if self.one_at_a_time else None
+        single = self.one_at_a_time and x.shape.is_fully_defined() and x.shape[0] == 1
+        groups = groups_of_channels(x.shape) if single else None
         if groups is None:
             return tf.nn.moments(tf.cast(x, tf.float32), axes=(1, 2, 3), keepdims=True)
-        return _statistics_in_groups(x, groups)
+        mean, variance = statistics_in_groups(x, groups)
+        each = [1, 1, 1, 1, x.shape[-1]]
+        return tf.reshape(mean, each), tf.reshape(variance, each)
 
     def convolve(
         self, x: tf.Tensor, kernel: tf.Tensor, bias: Any, strides: Sequence[int] = (1, 1, 1), padding: str = "SAME"
@@ -150,33 +153,3 @@ def _join_of_terms(arrays, activations, dtype):
 def _dot(x, weights):
     rows = tf.reshape(tf.cast(x, tf.float32), [-1, weights.shape[0]])
     return tf.reshape(tf.matmul(rows, weights), [*x.shape[:-1], weights.shape[1]])
-
-
-def _groups_of_channels(x) -> int | None:
-    """How many voxels to view side by side so that the kernel sees a multiple of 16 channels."""
-    if not x.shape.is_fully_defined() or x.shape[0] != 1:
-        return None
-    voxels, channels = math.prod(x.shape[:-1]), x.shape[-1]
-    groups = 16 // math.gcd(channels, 16)
-    return groups if voxels % groups == 0 else None
-
-
-def _statistics_in_groups(x, groups):
-    """By the fused kernel, which is fast on multiples of 16 channels only; 4 voxels of 12 make one of 48."""
-    channels = x.shape[-1]
-    wide = groups * channels
-    voxels = math.prod(x.shape[:-1]) // groups
-    empty = tf.zeros([0])
-    found = tf.raw_ops.FusedBatchNormV3(
-        x=tf.reshape(x, [1, 1, voxels, wide]),
-        scale=tf.ones([wide]),
-        offset=tf.zeros([wide]),
-        mean=empty,
-        variance=empty,
-        is_training=True,
-    )
-    means = tf.reshape(found.batch_mean, [groups, channels])
-    variances = tf.reshape(found.batch_variance, [groups, channels]) * ((voxels - 1) / voxels)
-    mean = tf.reduce_mean(means, 0)
-    variance = tf.reduce_mean(variances + tf.square(means - mean), 0)
-    return tf.reshape(mean, [1, 1, 1, 1, channels]), tf.reshape(variance, [1, 1, 1, 1, channels])

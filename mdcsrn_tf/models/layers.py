@@ -49,10 +49,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not (training and self.trainable):
             return self._normalise(inputs, self.moving_mean, self.moving_variance)
         outputs, mean, variance = self._normalise_by_batch(inputs)
+        self.follow(mean, variance)
+        return outputs
+
+    def follow(self, mean, variance):
+        """Move the moving statistics towards a batch's, unless within `moving_statistics_kept()`."""
         if not _keep_moving_statistics.get():
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
-        return outputs
 
     def _normalise(self, inputs, mean, variance):
         if _has_fused_kernel(inputs):

@@ -15,6 +15,7 @@ from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
 from mdcsrn_tf.models.files import with_precision
 from mdcsrn_tf.models.sizes import check_sides
 from mdcsrn_tf.papers.config import PhaseRecipe, Preset
+from mdcsrn_tf.training.frugal import FrugalNetwork
 
 
 @dataclass
@@ -37,6 +38,10 @@ class TrainState:
     critic: Any = None  # keras.Model, where the objective has one
     critic_optimizer: keras.optimizers.Optimizer | None = None
     progress: Progress = field(default_factory=Progress)
+
+    def super_resolve(self, low_res: Any) -> Any:
+        """The generator's results as it learns: by the batch's statistics, which also move the moving ones."""
+        return FrugalNetwork(self.generator)(low_res)
 
     def variables(self) -> dict[str, Any]:
         """Every variable by a name that is unique and stable."""

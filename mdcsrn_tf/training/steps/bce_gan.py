@@ -32,7 +32,7 @@ def bce_step(
 ) -> Metrics:
     """Update the critic, then the generator against it, on the same batch and the same results."""
     with tf.GradientTape() as tape:
-        super_res = state.generator(low_res, training=True)
+        super_res = state.super_resolve(low_res)
         with tape.stop_recording():
             judged = critic_step(state, options, tf.stop_gradient(super_res), high_res)
         adversarial = losses.real_cross_entropy(_logits(state, options, super_res))

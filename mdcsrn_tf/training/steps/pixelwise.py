@@ -14,7 +14,7 @@ def pixelwise_step(
 ) -> Metrics:
     """Update the generator by the content loss."""
     with tf.GradientTape() as tape:
-        super_res = state.generator(low_res, training=True)
+        super_res = state.super_resolve(low_res)
         loss, parts = options.content(super_res, high_res)
         share = loss / options.replicas
     norm = apply_gradient(tape, share, state.generator, state.generator_optimizer, options)

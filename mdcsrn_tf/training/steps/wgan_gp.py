@@ -20,7 +20,7 @@ def critic_step(
 ) -> Metrics:
     """Update the critic by `D(SR) - D(HR)` and the gradient penalty; the generator stays as it is."""
     with moving_statistics_kept():
-        super_res = tf.stop_gradient(state.generator(low_res, training=True))
+        super_res = tf.stop_gradient(state.super_resolve(low_res))
 
     def score(patches):
         return state.critic(patches, training=True)
@@ -47,7 +47,7 @@ def generator_step(
 ) -> Metrics:
     """Update the generator by the content loss and lambda times `-D(SR)` (eq. 3); the critic stays."""
     with tf.GradientTape() as tape:
-        super_res = state.generator(low_res, training=True)
+        super_res = state.super_resolve(low_res)
         adversarial = losses.adversarial_loss(state.critic(super_res, training=False))
         found = options.generator_loss(super_res, high_res, adversarial)
         share = found["loss"] / options.replicas
