@@ -120,7 +120,7 @@ def _read_checkpoint(path: Path) -> None:
 def _make_model(folder: Path) -> list[Path]:
     from mdcsrn_tf.weights import find_model
 
-    shutil.copy(find_model("fsrcnn3d-350"), folder / "net.keras")
+    shutil.copy(find_model("fsrcnn3d"), folder / "net.keras")
     return [folder / "net.keras"]
 
 

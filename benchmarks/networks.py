@@ -3,7 +3,8 @@
     python benchmarks/networks.py --data=FOLDER --development=sub-07,sub-08 [--test=sub-11,...] [--models=A,B]
 
 Every scan is degraded 2x2 along LR and AP by mdcsrn-degrade, super-resolved by infer.py as it comes (`--ways`: the
-default network with flags of inference too, a row each; what speaks against a scan is overruled), and measured by
+default network, or one that is named before a colon, with flags of inference too, a row each; what speaks against a
+scan is overruled), and measured by
 eval.py with the interpolations beside it, split by split. Then what no table of scores shows: registration shift, the
 measured k-space kept, patterns of the tiles' period, and the self-check (the network on the scan degraded once more).
 NIQE's model is fitted on training scans for blocks of 48 pixels, since small scans hold no two blocks of 96.
@@ -36,7 +37,7 @@ from mdcsrn_tf.weights import find_model, list_models
 METRICS = ("psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "band_db", "band_corr", "piqe", "niqe")
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
-# Flags of inference that the default network is measured with as well.
+# Flags of inference that the default network, or another, is measured with as well.
 WAYS = {"ensemble": "--ensemble=2", "consistency": "--consistency"}
 
 
@@ -91,7 +92,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pictures", default="sub-13_T1w,sub-15_T2w,sub-28_FLAIR,sub-07_T1w", help="scans to draw")
     parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
-    parser.add_argument("--ways", default="", help="of the default too, e.g. ensemble,consistency,ensemble+consistency")
+    parser.add_argument(
+        "--ways", default="", help="of the default too, or of NAME:, e.g. ensemble,NAME:ensemble+consistency"
+    )
     parser.add_argument(
         "--dice",
         action="store_true",
@@ -122,7 +125,7 @@ def super_resolve(
         run("-m", "data_prep.degrade", f"--input={scans}", f"--output={small}", "--grid=small", *DEGRADATION)
     finished, kept = {}, workdir / "seconds.json"
     seconds = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    for model, way in [(model, "") for model in models] + [(models[0], way) for way in ways]:
+    for model, way in [(model, "") for model in models] + [whose(way, models[0]) for way in ways]:
         row = f"{Path(model).stem} {way}".strip()
         finished[row] = workdir / "results" / row.replace(" ", "-")
         places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
@@ -133,6 +136,12 @@ def super_resolve(
             seconds[row] = round(time.monotonic() - started, 2)
             kept.write_text(json.dumps(seconds), encoding="utf-8")
     return finished, {row: seconds[row] for row in finished if row in seconds}
+
+
+def whose(way: str, default: str) -> tuple[str, str]:
+    """The network and the flags of a way: `ensemble` is the default's, `NAME:ensemble` another's."""
+    name, colon, flags = way.rpartition(":")
+    return (name if colon else default), flags
 
 
 def evaluate(
