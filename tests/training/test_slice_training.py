@@ -82,6 +82,8 @@ def eagerly(monkeypatch):
     for name in (name for name in SLICES if name.startswith("srgan2d/")):
         short = replace(PRESETS[name].network, blocks=1, filters=8)
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=short))
+    for name in (name for name in SLICES if name.startswith(("7t/unet", "7t/pix"))):
+        monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=replace(PRESETS[name].network, filters=2)))
     monkeypatch.setattr("mdcsrn_tf.training.pictures._write", write_one_pixel)
     monkeypatch.setattr("mdcsrn_tf.training.features.load_features", load_features_once)
     tf.config.run_functions_eagerly(True)

@@ -5,6 +5,7 @@ import os
 import signal
 import types
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.training import loop
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.log import MetricsTable
-from mdcsrn_tf.training.loop import Phase, TrainData
+from mdcsrn_tf.training.loop import Phase, TrainData, compile_updates
 from mdcsrn_tf.training.settings import TrainSettings, override
 from mdcsrn_tf.training.state import build_state
 from mdcsrn_tf.training.steps.wgan_gp import WGAN_GP
@@ -34,9 +35,30 @@ def _repeatable():
     tf.config.experimental.enable_op_determinism()
 
 
-def phase(workdir, settings, data=None, save_best=lambda *_: None, **options):
+@lru_cache
+def untrained(preset, name):
+    """The networks of a phase, which its runs take in turn, the values that they begin with, and their updates."""
     keras.utils.set_random_seed(0)
-    state = build_state(settings.preset, settings.phase)
+    state = build_state(preset, name)
+    return state, state.arrays(), lru_cache(lambda settings, strategy: compile_updates(settings, state, strategy))
+
+
+@pytest.fixture(autouse=True)
+def _compiled_once(monkeypatch):
+    def compile_once(settings, state, strategy, features):
+        known, _, updates = untrained(settings.preset, settings.phase)
+        if state is known:
+            return updates(settings, strategy)
+        return compile_updates(settings, state, strategy, features)
+
+    monkeypatch.setattr(loop, "compile_updates", compile_once)
+
+
+def phase(workdir, settings, data=None, save_best=lambda *_: None, **options):
+    """A run from the start: every variable has its first value again."""
+    state, arrays, _ = untrained(settings.preset, settings.phase)
+    state.restore(arrays, {}, "the start")
+    keras.utils.set_random_seed(0)
     return Phase(settings, state, data or train_helpers.data(), Path(workdir), save_best, **options)
 
 
