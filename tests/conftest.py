@@ -4,6 +4,7 @@ A file goes to one process whole, so those that take longest have to begin first
 minute's work while the other has none. `make test` keeps this order.
 """
 
+import gc
 from importlib.metadata import version
 
 from mdcsrn_tf.chatter import shorten_compilation
@@ -33,3 +34,10 @@ def pytest_collection_modifyitems(items):
         return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """Search for garbage less often, and not among what stays to the end: it took a tenth of the time of the tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 10, 10)
