@@ -178,6 +178,13 @@ class Run:
         return self.args.more_energy * self.alone.kept["high_energy"] if self.alone else 0.0
 
     @property
+    def kept_by(self) -> str:
+        """How the kept step was chosen, for the card."""
+        if not self.alone:
+            return "the least error"
+        return "the first with enough energy" if self.first else "the least error of those with enough energy"
+
+    @property
     def has_energy(self) -> bool:
         """Whether the kept step has it."""
         return not self.order[0]
@@ -217,8 +224,8 @@ class Run:
                 "seed": self.args.seed,
                 "turned": True,
                 "ema": self.decay,
-                "kept": "the first with the energy" if self.first else "the least error with the energy",
-                "energy": self.least_energy,
+                "kept": self.kept_by,
+                "enough_energy": self.least_energy,
                 "start": self.alone.training.row if self.alone else None,
             },
             "probe": self.exact(weights, fixed, self.validation[:1, ..., :1]).round(4).tolist(),
