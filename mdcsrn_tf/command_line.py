@@ -7,6 +7,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from absl import flags
@@ -23,6 +24,7 @@ _ABSLS_WORDS = "; repeat this option to specify a list of values"
 Headings = Mapping[str, str]  # in --help: the first flag of a group, and the group's title
 
 
+_own_process: ContextVar[bool] = ContextVar("own_process", default=False)
 _NO_CACHE = "writable cache directory"  # what Matplotlib misses where neither home nor temporary folder is writable
 
 
@@ -43,10 +45,23 @@ def run_command(
     main: Main,
     argv: Sequence[str] | None = None,
     headings: Headings | None = None,
+    own_process: bool | None = None,
 ) -> int:
-    """Parse `argv` (default: the process's arguments), call `main`, and return the process's exit code."""
-    with forgiving_streams():
-        return _run(name, Command(description, define_flags, main, headings or {}), argv)
+    """Parse `argv` (default: the process's arguments), call `main`, and return the process's exit code.
+
+    `own_process`: whether the command is all that its process is for; by default, where it takes that one's arguments.
+    """
+    before = _own_process.set(argv is None if own_process is None else own_process)
+    try:
+        with forgiving_streams():
+            return _run(name, Command(description, define_flags, main, headings or {}), argv)
+    finally:
+        _own_process.reset(before)
+
+
+def in_own_process() -> bool:
+    """Whether a command runs that was started as one, and was not called by another program, as by a notebook."""
+    return _own_process.get()
 
 
 def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:

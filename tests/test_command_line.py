@@ -1,6 +1,7 @@
 """Commands under hostile circumstances: nothing printed is worth a lost result, refusals are sentences."""
 
 import errno
+import importlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import in_own_process, run_command
+from mdcsrn_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
@@ -59,6 +61,37 @@ def test_what_cannot_be_printed_costs_no_result(scans, tmp_path, shell, environm
     for name in written:
         path = tmp_path / "out" / name
         assert path.rename(tmp_path / "x.nii.gz") and nib.load(tmp_path / "x.nii.gz").shape == (8, 8, 8)
+
+
+@pytest.mark.parametrize(("argv", "own", "expected"), [(None, None, True), ([], None, False), ([], True, True)])
+def test_a_command_knows_whether_another_program_called_it(monkeypatch, argv, own, expected):
+    monkeypatch.setattr(sys, "argv", ["mdcsrn-test"])
+    found = []
+
+    def main(_values):
+        found.append(in_own_process())
+
+    assert run_command("mdcsrn-test", "A test.", lambda values: None, main, argv, own_process=own) == 0
+    assert found == [expected] and not in_own_process()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_only_a_process_of_its_own_is_changed_to_start_sooner(monkeypatch, own):
+    """A notebook that calls a command keeps its garbage collector, XLA_FLAGS and KERAS_BACKEND."""
+    asked = []
+
+    def load(own_process=False):
+        asked.append(own_process)
+        raise UserError("That will do.")
+
+    monkeypatch.setattr("mdcsrn_tf.weights.find_model", Path)
+    commands = [("export", "export", ["--output=o", "--model=m.keras"]), ("eval", "eval_others", ["architectures"])]
+    for name, loads, given in commands:
+        monkeypatch.setattr(f"mdcsrn_tf.cli.{loads}.load_tensorflow_quietly", load)
+        monkeypatch.setattr(sys, "argv", [name, *given])
+        command = importlib.import_module(f"mdcsrn_tf.cli.{name}")
+        assert command.main(None if own else given) == 1
+    assert asked == [own, own]
 
 
 def run_raising(error):

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             values[name].value = value
         return infer.run(values)
 
-    return run_command(NAME, DESCRIPTION, infer.define_flags, run, others, infer.HEADINGS)
+    return run_command(NAME, DESCRIPTION, infer.define_flags, run, others, infer.HEADINGS, argv is None)
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

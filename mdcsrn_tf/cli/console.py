@@ -38,14 +38,14 @@ class Console:
 
     @contextmanager
     def scan(self, name: str, place: int, count: int) -> Iterator[Callable[[int, int], None]]:
-        """The progress of one scan, number `place` of `count`: called with tiles done and tiles in all."""
+        """The progress of one scan, number `place` of `count`: called with parts done and parts in all, as tiles."""
         label = name if count == 1 else f"{name} ({place + 1} of {count})"
         if self._quiet or not sys.stderr.isatty():
             yield self._lines(label)
             return
         from tqdm import tqdm
 
-        with tqdm(unit="tile", desc=label, leave=False) as bar:
+        with tqdm(unit="part", desc=label, leave=False) as bar:
             yield lambda done, total: _move(bar, done, total)
 
     def _lines(self, label: str) -> Callable[[int, int], None]:
@@ -56,7 +56,7 @@ class Console:
             now = self._clock()
             if done < total and now - last >= _SECONDS:
                 last = now
-                self.say(f"{label}: {done} of {total} tiles")
+                self.say(f"{label}: {done} of {total} parts")
 
         return update
 

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     command = COMMANDS[name]
     title = "mdcsrn-eval" if name == "scans" else f"mdcsrn-eval {name}"
-    return run_command(title, command.description, command.define_flags, command.main, rest, command.headings)
+    own = argv is None
+    return run_command(title, command.description, command.define_flags, command.main, rest, command.headings, own)
 
 
 def chosen(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -8,6 +8,7 @@ from absl import flags
 
 from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.cli.eval_scans import PAPER_TABLES, name_left_out
+from mdcsrn_tf.command_line import in_own_process
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 
@@ -93,7 +94,7 @@ def define_architectures_flags(values: flags.FlagValues) -> None:
 
 def print_architectures(values: flags.FlagValues) -> int:
     """The table of sizes."""
-    load_tensorflow_quietly(own_process=True)
+    load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.evaluation import architectures
 
     rows = architectures.architecture_rows()

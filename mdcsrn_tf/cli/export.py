@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import flags
 
 from mdcsrn_tf.chatter import load_tensorflow_quietly
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import in_own_process, run_command
 from mdcsrn_tf.errors import UserError
 
 DESCRIPTION = """Write a trained network as a SavedModel that needs nothing but TensorFlow.
@@ -50,7 +50,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"{model} is an exported folder already; name a .keras file.")
     if output.exists():
         _check_replaceable(output, values.overwrite)
-    load_tensorflow_quietly(own_process=True)
+    load_tensorflow_quietly(own_process=in_own_process())
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

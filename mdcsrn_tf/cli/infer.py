@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import in_own_process, run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import check_writable, remove_abandoned
 
@@ -288,7 +288,7 @@ def _load_tensorflow() -> None:
     from mdcsrn_tf.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    load_tensorflow_quietly(own_process=True)
+    load_tensorflow_quietly(own_process=in_own_process())
 
 
 def _check_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from mdcsrn_tf.chatter import load_tensorflow_quietly
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import in_own_process, run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, get_preset, with_recipe
 from mdcsrn_tf.papers.forests import FORESTS
@@ -132,7 +132,7 @@ def _grow_forest(values: flags.FlagValues) -> int:
     given = next((name for name in steps if values[name].value), None)
     if given:
         raise UserError(f"--{given} is for networks; {values.preset} is a forest and takes --data, --workdir, --seed.")
-    load_tensorflow_quietly(own_process=True)
+    load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.training.forest import train_forest
 
     return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed)
@@ -157,7 +157,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError("--jit works with --strategy=single only.")
     if values.strategy == "multiworker" and not values.dry_run:
         end_when_stuck()
-    load_tensorflow_quietly(own_process=True)
+    load_tensorflow_quietly(own_process=in_own_process())
     if values.dry_run:
         from mdcsrn_tf.training.dry_run import describe
 

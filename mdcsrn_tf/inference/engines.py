@@ -14,7 +14,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.device import choose_device, choose_precision
-from mdcsrn_tf.inference.settings import ApplyTiles, Settings
+from mdcsrn_tf.inference.settings import ApplyColumn, ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, load_stock_model, read_card, with_precision
 from mdcsrn_tf.weights import find_model
@@ -41,18 +41,18 @@ class Engine:
         self.feature_channels: int | None = None  # of all feature maps together; None: not known
         self.overhead = 0  # bytes that it takes beside them
         self.sliding: SlidingNetwork | None = None  # what runs columns slab by slab; None: it has only tiles
-        self._appliers: dict[tuple[tuple[int, ...], int], ApplyTiles] = {}
+        self._appliers: dict[tuple[tuple[int, ...], int], Any] = {}
 
     def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
         """The function from a batch of tiles to a batch of tiles; built once for each shape."""
         return self._kept((per_axis(tile), batch), self._build)
 
-    def column_applier(self, column: PerAxis) -> ApplyTiles:
+    def column_applier(self, column: PerAxis) -> ApplyColumn:
         """The same for one column at a time, which slides through the network; where `sliding` is not None."""
         assert self.sliding is not None
         return self._kept((per_axis(column), 0), self.sliding.applier)
 
-    def _kept(self, key: tuple[tuple[int, ...], int], build: Callable[..., ApplyTiles]) -> ApplyTiles:
+    def _kept(self, key: tuple[tuple[int, ...], int], build: Callable) -> Any:
         if key not in self._appliers:
             if len(self._appliers) >= _KEPT_APPLIERS:
                 self._appliers.pop(next(iter(self._appliers)))

@@ -61,15 +61,15 @@ class Run:
     wanted: ScanSettings
     overwrite: bool
     before_tensorflow: Callable[[], None] = lambda: None
-    _broken: bool = field(default=False, init=False)  # the network cannot be loaded: no scan can be done
+    _broken: Exception | None = field(default=None, init=False)  # why no scan can be done: the network cannot be loaded
 
     def load(self, model: Path) -> Engine:
         """The engine for a model file."""
         self.before_tensorflow()
         try:
             return load_engine(model, self.settings)
-        except UserError:
-            self._broken = True
+        except UserError as error:
+            self._broken = error
             raise
 
     def over(self, jobs: list[Job], console: Console) -> list[tuple[Job, str]]:
@@ -84,7 +84,7 @@ class Run:
         failed: list[tuple[Job, str]] = []
 
         def note(one: tuple[Job, bool], error: Exception) -> None:
-            if len(jobs) == 1 or self._broken:
+            if len(jobs) == 1 or error is self._broken:
                 raise error
             failed.append((one[0], console.failed(error)))
 
@@ -95,7 +95,10 @@ class Run:
         def read(one: tuple[Job, bool]) -> Opened:
             return open_scan(one[0], self.wanted)
 
-        overlapped(planned, read, compute, note, has_room=lambda scan: has_ample_room(scan.nbytes))
+        def wait() -> None:
+            console.say("interrupted; the scan that is being read, or written, is still gone through with")
+
+        overlapped(planned, read, compute, note, lambda scan: has_ample_room(scan.nbytes), wait)
         return failed
 
     def _do(

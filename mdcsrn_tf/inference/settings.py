@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 
 ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, D, H, W] to the same
+Progress = Callable[[int, int], None]  # parts done, parts in all: tiles, slabs of columns, slices
+ApplyColumn = Callable[[np.ndarray, Progress], np.ndarray]  # float32 [1, D, H, W] to the same, telling of its slabs
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.settings import Progress
 from mdcsrn_tf.inference.tiling import Span, check_tile, spans_of
 from mdcsrn_tf.scans.kspace import mirrored
 
 ApplySlices = Callable[[np.ndarray], np.ndarray]  # float32 [batch, h, w, channels in] to [batch, h, w, channels out]
-Progress = Callable[[int, int], None]  # slices done, slices in all
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from mdcsrn_tf.inference.fused import FusedNetwork, NetworkLayer
 from mdcsrn_tf.inference.kernels import Kernels, Term
-from mdcsrn_tf.inference.settings import ApplyTiles
+from mdcsrn_tf.inference.settings import ApplyColumn, Progress
 
 PLANES = 7  # of a slab: more would save no work, and take more memory
 NOTHING = Term(None)  # no scale, no shift, no activation
@@ -148,7 +148,7 @@ class SlidingNetwork:
         held = sum((PLANES + 2 * stream.past) * stream.channels for stream in self._keeping)
         self.channels_of_a_column = held + max(plan.width(*step) for step in self._between)
 
-    def applier(self, column: Sequence[int], batch: int = 0) -> ApplyTiles:
+    def applier(self, column: Sequence[int], batch: int = 0) -> ApplyColumn:
         """The function that runs columns [1, D, H, W] of that shape, slab by slab; where a margin of the network's lag
         would see beyond the column, it returns zeros."""
         depth, *sides = column
@@ -156,7 +156,7 @@ class SlidingNetwork:
         function = tf.function(self, input_signature=[slab, *keeps], autograph=False).get_concrete_function()
         rows, columns = (slice(self.lag, side - self.lag) for side in sides)
 
-        def apply(tiles: np.ndarray) -> np.ndarray:
+        def apply(tiles: np.ndarray, on_slab: Progress) -> np.ndarray:
             planes = np.pad(tiles[0], [(0, -depth % PLANES), (0, 0), (0, 0)])[..., np.newaxis]
             kept, result = [tf.zeros(spec.shape, spec.dtype) for spec in keeps], np.zeros(planes.shape[:3], np.float32)
             for first in range(0, len(planes), PLANES):
@@ -165,6 +165,7 @@ class SlidingNetwork:
                 if before < PLANES:
                     place = slice(first + before - self.lag, first + PLANES - self.lag)
                     result[place, rows, columns] = output.numpy()[before:, ..., 0]
+                on_slab(first // PLANES + 1, len(planes) // PLANES)
             return result[np.newaxis, :depth]
 
         return apply

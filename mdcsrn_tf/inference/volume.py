@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,11 @@ from mdcsrn_tf.inference import room, tiling
 from mdcsrn_tf.inference.continuation import REACH, extended
 from mdcsrn_tf.inference.engines import Engine, SliceEngine, load_engine
 from mdcsrn_tf.inference.memory import is_out_of_memory
-from mdcsrn_tf.inference.settings import ApplyTiles, Result, Settings
+from mdcsrn_tf.inference.settings import ApplyTiles, Progress, Result, Settings
 from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
 from mdcsrn_tf.inference.tiling import PerAxis
 from mdcsrn_tf.scans.normalisation import Normalisation
 
-Progress = Callable[[int, int], None]  # tiles done, tiles in all
 Edges = int | tuple[int, ...]  # of all axes, or of each
 CutTile = tuple[tiling.Tile, np.ndarray]  # where it lies, and its voxels
 
@@ -112,10 +111,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     tile, batch, failed = _fitting(engine, tile, margin, 1 if slides else settings.batch_tiles, volume, slides)
     while True:
         try:
-            apply = engine.column_applier(tile) if slides else engine.applier(tile, batch)
-            data = super_resolve(
-                apply, volume, tile, margin, batch, on_progress, engine.multiple, engine.card.predicted
-            )
+            data = _merged(engine, volume, tile, margin, batch, slides, on_progress)
             break
         except Exception as error:
             if not is_out_of_memory(error):
@@ -126,6 +122,26 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
     seam = tiling.seam_figure(data, tile, margin)
     tiles = len(tiling.tiles_of(volume.shape, tile, margin))
     return Result(normalisation.undo(data), tile, margin, engine.bn, tiles, seam, tuple(failed))
+
+
+def _merged(
+    engine: Engine, volume: np.ndarray, tile: Edges, margin: Edges, batch: int, slides: bool, told: Progress | None
+) -> np.ndarray:
+    """The normalised volume through the network, in tiles or in columns; of these `told` hears slab by slab."""
+    ends = engine.multiple, engine.card.predicted
+    if not slides:
+        return super_resolve(engine.applier(tile, batch), volume, tile, margin, batch, told, *ends)
+    apply, columns, done = engine.column_applier(tile), len(tiling.tiles_of(volume.shape, tile, margin)), 0
+
+    def slab_done(slab: int, slabs: int) -> None:
+        if told:
+            told(done * slabs + slab, columns * slabs)
+
+    def column_done(number: int, _: int) -> None:
+        nonlocal done
+        done = number
+
+    return super_resolve(lambda column: apply(column, slab_done), volume, tile, margin, batch, column_done, *ends)
 
 
 def _fitting(

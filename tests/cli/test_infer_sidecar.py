@@ -206,7 +206,7 @@ def test_a_log_without_a_terminal_gets_a_line_a_minute(capsys):
         for done in range(1, 5):
             update(done, 5)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["infer: a.nii.gz (1 of 3): 2 of 5 tiles", "infer: a.nii.gz (1 of 3): 4 of 5 tiles"]
+    assert lines == ["infer: a.nii.gz (1 of 3): 2 of 5 parts", "infer: a.nii.gz (1 of 3): 4 of 5 parts"]
 
 
 def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):

@@ -116,6 +116,40 @@ def test_when_the_run_is_over_nothing_is_left_half_done():
     assert "write a" in meeting.done and "compute c" not in meeting.done
 
 
+def test_a_result_that_could_not_be_written_is_told_though_the_next_scan_ends_the_run():
+    meeting, told = Meeting(), []
+    meeting.spoiled = {"write a", "compute b"}
+
+    def refuse(item, error):
+        told.append(str(error))
+        if item == "b":
+            raise error
+
+    with pytest.raises(ValueError, match="compute b"):
+        overlapped("abc", meeting.read, meeting.compute, refuse, has_room=lambda scan: True)
+    assert told == ["compute b", "write a"]
+
+
+def test_a_key_that_interrupts_is_answered_before_the_read_in_flight_is_done():
+    reading, told = threading.Event(), threading.Event()
+
+    def read(item):
+        if item == "b":
+            reading.set()
+            assert told.wait(10), "the user hears nothing while b is read"
+
+    def compute(item, scan):
+        assert reading.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        overlapped("ab", read, compute, lambda *one: pytest.fail(str(one)), lambda scan: True, told.set)
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):  # nothing is in flight, nothing is said
+        overlapped("b", lambda item: reading, compute, lambda *one: None, lambda scan: True, told.set)
+    assert not told.is_set()
+
+
 def test_what_the_user_is_warned_of_is_as_before_when_the_run_is_over():
     silent, mixed, loud = (threading.Event() for _ in range(3))
 

@@ -67,7 +67,9 @@ def test_a_column_is_the_middle_of_the_whole_volume(build, radius, depth):
     sliding = sliding_form(FusedNetwork(model, "moving", "float32", compiled=False))
     assert sliding.lag == radius
     column = np.random.default_rng(0).standard_normal((1, depth, 15, 18)).astype(np.float32)
-    found = sliding.applier((depth, 15, 18))(column)
+    told = []
+    found = sliding.applier((depth, 15, 18))(column, lambda *slabs: told.append(slabs))
+    assert told == [(done, -(-depth // 7)) for done in range(1, -(-depth // 7) + 1)]
     inside = (slice(radius, -radius),) * 3
     expected = model(column[..., None], training=False).numpy()[0, ..., 0]
     np.testing.assert_allclose(found[0][inside], expected[inside], atol=1e-4 * np.abs(expected).max())
@@ -82,7 +84,7 @@ def test_in_bfloat16_it_rounds_as_tiles_do():
     network = FusedNetwork(model, "moving", "bfloat16")
     column = np.random.default_rng(0).standard_normal((1, 24, 15, 15)).astype(np.float32)
     inside = (slice(5, -5),) * 3
-    found = sliding_form(network).applier((24, 15, 15))(column)[0][inside]
+    found = sliding_form(network).applier((24, 15, 15))(column, lambda done, total: None)[0][inside]
     tile = network(column[..., None]).numpy()[0, ..., 0][inside]
     exact = model(column[..., None], training=False).numpy()[0, ..., 0][inside]
     rounding = np.abs(tile - exact).max()
