@@ -28,7 +28,8 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
     workdir = work / (folder or training.folder)
     if trained_elsewhere(workdir):
         return workdir
-    name = f"7t/{training.name}"
+    published = training.published
+    name = published.name
     command = [
         f"--data={work / 'shards'}",
         f"--workdir={workdir}",
@@ -44,10 +45,8 @@ def trained(training: Training, work: Path, precision: str, *flags: str, folder:
         "--set=run.validate_every=100",
         *flags,
     ]
-    published = PRESETS[name]
     try:
-        if training.alone:
-            PRESETS[name] = training.preset
+        PRESETS[name] = training.preset
         code = train(command)
     finally:
         PRESETS[name] = published

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.features import VGG_FILES
 from mdcsrn_tf.papers import get_preset
-from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Preset
+from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Preset, Term
 from mdcsrn_tf.papers.quick2d import RATE
 
 # What the thresholds are about comes first; what works most for a pixel gets fewer and smaller steps.
@@ -18,11 +18,15 @@ PLAN = (
     "dcgan2:100x8,dcgan3:100x8,dcgan4:100x8,dcsrn2d-p:100x8,pix2pix11:100x8"
 )
 Decay = Literal["constant", "cosine"]
+BY = "-by-"  # between a preset's name and a loss that is not its own
 
 
 @dataclass(frozen=True)
 class Training:
-    """A preset's name without 7t/, its steps, patches and rate, and whether its discriminator is left out."""
+    """A preset's name without 7t/, its steps, patches and rate, and whether its discriminator is left out.
+
+    `fcn2-by-l1` is the preset fcn2 with another loss than its own.
+    """
 
     name: str
     steps: int
@@ -60,16 +64,25 @@ class Training:
         """What decides its training without a discriminator: Adam does not see the loss's scale."""
         terms = self._phase().terms
         shares = tuple((term.loss, round(term.weight / terms[0].weight, 6)) for term in terms)
-        return get_preset(f"7t/{self.name}").network, shares
+        return self.published.network, shares
+
+    @property
+    def published(self) -> Preset:
+        """The paper's preset."""
+        return get_preset(f"7t/{self.name.partition(BY)[0]}")
 
     @property
     def preset(self) -> Preset:
-        """The preset, without its discriminator where that is left out."""
-        published = get_preset(f"7t/{self.name}")
-        return without_discriminator(published) if self.alone else published
+        """What is trained: the paper's preset, without its discriminator where that is left out."""
+        return without_discriminator(self._wanted) if self.alone else self._wanted
+
+    @property
+    def _wanted(self) -> Preset:
+        _, by, loss = self.name.partition(BY)
+        return with_loss(self.published, loss) if by else self.published
 
     def _phase(self) -> PhaseRecipe:
-        return get_preset(f"7t/{self.name}").training.phases[0]
+        return self._wanted.training.phases[0]
 
 
 def planned(text: str) -> list[Training]:
@@ -77,7 +90,7 @@ def planned(text: str) -> list[Training]:
 
     Generators that learn the same without their discriminators are trained once; `unet7-alone:900x32` trains one
     alone, for longer than the GANs that come after it. `fcn2:300x32+100x32@1e-4` goes on after the first 300 steps,
-    in a run of its own. `fcn2-short:300x32` has a row of its own beside `fcn2:4000x32`.
+    in a run of its own. `fcn2-short:300x32` has a row of its own beside `fcn2:4000x32`, `fcn2-by-l1` learns from L1.
     """
     found: list[Training] = []
     for part in filter(None, text.split(",")):
@@ -112,6 +125,12 @@ def _length(part: str, text: str) -> tuple[int, int, float, Decay]:
     if decay not in get_args(Decay):
         raise UserError(f"{part}: a rate's decay is {' or '.join(get_args(Decay))}, not {decay}.")
     return steps, batch, float(rate or RATE), decay  # type: ignore[return-value]
+
+
+def with_loss(preset: Preset, loss: str) -> Preset:
+    """The preset of a CNN with that loss alone."""
+    (phase,) = preset.training.phases
+    return replace(preset, training=replace(preset.training, phases=(replace(phase, terms=(Term(loss),)),)))
 
 
 def without_discriminator(preset: Preset) -> Preset:

@@ -204,6 +204,13 @@ def test_a_short_training_has_a_row_of_its_own_beside_the_long_one():
     assert judged["met"] and judged["values"] == [-2.5]
 
 
+def test_a_preset_learns_from_another_loss_if_it_is_named_so():
+    own, other = planned("fcn2:9x4,fcn2-by-l1-short:9x4")
+    terms = [[term.loss for term in training.preset.training.phases[0].terms] for training in (own, other)]
+    assert terms == [["l2"], ["l1"]] and other.published is own.published and own.task() != other.task()
+    assert (other.row, other.folder) == ("fcn2-by-l1, 9 steps", "fcn2-by-l1-9x4-0.001")
+
+
 def test_what_was_trained_goes_on_in_a_run_of_its_own_and_gans_begin_there(tmp_path):
     alone, gan = planned("unet7-alone:90x4@2e-3:cosine+30x4@3e-4:cosine,unet7:9x4")
     first = planned("unet7-alone:90x4@2e-3:cosine")[0]
