@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,7 @@ def _batches(settings: TrainSettings, manifest: Any) -> TrainData:
             augment=augmentation(recipe),
         )
 
+    @lru_cache(maxsize=1)  # looked through again and again: what reads it is traced once
     def validation() -> tf.data.Dataset:
         return dataset.validation_batches(manifest, "validation", batch_size=recipe.batch_size)
 
