@@ -13,19 +13,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import train_small
 
 from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
+from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_exchange, differences_to_shards
 
 SCRIPT = Path(__file__).parents[2] / "train.py"
-# A real preset on patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
+# On patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
 SMALL = (
     "--preset=miccai/b1u8k16",
     "--recipe=quick",
@@ -45,6 +47,7 @@ SMALL = (
     "--set=run.checkpoint_every=1",
     "--set=run.log_every=1",
 )
+FSRCNN = "--preset=fsrcnn3d"  # where it is no matter what is trained: the smallest
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +58,22 @@ def shards(tmp_path_factory):
     return folder
 
 
+def train_small_network(shards, workdir, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, preset in train_small.SMALL.items():
+            patch.setitem(PRESETS, name, preset)
+        return train([f"--data={shards}", f"--workdir={workdir}", *SMALL, *arguments])
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(shards, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    assert train([f"--data={shards}", f"--workdir={workdir}", *SMALL, "--phase=all", "--steps=6"]) == 0
+    assert train_small_network(shards, workdir, "--phase=all", "--steps=6") == 0
     return workdir
 
 
-def start(shards, workdir, *arguments):
-    command = [sys.executable, str(SCRIPT), f"--data={shards}", f"--workdir={workdir}", *SMALL, *arguments]
+def start(script, shards, workdir, *arguments):
+    command = [sys.executable, str(script), f"--data={shards}", f"--workdir={workdir}", *SMALL, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -111,7 +121,7 @@ def test_a_run_leaves_two_models_with_cards_a_record_curves_and_metrics(uninterr
 
 def test_the_network_on_the_small_grid_learns_by_the_robust_recipe(shards, tmp_path):
     small = ["--recipe=robust", "--preset=fast/b4u4k16", "--phase=l1", "--steps=2", "--precision=mixed_bfloat16"]
-    assert train([f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *small]) == 0
+    assert train_small_network(shards, tmp_path, *small) == 0
     model, card = load_model(tmp_path / "last_l1.keras")
     assert (card.preset, card.bn, card.tile, card.margin) == ("fast/b4u4k16", "moving", 70, 3)
     assert np.any(model.get_layer("reconstruct").get_weights()[0]), "it has left the identity"
@@ -131,13 +141,13 @@ def test_the_gan_starts_from_the_best_model_of_the_first_phase(uninterrupted):
 def test_killed_again_and_again_a_run_ends_bit_identical(uninterrupted, shards, tmp_path):
     # Once in each phase, at whatever the process is doing just then, and from there to the end.
     for awaited in ("l1/step-000000002.npz", "gan/step-000000003.npz"):
-        process = start(shards, tmp_path, "--phase=all", "--steps=6")
+        process = start(train_small.__file__, shards, tmp_path, "--phase=all", "--steps=6")
         wait_for(tmp_path / "checkpoints" / awaited, process)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
     assert last(tmp_path, "gan").meta["progress"]["step"] < 9
-    assert train([f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=all", "--steps=6"]) == 0
+    assert train_small_network(shards, tmp_path, "--phase=all", "--steps=6") == 0
 
     for phase in ("l1", "gan"):
         one, two = last(uninterrupted, phase), last(tmp_path, phase)
@@ -153,7 +163,7 @@ def test_killed_again_and_again_a_run_ends_bit_identical(uninterrupted, shards, 
 
 
 def test_sigterm_saves_exits_with_0_and_says_how_to_go_on(shards, tmp_path):
-    process = start(shards, tmp_path, "--phase=l1", "--steps=5000")
+    process = start(SCRIPT, shards, tmp_path, FSRCNN, "--phase=l1", "--steps=5000")
     wait_for(tmp_path / "checkpoints" / "l1" / "step-000000002.npz", process)
     process.terminate()
     output = finish(process)
@@ -163,10 +173,14 @@ def test_sigterm_saves_exits_with_0_and_says_how_to_go_on(shards, tmp_path):
 
 
 def test_a_full_disk_ends_in_one_sentence_and_leaves_whole_checkpoints(shards, tmp_path):
-    # A limit on a file's size stands for the disk: the checkpoint (1.6 MB) does not fit.
-    command = f"ulimit -f 900; exec {sys.executable} {SCRIPT} --data={shards} --workdir={tmp_path} --phase=l1 --steps=6"
+    # A limit on a file's size stands for the disk: the model (280 KB) fits, the checkpoint (790 KB) does not.
+    command = f"ulimit -f 500; exec {sys.executable} {SCRIPT} --data={shards} --workdir={tmp_path} --phase=l1 --steps=6"
     done = subprocess.run(
-        ["bash", "-c", f"{command} {' '.join(SMALL)}"], capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-c", f"{command} {' '.join((*SMALL, FSRCNN))}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -231,7 +245,7 @@ def test_missing_and_damaged_shards_get_one_sentence(capsys, shards, tmp_path):
         stream.seek(size // 8)
         stream.write(os.urandom(64))
     # The other shards are sound: the damaged record turns up within an epoch of 4 steps.
-    small = ("--preset=fsrcnn3d", "--phase=l1", "--steps=6")  # what it trains is no matter here
+    small = (FSRCNN, "--phase=l1", "--steps=6")
     text = mistake(capsys, f"--data={copy}", f"--workdir={tmp_path}/run", *SMALL, *small)
     assert f"Shard {shard} is corrupt" in text
     shard.write_bytes(b"")
