@@ -10,19 +10,30 @@ from eval_helpers import make_scans, run_eval, write_scan
 from mdcsrn_tf.models import build_generator, start_as_identity
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers import get_preset
+from mdcsrn_tf.papers.config import MdcsrnConfig
 from mdcsrn_tf.scans import kspace
 
 PRESET = "journal/b4u4k8"
+SMALL = MdcsrnConfig(blocks=1, units=1, growth=4, compress_first=True, bottleneck=True, use_bias=True)
+
+
+def identity(config):
+    model = build_generator(config)
+    start_as_identity(model, config)
+    return model
+
+
+def save_by_moving(path, model, interpolation):
+    card = ModelCard(PRESET, "0.1.0", interpolation, ("LR", "AP"), (2, 2), tile=32, margin=3, bn="moving")
+    return save_model(path, model, card)
 
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
-    model = build_generator(get_preset(PRESET).network)
-    start_as_identity(model, get_preset(PRESET).network)
-    for name, interpolation in (("first", "linear"), ("first-gan", "sinc")):
-        card = ModelCard(PRESET, "0.1.0", interpolation, ("LR", "AP"), (2, 2), tile=32, margin=3, bn="moving")
-        save_model(folder / f"{name}.keras", model, card)
+    save_by_moving(folder / "first.keras", identity(get_preset(PRESET).network), "linear")
+    save_by_moving(folder / "first-gan.keras", identity(SMALL), "sinc")
+    save_by_moving(folder / "small.keras", identity(SMALL), "linear")
     return folder
 
 
@@ -54,24 +65,22 @@ def test_low_resolution_scans_that_are_given_are_what_the_network_gets(grid, net
     if grid == "same":
         low, affine = kspace.interpolate(small, data.shape, (2, 2), (0, 1), "linear"), np.eye(4)
     write_scan(tmp_path / "lr" / "sub-00_T1w.nii.gz", low, affine)
-    flags = [f"--hr={scans}", f"--models={networks / 'first.keras'}", "--baselines=linear", "--nofigures"]
+    flags = [f"--hr={scans}", f"--models={networks / 'small.keras'}", "--baselines=linear", "--nofigures"]
     code, _, err = run_eval(*flags, f"--lr={tmp_path / 'lr'}", f"--output={tmp_path / 'out'}")
     assert code == 0, err
     rows = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["methods"]
-    assert rows["first"]["psnr"]["mean"] == pytest.approx(rows["lr"]["psnr"]["mean"], rel=1e-4)
+    assert rows["small"]["psnr"]["mean"] == pytest.approx(rows["lr"]["psnr"]["mean"], rel=1e-4)
     assert rows["lr"]["psnr"]["mean"] == pytest.approx(rows["linear"]["psnr"]["mean"], rel=1e-6)
 
 
 def test_a_scan_stored_with_swapped_axes_scores_the_same(tmp_path):
     """A network is not symmetric: without turning the scan as its training scans were, the scores would differ."""
-    model = build_generator(get_preset(PRESET).network)
-    start_as_identity(model, get_preset(PRESET).network)
+    model = identity(SMALL)
     stem = model.get_layer("stem")
     kernel, bias = stem.get_weights()
     kernel[2, 1, 1, 0, 0] = 0.5  # the output gains half of the right-hand neighbour
     stem.set_weights([kernel, bias])
-    card = ModelCard(PRESET, "0.1.0", "linear", ("LR", "AP"), (2, 2), tile=32, margin=3, bn="moving")
-    save_model(tmp_path / "skewed.keras", model, card)
+    save_by_moving(tmp_path / "skewed.keras", model, "linear")
     scans = make_scans(tmp_path / "ras", 1)
     data = nib.load(scans / "sub-00_T1w.nii.gz").get_fdata().astype(np.float32)
     write_scan(tmp_path / "swapped" / "sub-00_T1w.nii.gz", data.transpose(1, 0, 2), np.eye(4)[:, [1, 0, 2, 3]])

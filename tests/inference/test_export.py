@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,30 @@ from mdcsrn_tf.scans.normalisation import RULES, TISSUE_LEVEL, Normalisation
 INTERPOLATIONS = {"batch": "linear", "moving": "sinc"}  # which decides how volumes go on beyond their borders
 
 
-@pytest.fixture(scope="module", params=["batch", "moving"])
-def exported(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export")
-    model = write_tiny_model(folder / "tiny.keras", interpolation=INTERPOLATIONS[request.param])
-    assert main([f"--model={model}", f"--output={folder}/saved", f"--bn={request.param}"]) == 0
-    return model, folder / "saved", request.param
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """The tiny network and its export by the kind of its statistics, made once."""
+
+    @cache
+    def made(bn):
+        folder = tmp_path_factory.mktemp("export")
+        model = write_tiny_model(folder / "tiny.keras", interpolation=INTERPOLATIONS[bn])
+        assert main([f"--model={model}", f"--output={folder}/saved", f"--bn={bn}"]) == 0
+        return model, folder / "saved", bn
+
+    return made
+
+
+@pytest.fixture(scope="module", params=INTERPOLATIONS)
+def exported(request, export):
+    return export(request.param)
+
+
+@pytest.fixture(scope="module")
+def served(exported):
+    """The signatures of the export, loaded once."""
+    loaded = tf.saved_model.load(str(exported[1]))
+    return lambda name: loaded.signatures[name]
 
 
 def low_res(shape, seed=1):
@@ -41,11 +60,10 @@ def close(result, expected):
 
 
 @pytest.mark.parametrize("shape", [(30, 26, 21), (18, 18, 18), (37, 5, 19)])
-def test_super_resolve_is_what_infer_gives(exported, shape):
-    model, folder, bn = exported
+def test_super_resolve_is_what_infer_gives(exported, served, shape):
+    model, _, bn = exported
     volume = low_res(shape)
-    serve = tf.saved_model.load(str(folder)).signatures["super_resolve"]
-    result = serve(volume=tf.constant(volume))["volume"].numpy()
+    result = served("super_resolve")(volume=tf.constant(volume))["volume"].numpy()
     assert result.dtype == np.float32 and result.shape == shape
     assert close(result, super_resolve_volume(model, volume, bn=bn))
 
@@ -73,13 +91,12 @@ def test_the_graph_thins_large_volumes_as_numpy_does(monkeypatch, in_graph):
     assert expected.mean == pytest.approx(np.median(volume[volume >= expected.mean / 2]), rel=0.05)
 
 
-def test_serving_default_takes_a_batch_of_normalised_tiles(exported):
-    model, folder, bn = exported
+def test_serving_default_takes_a_batch_of_normalised_tiles(exported, served):
+    model, _, bn = exported
     volumes = [low_res((24, 24, 24), seed) for seed in (1, 2)]
     norms = [Normalisation.from_low_res(volume) for volume in volumes]
     tiles = np.stack([n.apply(v) for n, v in zip(norms, volumes, strict=True)])[..., None]
-    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    result = serve(tiles=tf.constant(tiles))["tiles"].numpy()
+    result = served("serving_default")(tiles=tf.constant(tiles))["tiles"].numpy()
     for one, norm, volume in zip(result, norms, volumes, strict=True):
         # A single tile with no margin: the engine sees the very same cube.
         expected = super_resolve_volume(model, volume, bn=bn, tile=24, margin=0)
@@ -137,10 +154,9 @@ def test_metadata(exported):
     assert set(metadata["versions"]) == {"mdcsrn_tf", "tensorflow", "keras"}
 
 
-def test_a_constant_volume_is_refused_by_the_graph(exported):
-    serve = tf.saved_model.load(str(exported[1])).signatures["super_resolve"]
+def test_a_constant_volume_is_refused_by_the_graph(served):
     with pytest.raises(tf.errors.InvalidArgumentError, match="constant value"):
-        serve(volume=tf.ones([9, 9, 9]))
+        served("super_resolve")(volume=tf.ones([9, 9, 9]))
 
 
 ALONE = """
@@ -151,17 +167,18 @@ class Forbid:
             raise ImportError(name + " must not be needed")
 sys.meta_path.insert(0, Forbid())
 import numpy as np, tensorflow as tf
-serve = tf.saved_model.load("saved").signatures["super_resolve"]
+serve = tf.saved_model.load(sys.argv[1]).signatures["super_resolve"]
 np.save("out.npy", serve(volume=tf.constant(np.load("in.npy")))["volume"].numpy())
 """
 
 
-def test_with_nothing_but_tensorflow(tmp_path):
-    model = write_tiny_model(tmp_path / "tiny.keras")
-    assert main([f"--model={model}", f"--output={tmp_path}/saved"]) == 0
+def test_with_nothing_but_tensorflow(export, tmp_path):
+    model, folder, _ = export("batch")
     volume = low_res((30, 26, 21))
     np.save(tmp_path / "in.npy", volume)
-    subprocess.run([sys.executable, "-c", ALONE], check=True, cwd=tmp_path, timeout=120, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", ALONE, str(folder)], check=True, cwd=tmp_path, timeout=120, capture_output=True
+    )
     assert close(np.load(tmp_path / "out.npy"), super_resolve_volume(model, volume))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import keras
 import numpy as np
 import pytest
@@ -32,8 +34,16 @@ def tiles(count=1, size=10, seed=3):
     return np.random.default_rng(seed).standard_normal((count, size, size, size, 1)).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
+def traced(network):
+    return tf.function(network, autograph=False)
+
+
 def run(network, batch):
-    return tf.function(network, autograph=False)(tf.constant(batch)).numpy()
+    return traced(network)(tf.constant(batch)).numpy()
+
+
+fused = lru_cache(maxsize=4)(FusedNetwork)  # of a model in one way, for the tests of it that follow
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -47,7 +57,7 @@ def test_it_equals_the_keras_network(model, bn, compiled):
     batch = tiles()
     with moving_statistics_kept():
         expected = model(batch, training=bn == "batch").numpy()
-    result = run(FusedNetwork(model, bn, compiled=compiled), batch)
+    result = run(fused(model, bn, compiled=compiled), batch)
     np.testing.assert_allclose(result, expected, atol=2e-5 * np.abs(expected).max())
     rounded = run(FusedNetwork(model, bn, "bfloat16", compiled), batch)
     assert np.std(rounded - expected) < 0.02 * np.std(expected)
@@ -56,7 +66,7 @@ def test_it_equals_the_keras_network(model, bn, compiled):
 @pytest.mark.parametrize("compiled", [True, False])
 def test_each_tile_has_its_own_statistics_whatever_the_batch(model, compiled):
     batch = np.concatenate([tiles(), 3.0 + 2.0 * tiles(seed=4)])
-    network = FusedNetwork(model, "batch", compiled=compiled)
+    network = fused(model, "batch", compiled=compiled)
     alone = np.concatenate([run(network, batch[:1]), run(network, batch[1:])])
     np.testing.assert_allclose(run(network, batch), alone, atol=2e-5 * np.abs(alone).max())
 
@@ -64,16 +74,16 @@ def test_each_tile_has_its_own_statistics_whatever_the_batch(model, compiled):
 def test_on_a_gpu_the_tiles_of_a_batch_run_together_each_by_its_own_statistics(monkeypatch):
     tiny, batch = tiny_model(), np.concatenate([tiles(), 3.0 + 2.0 * tiles(seed=4), tiles(seed=5)])
 
-    def traced():
+    def of_the_batch():
         network = tf.function(FusedNetwork(tiny, "batch"), autograph=False)
         return network.get_concrete_function(tf.TensorSpec(batch.shape))
 
     def loops(function):
         return any("While" in operation.type for operation in function.graph.get_operations())
 
-    one_by_one = traced()
+    one_by_one = of_the_batch()
     monkeypatch.setattr("mdcsrn_tf.inference.kernels.runs_on_processor", lambda: False)
-    together = traced()
+    together = of_the_batch()
     assert loops(one_by_one) and not loops(together)
     expected = one_by_one(tf.constant(batch)).numpy()
     np.testing.assert_allclose(together(tf.constant(batch)), expected, atol=2e-5 * np.abs(expected).max())
