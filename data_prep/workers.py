@@ -11,6 +11,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.workers import worker_pool
 
 Work = Callable[[Any], dict[str, Any]]
+SECONDS_TO_ANSWER = 8  # that a scheduler is given
 
 
 def run_local(work: Work, jobs: Sequence[Any], workers: int) -> Iterator[dict[str, Any]]:
@@ -40,7 +41,7 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[di
     except ImportError as error:
         raise UserError("--cluster needs Dask; install it with: pip install 'mdcsrn-tf[cluster]'.") from error
     try:
-        client = distributed.Client(address, timeout="8s", set_as_default=False)
+        client = distributed.Client(address, timeout=SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(f"No Dask scheduler answers at --cluster={address} ({error}); start one.") from error
     with client:

@@ -14,15 +14,21 @@ from mdcsrn_tf.chatter import shorten_compilation
 shorten_compilation(version("tensorflow"))
 
 LONGEST_FIRST = (
-    "training/test_train_workers.py",
-    "training/test_train_run.py",
     "training/test_slice_training.py",
-    "training/test_train_loop.py",
-    "training/test_pairs_smoke.py",
+    "training/test_train_workers.py",
+    "inference/test_export.py",
+    "training/test_train_run.py",
     "training/test_train_smoke.py",
-    "docs/test_reproduction.py",
+    "training/test_train_loop.py",
+    "models/test_slice_networks.py",
     "docs/test_readme.py",
+    "training/test_pairs_smoke.py",
+    "inference/test_fused.py",
+    "cli/test_scan_matrix_default.py",
+    "models/test_models.py",
+    "cli/test_eval_command.py",
     "docs/test_demo.py",
+    "docs/test_reproduction.py",
     "test_new_family.py",
     "cli/test_infer_memory.py",
 )

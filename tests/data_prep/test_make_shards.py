@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from shard_helpers import contents, shards_command, start, write_scans
 
-from data_prep import make_shards, shard_job
+from data_prep import make_shards, shard_job, workers
 from data_prep.phantom import make_phantom
 from data_prep.shard_folder import ShardFolder
 from mdcsrn_tf.files import this_host
@@ -302,6 +302,7 @@ def test_phantoms_need_no_data(tmp_path, monkeypatch):
 )
 def test_mistakes_get_one_sentence(flags, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "SECONDS_TO_ANSWER", 1)
     assert make_shards.main(flags) == 1
     assert sentence in capsys.readouterr().err.splitlines()[-1]
 
