@@ -1,10 +1,11 @@
 """A volume by the bundled default network, as an older checkout runs it and as this one does.
 
     python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
+    python benchmarks/volume_before.py --before=... --shape=256,256,256 --rounds=1 --modes=default --record=NAME.json
 
 Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns (but for `--codes`),
 all with the older checkout's network file. Compiling counts; importing TensorFlow and loading do not. Writes
-benchmarks/results/volume_before.json, after each run.
+benchmarks/results/volume_before.json, or what `--record` names, after each run.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--shape", default="256,256,64")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--codes", default=",".join(CODES), help="run these alone, and keep the record's other runs")
+    parser.add_argument("--modes", default=",".join(MODES), help="which of them")
+    parser.add_argument("--record", default=RECORD, help="the record's name")
     parser.add_argument("--child", help="MODE,PRECISION: be a run by the code of the folder --after")
     parser.add_argument("--after", type=Path, default=pages.ROOT)
     arguments = parser.parse_args()
@@ -59,12 +62,14 @@ def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
     commits = {code: commit(folder) for code, folder in folders.items()}
     runs: dict[str, list[dict[str, float]]] = {}
     if len(codes) < len(CODES):
-        old = pages.read(RECORD)
+        old = pages.read(arguments.record)
         assert old["config"]["shape"] == list(shape), "the record's other runs are of another shape"
         runs = {name: rounds for name, rounds in old["results"]["runs"].items() if name.split(", ")[-1] not in codes}
         commits = {**old["config"]["commits"], **{code: commits[code] for code in codes}}
     record = RunRecord.begin({"shape": list(shape), "commits": commits})
-    for number, mode, precision, code in product(range(arguments.rounds), MODES, PRECISIONS, CODES):
+    for number, mode, precision, code in product(
+        range(arguments.rounds), arguments.modes.split(","), PRECISIONS, CODES
+    ):
         if code not in codes:
             continue
         command = [sys.executable, __file__, f"--before={arguments.before}", f"--shape={arguments.shape}"]
@@ -74,7 +79,7 @@ def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
         runs.setdefault(f"{mode}, {precision}, {code}", []).append(found)
         print(number, mode, precision, code, found, flush=True)
         record.results = {"runs": runs}
-        record.write(pages.RESULTS / RECORD, folders_kept=False)
+        record.write(pages.RESULTS / arguments.record, folders_kept=False)
 
 
 def child(folder: Path, model: Path, shape: tuple[int, ...], seamless: bool, precision: str) -> dict[str, float]:

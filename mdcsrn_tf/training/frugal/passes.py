@@ -88,25 +88,18 @@ def _before_normalising(x, slope, mean, inverse_deviation, gamma, dgamma, dbeta)
 
 @_compiled
 def project(parts: list[tf.Tensor], kernel: tf.Tensor) -> tf.Tensor:
-    """A 1x1x1 convolution of the parts, side by side, to a few channels, in float32; `kernel` is [channels, filters].
-
-    A matrix product for each part keeps the sums in registers: nothing is widened in memory.
-    """
-    rows = [
-        tf.matmul(_as_rows(part), piece) for part, piece in zip(parts, tf.split(kernel, _widths(parts)), strict=True)
-    ]
-    return tf.reshape(tf.add_n(rows), [*parts[0].shape[:-1], kernel.shape[1]])
+    """A 1x1x1 convolution of the parts, side by side, to one channel, in float32; `kernel` is [channels, 1]."""
+    pieces = tf.split(kernel[:, 0], _widths(parts))
+    sums = [tf.reduce_sum(tf.cast(part, tf.float32) * piece, -1) for part, piece in zip(parts, pieces, strict=True)]
+    return tf.add_n(sums)[..., tf.newaxis]
 
 
 @_compiled
 def project_gradient(parts: list[tf.Tensor], kernel: tf.Tensor, dy: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
     """The gradient of `project` by each part and by the kernel."""
     rows = _as_rows(dy)
-    pieces = tf.split(kernel, _widths(parts))
-    dparts = [
-        tf.cast(tf.reshape(tf.matmul(rows, piece, transpose_b=True), part.shape), part.dtype)
-        for part, piece in zip(parts, pieces, strict=True)
-    ]
+    pieces = tf.split(kernel[:, 0], _widths(parts))
+    dparts = [tf.cast(dy * piece, part.dtype) for part, piece in zip(parts, pieces, strict=True)]
     return dparts, tf.concat([tf.matmul(_as_rows(part), rows, transpose_a=True) for part in parts], 0)
 
 
