@@ -19,12 +19,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import pages
+from benchmarks import pages, profile_step
 from benchmarks.profile_child import CONVOLUTIONS, COPIES, NORMALISATION, OUTPUT
 from mdcsrn_tf.run_record import RunRecord
 
 PAGE = pages.ROOT / "docs" / "performance.md"
 RECORD = "profile_tile.json"
+OURS = "tensorflow-mixed_bfloat16"  # of train_step.py
 EDGE = 70
 DEFAULT, FAST = "journal/b4u4k12", "fast/b4u4k16"
 PRECISIONS = ("float32", "bfloat16")
@@ -86,7 +87,11 @@ def page(record: dict[str, Any]) -> str:
     lines = [cells(row, first[row["precision"]]) for row in rows]
     commits, config = record["config"]["commits"], record["config"]
     about = ABOUT.format(edge=config["edge"], rounds=len(rows[0]["rounds"]), **commits)
-    return "\n".join([INTRODUCTION, pages.circumstances(record), about, "", *pages.table(head, lines), "", CHANGES])
+    steps = pages.read(profile_step.RECORD), pages.read("train_step_l1.json")
+    peak = next(row["peak_gib"] for row in steps[1]["results"]["contenders"] if row["contender"] == OURS)
+    changes = CHANGES.format(peak=f"{peak * 2**30 / 1e9:.1f}")
+    first = [INTRODUCTION, pages.circumstances(record), about, "", *pages.table(head, lines), ""]
+    return "\n".join([*first, profile_step.section(steps[0]), changes])
 
 
 def cells(row: dict[str, Any], before: float) -> list[str]:
@@ -131,6 +136,17 @@ CHANGES = """## What was changed, and what it bought
   Measured beside the first in results.md ("A volume ..., before and after").
 - **Starting up** (results.md): Keras imports scikit-learn and matplotlib wherever they are installed; a command hides
   both while TensorFlow loads. XLA's older emitters compile the same code to the same results in less time.
+- **A training step keeps its feature maps alone** (`training/frugal`): concatenations are written again for the
+  gradient where it needs them, and not at all for that of 1x1x1 convolutions. The peak of an L1 step of 6 x 40^3, 4.3
+  GB before, is {peak} GB (results.md).
+- **Each feature map is measured once in training too**, as in inference, and batch normalisation, ELU and rounding are
+  one pass over memory in place of a cast, a kernel, an activation and a cast. What the ELU gives is kept for the
+  gradient, as before: computing it again would save more memory, and cost a pass.
+- **A kernel's gradient with the roles exchanged**: oneDNN fills its vectors of sixteen with the channels that a
+  convolution gives. In bfloat16, where 12 are given and 24 to 48 are read, the same sum takes less time with what is
+  read taken for what is given. In float32, and for one channel that is read, it would take longer.
+- **The output layer of training** multiplies and sums the features where they lie, in float32; before, all 312 channels
+  were widened in memory, forward and backward.
 
 ## What was tried in vain
 
@@ -143,20 +159,21 @@ CHANGES = """## What was changed, and what it bought
   is left is Keras, which builds each layer of the file, and the tracing and compiling of the graph. Tried without
   gain: XLA's optimisation level 1 (level 0 makes the tiles three times as slow), fewer of LLVM's passes, one part of
   code at a time. Not tried: a reader of `.keras` files without Keras.
-- **A training step by XLA's element-wise passes**: batch normalisation by the batch, ELU and rounding as one
-  computation forward and one backward, in place of TensorFlow's kernels one after the other. For 24 to 60 channels of a
-  batch of 6 x 40^3 it took no less processor time: XLA's sums over voxels cost what the passes save. Most of a step is
-  convolutions in any case, by the same library as PyTorch's.
+- **XLA's sums over voxels**, in a training step: it rewrites a sum over many rows into windows of sums, and writes what
+  is summed in full before. With them the passes took no less time than TensorFlow's kernels one after the other. Sums
+  of slabs, of strided rows, by matrix products with ones, and as a tree were no better. TensorFlow's kernel for the
+  gradient of batch normalisation, told that the statistics are given, is.
+- **bfloat16 all the way through batch normalisation's kernels**: where channels do not fill a vector they are slower
+  than in float32. Several voxels side by side mend that for sums, but cannot be normalised by one set of statistics.
 - **Our allocator setting in training** changes nothing of ours, and much of PyTorch's (results.md): TensorFlow's
   operations free and take the same sizes again. Larger pages (glibc's `hugetlb` tunable) changed neither
   engine's time.
-- **A dense block that keeps its parts alone** and normalises and activates them once more for the gradient, each
-  feature map measured once, gradients summed part by part: in a prototype of one block (6 x 40^3, bfloat16, forward
-  and backward) it took as much processor time as the layers do, and less memory. The convolutions are the same; what
-  the missing copies save, the second activation takes. The process's peak was 1.4 in place of 1.8 GB. It is not built
-  yet: where memory is what counts, it is the next thing to do.
-- **One operation at a time in training** (`TF_NUM_INTEROP_THREADS=1`) takes less memory and is a little slower
-  on two cores; it is left to the user, as on many cores it would cost more.
+- **A gradient cut from that of a whole concatenation**, for 1x1x1 convolutions of up to 240 channels: cutting took more
+  time than the convolution. Part by part there is nothing to cut.
+- **Half of PyTorch's time for a training step**: convolutions by the same library take two thirds of ours (above). To
+  twelve channels they leave a quarter of a processor's vectors idle, forward: only other arithmetic would be faster.
+- **One operation at a time in training** (`TF_NUM_INTEROP_THREADS=1`) takes a little less memory and is slower on two
+  cores.
 """
 
 

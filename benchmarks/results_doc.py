@@ -32,6 +32,7 @@ SECTIONS = {
     "train_step_l1.json": "train_step",
     "infer_volume.json": "infer_volume",
     "volume_before.json": "volume_before",
+    "volume_before_256.json": "volume_before",
     "gan_learning.json": "gan_learning",
     "through_plane.json": "through_plane_page",
     "field_study.json": "field_page",
