@@ -83,15 +83,15 @@ def page(record: dict[str, Any]) -> str:
     """The whole page."""
     head = ["code, network, precision", "a tile (s of a core)", "share of before", *COLUMNS]
     rows = record["results"]["rows"]
-    first = {row["precision"]: median(row, "whole") for row in rows if row["code"] == "before"}
-    lines = [cells(row, first[row["precision"]]) for row in rows]
+    before = {row["precision"]: median(row, "whole") for row in rows if row["code"] == "before"}
+    lines = [cells(row, before[row["precision"]]) for row in rows]
     commits, config = record["config"]["commits"], record["config"]
     about = ABOUT.format(edge=config["edge"], rounds=len(rows[0]["rounds"]), **commits)
     steps = pages.read(profile_step.RECORD), pages.read("train_step_l1.json")
     peak = next(row["peak_gib"] for row in steps[1]["results"]["contenders"] if row["contender"] == OURS)
     changes = CHANGES.format(peak=f"{peak * 2**30 / 1e9:.1f}")
-    first = [INTRODUCTION, pages.circumstances(record), about, "", *pages.table(head, lines), ""]
-    return "\n".join([*first, profile_step.section(steps[0]), changes])
+    tiles = [INTRODUCTION, pages.circumstances(record), about, "", *pages.table(head, lines), ""]
+    return "\n".join([*tiles, profile_step.section(steps[0]), changes])
 
 
 def cells(row: dict[str, Any], before: float) -> list[str]:
