@@ -47,8 +47,9 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
     """The rows of metrics.csv as curves, the phases one after the other; only panels that have data.
 
     Where a phase begins is marked by its name, where the statistics of batch normalisation were measured anew by a
-    line.
+    line. A table without phases, as recipes/jax_volumes writes it, is of one.
     """
+    rows = [{"phase": "", **row} for row in rows]
     panels = [(title, columns) for title, columns in PANELS if any(_points(rows, column) for column in columns)]
     across = min(3, len(panels)) or 1
     figure, axes = _figure(-(-len(panels) // across) or 1, across, 3.6)

@@ -5,6 +5,7 @@ A file system of a few hundred kilobytes in memory is mounted for it, which root
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -101,6 +102,7 @@ def disk():
         place.rmdir()
         pytest.skip("no file system can be mounted here")
     yield place, lambda options: subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+    gc.collect()  # what went wrong there may hold a file open, until it is searched for
     subprocess.run(["umount", place], check=True)
     place.rmdir()
 

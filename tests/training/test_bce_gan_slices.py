@@ -1,5 +1,6 @@
 """The BCE step: discriminator, then generator, on one batch; its gradient passes through VGG and discriminator."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import keras
@@ -38,7 +39,11 @@ def test_the_discriminator_learns_before_the_generator_on_one_batch():
     generator, generator_optimizer = network("G", seen)
     critic, critic_optimizer = network("D", seen)
     state = SimpleNamespace(
-        generator=generator, generator_optimizer=generator_optimizer, critic=critic, critic_optimizer=critic_optimizer
+        super_resolve=partial(generator, training=True),
+        generator=generator,
+        generator_optimizer=generator_optimizer,
+        critic=critic,
+        critic_optimizer=critic_optimizer,
     )
     low, high = np.random.default_rng(0).normal(size=(2, 1, 4, 4, 1)).astype(np.float32)
     metrics = bce_step(state, StepOptions(OBJECTIVE, (Term("l2"),)), tf.constant(low), tf.constant(high))
@@ -56,6 +61,7 @@ def test_the_generators_gradient_passes_through_vgg_and_discriminator_and_leaves
     for terms, weight in (((Term("vgg19", 1.0),), 0.0), ((Term("l2", 0.0),), 1.0)):
         generator, generator_optimizer = network("G", seen)
         state = SimpleNamespace(
+            super_resolve=partial(generator, training=True),
             generator=generator,
             generator_optimizer=generator_optimizer,
             critic=critic,
