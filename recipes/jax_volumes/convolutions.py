@@ -21,7 +21,7 @@ class GpuConv3D(keras.layers.Conv3D):
     """A Conv3D that computes as above where it can, and as Keras does elsewhere."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """[B, D, H, W, C] and [3, 3, 3, C, K] to [B, D, H, W, K], in the inputs' dtype."""
+        """[B, D, H, W, C] and a kernel [x, y, z, C, K] to [B, D, H, W, K], or its steps, in the inputs' dtype."""
         inputs, kernel = jnp.asarray(inputs), jnp.asarray(kernel)
         size = kernel.shape[:3]
         if size == (1, 1, 1):
