@@ -101,8 +101,10 @@ def _by_subject(folder: Path) -> dict[str, Path]:
 
 def _folder_names(paths: list[Path]) -> list[str]:
     """The first folder below the one they share, for each; nothing if that does not tell them apart."""
-    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    names = [path.absolute().relative_to(root).parts[0] for path in paths]
+    # A list may say ../hr/T1.nii. Links keep the names that they have here, which resolve() would not.
+    places = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    root = os.path.commonpath([place.parent for place in places])
+    names = [place.relative_to(root).parts[0] for place in places]
     return names if len(set(names)) == len(names) else []
 
 

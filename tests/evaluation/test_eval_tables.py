@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,7 +14,7 @@ from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan
 from mdcsrn_tf.evaluation.results import collect
 from mdcsrn_tf.evaluation.scene import plane_axis
 from mdcsrn_tf.evaluation.statistics import compare, compare_all, summarise
-from mdcsrn_tf.evaluation.subjects import fine_detail, subject_name
+from mdcsrn_tf.evaluation.subjects import fine_detail, match_subjects, subject_name
 from mdcsrn_tf.evaluation.tables import Cell, beside_paper, find_ours, our_table
 from mdcsrn_tf.metrics.slices import eight_bit, foreground_share, slice_axis
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
@@ -68,6 +69,16 @@ def test_only_common_subjects_are_compared():
 )
 def test_subjects_are_recognised_by_name(name, subject):
     assert subject_name(Path(name)) == subject
+
+
+def test_files_named_alike_are_told_apart_by_folders_wherever_a_list_leads(tmp_path):
+    for folder in ("lists/low", "high"):
+        (tmp_path / folder).mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4)), tmp_path / folder / "T1.nii")
+    scans = tmp_path / "lists" / "scans.txt"
+    scans.write_text("low/T1.nii\n../high/T1.nii\n")
+    complete, left_out = match_subjects(scans, None, {})
+    assert sorted(subject.name for subject in complete) == ["high", "lists"] and left_out == []
 
 
 def test_the_plane_is_the_degraded_one():
