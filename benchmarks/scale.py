@@ -122,9 +122,14 @@ def training(unit: Costs) -> dict[str, float]:
     }
 
 
+def seconds_of_a_scan(study: Study, unit: Costs) -> float:
+    """Of inference on this machine: a tile's time goes with the voxels."""
+    return unit.infer * study.voxels / unit.inferred_voxels
+
+
 def inference(study: Study, unit: Costs) -> dict[str, float]:
     """Hours of one machine, and the machines for a week."""
-    hours = study.scans * unit.infer * study.voxels / unit.inferred_voxels / HOUR
+    hours = study.scans * seconds_of_a_scan(study, unit) / HOUR
     return {"hours": hours, "machines_for_a_week": hours / (7 * 24), "results_tb": study.scans * study.voxels * 4 / TB}
 
 
@@ -134,7 +139,8 @@ def page() -> str:
     lines = [INTRODUCTION.format(cores=unit.cores, memory=unit.prepare_gb), *_preparation_table(unit), ""]
     trained = training(unit)
     lines += [TRAINING.format(unit=unit, recipe=RECIPE, **trained)]
-    lines += ["## Inference", "", INFERENCE.format(unit=unit), "", *_inference_table(unit), "", LAST]
+    told = {"seconds": seconds_of_a_scan(HCP, unit), "millions": unit.inferred_voxels / 1e6}
+    lines += ["## Inference", "", INFERENCE.format(unit=unit, **told), "", *_inference_table(unit), "", LAST]
     return "\n".join(lines)
 
 
@@ -186,7 +192,8 @@ A device {times_faster_for_a_week:.1f} times as fast ends both within a week. On
   with the hosts; a lost worker makes the others wait, and all go on from the last checkpoint, to the bit.
 """
 
-INFERENCE = """A volume of the HCP's size takes {unit.infer:.0f} s and {unit.infer_gib:.1f} GiB (bfloat16).
+INFERENCE = """A scan of the HCP's size takes {seconds:.0f} s in bfloat16, by what {millions:.1f} million voxels took,
+and {unit.infer_gib:.1f} GiB for the tiles beside its own copies.
 Scans share nothing, so a farm is a list of scans cut into parts: one `mdcsrn-infer --input=part07.txt` a machine, all
 into one output folder. Finished scans are passed over: a part that was cut short is simply given again."""
 

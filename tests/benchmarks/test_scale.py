@@ -41,6 +41,7 @@ def test_training():
 
 
 def test_inference():
+    assert scale.seconds_of_a_scan(STUDY, UNIT) == pytest.approx(20)  # ten for half as many voxels
     found = scale.inference(STUDY, UNIT)
     assert found["hours"] == pytest.approx(20_000 / 3600)  # 20 s a scan
     assert found["machines_for_a_week"] == pytest.approx(20_000 / 3600 / 168)
