@@ -80,7 +80,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, updates: Updates, volumes: Any, validation: Validation):
         self.args, self.updates, self.volumes, self.validation = args, updates, volumes, validation
-        self.rows: list[dict[str, Any]] = []
+        self.rows = rows_before(args.resume)
         self.best, self.lam = -math.inf, getattr(args, "weight", 0.0)
         self.state = fresh(updates.exact, updates.critic)
         if args.resume:
@@ -204,6 +204,15 @@ class Run:
             table = csv.DictWriter(stream, COLUMNS)
             table.writeheader()
             table.writerows(self.rows)
+
+
+def rows_before(state: Path | None) -> list[dict[str, Any]]:
+    """The curve that lies beside a state, which goes on; none where there is no state, or no curve beside it."""
+    curve = state.with_name("curve.csv") if state else None
+    if curve is None or not curve.is_file():
+        return []
+    with curve.open(newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def window(text: str) -> tuple[float, float]:
