@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.training.features import features_of
+from mdcsrn_tf.training.frugal import FrugalNetwork, values_of
 from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings
@@ -36,26 +37,20 @@ def describe(settings: Sequence[TrainSettings]) -> str:
 
 
 def estimated_bytes(settings: TrainSettings, state: TrainState) -> float:
-    """Peak memory of a step: weights, gradients, Adam's moments, and the activations kept for the gradient.
+    """Peak memory of a step: weights, gradients, Adam's moments, and what the networks' layers give.
 
     Rough by design (docs/decisions.md); benchmarks/train_step.py measures.
     """
     recipe = settings.preset.training
     width = 2 if settings.precision == "mixed_bfloat16" else 4
-    patches = recipe.batch_size
-    kept = activations(state.generator, recipe.patch_size) * width * patches
+    shape = (recipe.batch_size, *[recipe.patch_size] * recipe.sample.rank, recipe.sample.low_channels)
+    held = width * FrugalNetwork(state.generator).values_held(shape)
     weights = 16 * state.generator.count_params()
     if state.critic is not None:
         weights += 16 * state.critic.count_params()
-        scored = activations(state.critic, recipe.patch_size) * 4 * patches
-        kept = max(kept + 2 * scored, CRITIC_COPIES * scored)
-    return BASE_BYTES + weights + kept
-
-
-def activations(model: keras.Model, patch_size: int) -> int:
-    """Values in all layers' outputs for one patch."""
-    outputs = [layer.output for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    return sum(math.prod(patch_size if size is None else size for size in out.shape[1:]) for out in outputs)
+        scored = 4 * values_of(state.critic.layers[1:], shape)
+        held = max(held + 2 * scored, CRITIC_COPIES * scored)
+    return BASE_BYTES + weights + held
 
 
 def _sizes(settings: TrainSettings, state: TrainState) -> list[str]:

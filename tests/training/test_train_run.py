@@ -22,9 +22,11 @@ from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
-from mdcsrn_tf.training import run
+from mdcsrn_tf.training import dry_run, run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_exchange, differences_to_shards
+from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.state import build_state
 
 SCRIPT = Path(__file__).parents[2] / "train.py"
 # On patches of 12^3, with a critic to match: 6 L1 steps, then CCCGCGCCG.
@@ -294,6 +296,20 @@ def test_a_dry_run_prints_schedule_sizes_memory_and_time(capsys, tmp_path):
     assert "from step 2: CGCGCCG" in text
     assert "GiB of memory" in text
     assert " h in all" in text
+
+
+@pytest.mark.parametrize(("phase", "kinds"), [("l1", ["l1"]), ("gan", ["critic", "generator"])])
+def test_the_memory_of_a_dry_run_is_near_what_was_measured(phase, kinds):
+    records = Path(__file__).parents[2] / "benchmarks" / "results"
+    peaks = []
+    for kind in kinds:
+        record = json.loads((records / f"train_step_{kind}.json").read_text(encoding="utf-8"))
+        assert (record["config"]["preset"], record["config"]["batch_size"]) == ("journal/b4u4k12", 6)
+        rows = record["results"]["contenders"]
+        peaks += [row["peak_gib"] for row in rows if row["contender"] == "tensorflow-mixed_bfloat16"]
+    settings = TrainSettings(PRESETS["journal/b4u4k12"], phase, "mixed_bfloat16")
+    state = build_state(settings.preset, phase, precision="mixed_bfloat16")
+    assert dry_run.estimated_bytes(settings, state) / 2**30 == pytest.approx(max(peaks), rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ The model itself, its weights and its files are untouched by this; what it is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -37,7 +38,7 @@ class FrugalNetwork:
     def __call__(self, low_res: tf.Tensor) -> tf.Tensor:
         """Float32 patches [batch, D, H, W, 1] to the same; moves the moving statistics as Keras's layers do."""
         low_res = tf.convert_to_tensor(low_res)
-        if not self._pays(low_res):
+        if not self._pays(low_res.shape):
             return self.model(low_res, training=True)
         values = {id(self.model.inputs[0]): [_Part(low_res)]}
         for layer in self.model.layers:
@@ -47,9 +48,24 @@ class FrugalNetwork:
                 values[id(layer.output)] = self._apply(layer, read)
         return _whole(values[id(self.model.outputs[0])])
 
-    def _pays(self, low_res: tf.Tensor) -> bool:
+    def values_held(self, shape: Sequence[int]) -> int:
+        """About how many values a step holds at its fullest, for patches of that shape [batch, D, H, W, 1].
+
+        Of Keras's layers all outputs. Of the frugal form what is kept for the gradient, and as much again: gradients
+        and concatenations come and go beside it (benchmarks/results/train_step_*.json has the measured peaks).
+        """
+        layers = [layer for layer in self.model.layers if not isinstance(layer, keras.layers.InputLayer)]
+        if not self._pays(tf.TensorShape(shape)):
+            return values_of(layers, shape)
+        spared = {id(norm) for norm in self.norms.values()}
+        kept = [
+            layer for layer in layers if id(layer) not in spared and not isinstance(layer, keras.layers.Concatenate)
+        ]
+        return 2 * values_of(kept, shape)
+
+    def _pays(self, shape: tf.TensorShape) -> bool:
         on_processor = not tf.config.get_visible_devices("GPU")
-        known = low_res.shape.is_fully_defined() and prod(low_res.shape[:-1]) >= _WORTH_COMPILING
+        known = shape.is_fully_defined() and prod(shape[:-1]) >= _WORTH_COMPILING
         return bool(self.norms) and on_processor and known and xla_works()
 
     def _apply(self, layer: keras.layers.Layer, read: list[list[_Part]]) -> list[_Part]:
@@ -62,6 +78,12 @@ class FrugalNetwork:
         given = [_whole(parts) for parts in read]
         training = {"training": True} if isinstance(layer, keras.layers.BatchNormalization) else {}
         return [_Part(layer(given if len(given) > 1 else given[0], **training))]
+
+
+def values_of(layers: Sequence[keras.layers.Layer], shape: Sequence[int]) -> int:
+    """Values in the layers' outputs for patches of that shape [batch, D, H, W, 1]; a side that is open is as theirs."""
+    sides = [layer.output.shape[1:] for layer in layers]
+    return shape[0] * sum(prod(shape[1] if side is None else side for side in each) for each in sides)
 
 
 @dataclass
