@@ -15,7 +15,7 @@ from typing import IO
 from mdcsrn_tf.errors import UserError
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
-_NOT_NEEDED = ("sklearn", "matplotlib")  # which Keras imports wherever they are installed
+_NOT_NEEDED = ("sklearn", "matplotlib", "cv2")  # which Keras imports wherever they are installed
 _SHORTER, _TRIED_WITH = "xla_cpu_use_fusion_emitters", "2.21."
 
 
