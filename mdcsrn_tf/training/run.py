@@ -19,6 +19,7 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
+from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
@@ -242,7 +243,7 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
             f"run --phase={path.stem.removeprefix('best_')} first, or name a model by --init_from."
         )
     model, card = load_model(path)
-    if card.preset != settings.preset.name:
+    if card.preset != settings.preset.name and not _is_network_of(card.preset, settings):
         raise UserError(f"{path} holds a {card.preset}, but --preset is {settings.preset.name}.")
     if card.interpolation != manifest.interpolation:
         raise UserError(
@@ -252,6 +253,11 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
     for sentence in differences_to_shards(card, manifest):
         print(f"mdcsrn-train: warning: {path} {sentence}", file=sys.stderr)
     copy_weights(model, state.generator)
+
+
+def _is_network_of(preset: str, settings: TrainSettings) -> bool:
+    """Whether another preset's network is this one's: the 7T paper's U-nets differ by their losses alone."""
+    return preset in PRESETS and PRESETS[preset].network == settings.preset.network
 
 
 def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
