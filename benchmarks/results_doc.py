@@ -30,6 +30,7 @@ SECTIONS = {
     "infer_quality.json": "infer_quality",
     "baselines.json": "baselines",
     "train_step_l1.json": "train_step",
+    "patch_edge.json": "patch_edge",
     "infer_volume.json": "infer_volume",
     "volume_before.json": "volume_before",
     "volume_before_256.json": "volume_before",

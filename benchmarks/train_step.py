@@ -37,6 +37,7 @@ ENGINES = (
     *("tensorflow-mixed_bfloat16-system", "tensorflow-float32", "torch-float32", STOCK),
 )
 RESULTS = Path(__file__).parent / "results"
+Shape = tuple[int, ...]  # [batch, D, H, W, 1]
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", default="l1,critic,generator")
     parser.add_argument("--batch_size", type=int, default=RECIPE.batch_size)
+    parser.add_argument("--patch", type=int, default=RECIPE.patch_size, help="their edge")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default=",".join(ENGINES), help="contenders")
     parser.add_argument("--keep", action="store_true", help="keep what the record has of other contenders")
@@ -55,7 +57,8 @@ def main() -> None:
         if not arguments.engine.endswith("-system"):
             keep_freed_memory()
         build = torch_step if arguments.engine.startswith("torch") else tensorflow_step
-        side_by_side.serve(build(arguments.kinds, arguments.engine, arguments.batch_size, arguments.threads))
+        shape = (arguments.batch_size, *3 * (arguments.patch,), 1)
+        side_by_side.serve(build(arguments.kinds, arguments.engine, shape, arguments.threads))
         return
     for kind in arguments.kinds.split(","):
         compare(kind, arguments)
@@ -63,19 +66,19 @@ def main() -> None:
 
 def compare(kind: str, arguments: argparse.Namespace) -> None:
     """Let every engine take turns with the reference at one kind of step; the record is written after each."""
-    fixed = [f"--kinds={kind}", f"--batch_size={arguments.batch_size}", f"--threads={arguments.threads}"]
-    config = {"kind": kind, "batch_size": arguments.batch_size, "patch": RECIPE.patch_size, "preset": PRESET.name}
+    fixed = [f"--{name}={getattr(arguments, name)}" for name in ("batch_size", "patch", "threads")]
+    config = {"kind": kind, "batch_size": arguments.batch_size, "patch": arguments.patch, "preset": PRESET.name}
     record, output = RunRecord.begin(config | {"rounds": arguments.rounds}), f"train_step_{kind}.json"
     engines = arguments.engines.split(",")
     kept = pages.read(output)["results"]["contenders"] if arguments.keep else []
     rows = [row for row in kept if row["contender"] not in engines]
     record.results = {"against": REFERENCE, "contenders": rows}
-    print(f"{kind} step, batch {arguments.batch_size} of {RECIPE.patch_size}^3: median | to {REFERENCE} | peak")
+    print(f"{kind} step, batch {arguments.batch_size} of {arguments.patch}^3: median | to {REFERENCE} | peak")
     for engine in engines:
         if (engine == STOCK and kind != "l1") or (engine.endswith("-compiled") and kind == "critic"):
             continue  # torch.compile takes no second derivative
         pair = [
-            side_by_side.Contender(name, [sys.executable, __file__, f"--engine={name}", *fixed])
+            side_by_side.Contender(name, [sys.executable, __file__, f"--engine={name}", f"--kinds={kind}", *fixed])
             for name in (engine, REFERENCE)
         ]
         side_by_side.take_turns(pair, arguments.rounds)
@@ -84,7 +87,7 @@ def compare(kind: str, arguments: argparse.Namespace) -> None:
         record.write(arguments.output / output, folders_kept=False)
 
 
-def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Callable[[], object]:
+def tensorflow_step(kind: str, engine: str, shape: Shape, threads: int) -> Callable[[], object]:
     """Our step, compiled, as the training loop runs it."""
     import keras
     import tensorflow as tf
@@ -102,9 +105,8 @@ def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Ca
         state.generator_optimizer = keras.optimizers.Adam(RECIPE.phase("l1").learning_rate)
         state.generator_optimizer.build(state.generator.trainable_variables)
     options = StepOptions(WGAN)
-    shape = (batch_size, *3 * (RECIPE.patch_size,), 1)
     low_res, high_res = tf.random.normal(shape), tf.random.normal(shape)
-    alpha = tf.random.uniform((batch_size,))
+    alpha = tf.random.uniform(shape[:1])
     steps = {
         "l1": lambda: pixelwise.pixelwise_step(state, options, low_res, high_res),
         "critic": lambda: wgan_gp.critic_step(state, options, low_res, high_res, alpha),
@@ -114,7 +116,7 @@ def tensorflow_step(kind: str, engine: str, batch_size: int, threads: int) -> Ca
     return lambda: {name: float(value) for name, value in compiled().items()}
 
 
-def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callable[[], object]:
+def torch_step(kind: str, engine: str, shape: Shape, threads: int) -> Callable[[], object]:
     """The same step in PyTorch."""
     import torch
 
@@ -123,7 +125,7 @@ def torch_step(kind: str, engine: str, batch_size: int, threads: int) -> Callabl
     torch.set_num_threads(threads)
     layout = "contiguous_format" if engine.endswith("-contiguous") else "channels_last_3d"
     form = Form(layout, engine.endswith("-compiled"), "bfloat16" in engine)
-    step = TrainingSteps(PRESET, kind, batch_size, RECIPE.patch_size, form).step
+    step = TrainingSteps(PRESET, kind, *shape[:2], form).step
     return lambda: step().item()
 
 
