@@ -1,11 +1,12 @@
-"""A volume by the bundled default network, as an older checkout runs it and as this one does.
+"""A volume by the bundled default network, as an older checkout runs it and as this one does, and by the fast one.
 
     python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
     python benchmarks/volume_before.py --before=... --shape=256,256,256 --rounds=1 --modes=default --record=NAME.json
 
 Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns (but for `--codes`),
-all with the older checkout's network file. Compiling counts; importing TensorFlow and loading do not. Writes
-benchmarks/results/volume_before.json, or what `--record` names, after each run.
+all with the older checkout's network file, but for `--codes=...,fast`: this one's code with its fast network. Compiling
+counts; importing TensorFlow and loading do not. Writes benchmarks/results/volume_before.json, or what `--record` names,
+after each run.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ RECORD = "volume_before.json"
 MODES = ("default", "seamless")
 PRECISIONS = ("float32", "bfloat16")
 CODES = ("before", "after")
+FAST = "fast"
 
 
 def main() -> None:
@@ -41,17 +43,17 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--shape", default="256,256,64")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--codes", default=",".join(CODES), help="run these alone, and keep the record's other runs")
+    parser.add_argument("--codes", default=",".join(CODES), help="keep the record's runs of those that are not here")
     parser.add_argument("--modes", default=",".join(MODES), help="which of them")
     parser.add_argument("--record", default=RECORD, help="the record's name")
-    parser.add_argument("--child", help="MODE,PRECISION: be a run by the code of the folder --after")
+    parser.add_argument("--child", help="MODE,PRECISION: be a run of --model by the code of the folder --after")
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--after", type=Path, default=pages.ROOT)
     arguments = parser.parse_args()
     shape = tuple(int(side) for side in arguments.shape.split(","))
-    model = next(arguments.before.resolve().glob("mdcsrn_tf/weights/mdcsrn-b4u4k12*.keras"))
     if arguments.child:
         mode, precision = arguments.child.split(",")
-        print(json.dumps(child(arguments.after, model, shape, mode == "seamless", precision)))
+        print(json.dumps(child(arguments.after, arguments.model, shape, mode == "seamless", precision)))
     else:
         measure(arguments, shape)
 
@@ -59,21 +61,27 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
     """Each contender once a round; the record is written after each."""
     folders, codes = {"before": arguments.before.resolve(), "after": pages.ROOT}, arguments.codes.split(",")
-    commits = {code: commit(folder) for code, folder in folders.items()}
+    default = next(folders["before"].glob("mdcsrn_tf/weights/mdcsrn-b4u4k12*.keras"))
+    models = {"before": default, "after": default, FAST: pages.ROOT / "mdcsrn_tf" / "weights" / "fast-b4u4k16.keras"}
+    commits = {code: commit(folders.get(code, pages.ROOT)) for code in models}
     runs: dict[str, list[dict[str, float]]] = {}
-    if len(codes) < len(CODES):
+    if not {*CODES} <= {*codes}:
         old = pages.read(arguments.record)
         assert old["config"]["shape"] == list(shape), "the record's other runs are of another shape"
         runs = {name: rounds for name, rounds in old["results"]["runs"].items() if name.split(", ")[-1] not in codes}
         commits = {**old["config"]["commits"], **{code: commits[code] for code in codes}}
     record = RunRecord.begin({"shape": list(shape), "commits": commits})
     for number, mode, precision, code in product(
-        range(arguments.rounds), arguments.modes.split(","), PRECISIONS, CODES
+        range(arguments.rounds), arguments.modes.split(","), PRECISIONS, models
     ):
         if code not in codes:
             continue
         command = [sys.executable, __file__, f"--before={arguments.before}", f"--shape={arguments.shape}"]
-        command += [f"--after={folders[code]}", f"--child={mode},{precision}"]
+        command += [
+            f"--after={folders.get(code, pages.ROOT)}",
+            f"--model={models[code]}",
+            f"--child={mode},{precision}",
+        ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found = json.loads(done.stdout.splitlines()[-1])
         runs.setdefault(f"{mode}, {precision}, {code}", []).append(found)
@@ -119,11 +127,12 @@ def section(record: dict[str, Any]) -> str:
     """Both codes side by side."""
     config, runs = record["config"], record["results"]["runs"]
     rows = []
-    for mode, precision in product(MODES, PRECISIONS):
-        before, after = (runs.get(f"{mode}, {precision}, {code}") for code in CODES)
+    for mode, precision, code in product(MODES, PRECISIONS, ("after", FAST)):
+        before, after = (runs.get(f"{mode}, {precision}, {which}") for which in ("before", code))
         if before and after:
-            rows.append(_row(f"{mode}, {precision}", before, after))
-    rounds = max(map(len, runs.values()))
+            name = f"{mode}, {precision}" + (", fast-b4u4k16" if code == FAST else "")
+            rows.append(_row(name, before, after))
+    rounds = min(map(len, runs.values()))
     lines = [
         f"## A volume of {' x '.join(map(str, config['shape']))} voxels, before and after",
         "",
