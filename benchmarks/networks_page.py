@@ -20,7 +20,7 @@ SPLITS = {
     "test": "Test scans: never trained on, tuned or chosen by",
     "development": "Development scans: never trained on, but looked at while choosing",
 }
-WAYS = "A flag after a network's name: by `--ensemble=2`, `--consistency` or both."
+WAYS = "A flag after a network's name: by `--ensemble=2` (`ensemble8`: 8), `--consistency` or both."
 MEASURES = ("measured_error", "checkerboard_db", "tiles_db")
 KINSHIP = (
     "Of the test scans 11 comes from the scanner of a validation scan (10), 19 from that of a training scan (18), "
