@@ -125,7 +125,7 @@ def torch_step(kind: str, engine: str, shape: Shape, threads: int) -> Callable[[
     torch.set_num_threads(threads)
     layout = "contiguous_format" if engine.endswith("-contiguous") else "channels_last_3d"
     form = Form(layout, engine.endswith("-compiled"), "bfloat16" in engine)
-    step = TrainingSteps(PRESET, kind, *shape[:2], form).step
+    step = TrainingSteps(PRESET, kind, shape[0], shape[1], form).step
     return lambda: step().item()
 
 
