@@ -6,8 +6,9 @@ Slices are matched by patient, frame of reference, orientation and position, or 
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.normalisation import PAIR_RULES, RULES
-from mdcsrn_tf.scans.stack import PLANES, read_stack
+from mdcsrn_tf.scans.stack import PLANES, acquired_plane
 from mdcsrn_tf.workers import available_cores
 
 _COMMAND = "mdcsrn-pairs"
@@ -160,12 +161,12 @@ def _run(values: flags.FlagValues) -> int:
     )
     if not found:
         raise UserError(f"no pair of scans in --low={values.low} and --high={values.high}: {problems[0]}")
+    for problem in problems:  # first: a split may ask for just the people that are missing
+        print(f"{_COMMAND}: error: {problem}", file=sys.stderr)
     pairs = name_pairs(found, values.split, values.seed)
-    settings = _settings(values, pairs[0].low)
+    settings = _settings(values, pairs)
     for pair in pairs:
         print(f"{_COMMAND}: {pair.name} ({pair.split}): {pair.low.label} and {pair.high.label}", file=sys.stderr)
-    for problem in problems:
-        print(f"{_COMMAND}: error: {problem}", file=sys.stderr)
     folder = ShardFolder(Path(values.output))
     folder.refuse_file()
     with only_run_in(folder.path):
@@ -193,7 +194,7 @@ def _fill(folder: ShardFolder, settings: PairSettings, pairs: tuple[ScanPair, ..
     record.data = {"manifest_sha256": sha256_of(folder.manifest_path)}
     record.results = {"shards_made": len(missing) - len(skipped), "shards": len(done), "skipped": len(skipped)}
     record.write(folder.path / "run.json")
-    _say_unmatched(done)
+    _say_findings(done)
     return summary(_COMMAND, values.output, done, skipped)
 
 
@@ -207,13 +208,13 @@ def _unchanged(done: dict[str, dict[str, Any]], pairs: tuple[ScanPair, ...]) -> 
     return done
 
 
-def _settings(values: flags.FlagValues, first: Series) -> PairSettings:
+def _settings(values: flags.FlagValues, pairs: Sequence[ScanPair]) -> PairSettings:
     match = MatchSettings(
         match=values.match,
         register=values.register,
         n4=values.n4,
         control_mm=values.control_mm,
-        planes=_planes(values.plane, first),
+        planes=_planes(values.plane, [pair.low for pair in pairs], one_grid=values.match == "volume"),
         stack=int(values.stack),
         targets=int(values.targets),
         seed=values.seed,
@@ -229,10 +230,10 @@ def _settings(values: flags.FlagValues, first: Series) -> PairSettings:
     )
 
 
-def _planes(text: str, first: Series) -> tuple[str, ...]:
-    """The planes that --plane names; `acquired` is that of the first low-resolution scan, for all."""
+def _planes(text: str, lows: Sequence[Series], *, one_grid: bool) -> tuple[str, ...]:
+    """The planes that --plane names; `acquired` is that of the low-resolution scans."""
     if text == "acquired":
-        return (read_stack(first.path, first.uid).plane,)
+        return (_acquired(lows, one_grid=one_grid),)
     if text == "all":
         return ("axial", "coronal", "sagittal")
     planes = tuple(name.strip() for name in text.split(","))
@@ -241,18 +242,57 @@ def _planes(text: str, first: Series) -> tuple[str, ...]:
     return planes
 
 
+def _acquired(lows: Sequence[Series], *, one_grid: bool) -> str:
+    """The plane of those scans that can be read; of volumes, which have slices of every plane, the first one's."""
+    planes: dict[str, Series] = {}
+    failures = []
+    for low in lows:
+        try:
+            planes.setdefault(acquired_plane(low.path, low.uid), low)
+        except UserError as error:
+            failures.append(error)  # said again, with its name, where the pair is made
+    if not planes:
+        raise failures[0]
+    (plane, first), *others = planes.items()
+    if others and not one_grid:
+        raise UserError(
+            f"{first.label} has {plane} slices, {others[0][1].label} {others[0][0]} ones; give each plane a run and a "
+            "network of its own, or name --plane."
+        )
+    return plane
+
+
 def _anonymous(pair: ScanPair) -> dict[str, str]:
     """What the manifest may say of a pair."""
     return {key: value for key, value in asdict(pair).items() if key in ("name", "subject", "split")}
 
 
-def _say_unmatched(done: dict[str, dict[str, Any]]) -> None:
+def _say_findings(done: dict[str, dict[str, Any]]) -> None:
     for name, entry in sorted(done.items()):
-        if entry.get("unmatched_low_slices"):
-            slices = ", ".join(map(str, entry["unmatched_low_slices"]))
-            print(f"{_COMMAND}: {name}: no partner for the low-resolution slices {slices}", file=sys.stderr)
-        if entry.get("resampled_in_plane"):
-            print(f"{_COMMAND}: {name}: the low-resolution slices were brought to the other's pixels", file=sys.stderr)
+        for sentence in _findings(entry):
+            print(f"{_COMMAND}: {name}: {sentence}", file=sys.stderr)
+
+
+def _findings(entry: dict[str, Any]) -> Iterator[str]:
+    """What the user should know of a finished pair."""
+    if entry.get("unmatched_low_slices"):
+        yield f"no partner for the low-resolution slices {_listed(entry['unmatched_low_slices'])}"
+    if entry.get("low_slices_at_gaps"):
+        yield f"a neighbour is missing of the low-resolution slices {_listed(entry['low_slices_at_gaps'])}; left out"
+    if entry.get("resampled_in_plane"):
+        yield "the low-resolution slices were brought to the other's pixels"
+    low, high = (entry.get(f"{kind}_slices", {}).get("spacing_mm") for kind in ("low", "high"))
+    if low is None:
+        low, high = (math.prod(entry[f"{kind}_voxel_mm"]) for kind in ("low", "high"))
+    if low < 0.9 * high:
+        yield "warning: the low-resolution scan is the finer one; are --low and --high exchanged?"
+    for kind in ("low", "high"):
+        for remark in entry.get(f"{kind}_remarks", ()):
+            yield f"warning: the {kind}-resolution scan: {remark}"
+
+
+def _listed(slices: Sequence[int]) -> str:
+    return ", ".join(map(str, slices))
 
 
 if __name__ == "__main__":

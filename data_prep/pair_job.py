@@ -65,7 +65,13 @@ def run_pair(job: PairJob) -> dict[str, Any]:
     try:
         return _make_shard(job)
     except UserError as error:
-        return {"scan": job.pair.name, "error": str(error)}
+        return {"scan": job.pair.name, "error": _named(str(error), job.pair)}
+
+
+def _named(reason: str, pair: ScanPair) -> str:
+    """The reason with its scans before it, unless it names them."""
+    named = any(str(series.path) in reason for series in (pair.low, pair.high))
+    return reason if named else f"{pair.low.label} and {pair.high.label}: {reason}"
 
 
 def source_checksum(pair: ScanPair) -> str:
@@ -163,7 +169,7 @@ def _corner(
 
 def _score(view: View, bright: np.ndarray, p: int, window: tuple[slice, ...]) -> float:
     """The part of the patch that is foreground; below zero where it reaches out of the common field."""
-    inside = all(view.inside[k][window].all() for k in view.highs[p])
+    inside = all(view.inside[k][window].all() for k in {*view.highs[p], *view.neighbours_in_field(p)})
     middle = view.lows[p][len(view.lows[p]) // 2]
     return float(bright[middle][window].mean()) - 2 * (not inside)
 

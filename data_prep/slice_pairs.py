@@ -13,7 +13,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.pairs import SlicePair, match_nearest, match_paper, neighbours, triples, unmatched
 from mdcsrn_tf.scans.stack import PLANES, SliceStack, in_plane_of, read_stack
-from mdcsrn_tf.scans.volumes import read_volume
+from mdcsrn_tf.scans.volumes import Volume, read_volume
 
 MATCHES = ("nearest", "paper", "volume")
 
@@ -54,6 +54,13 @@ class View:
         low = self.low[self.inside] if self.low.shape == self.inside.shape else self.low[:, self.inside[0]]
         return low, self.high[self.inside]
 
+    def neighbours_in_field(self, pair: int) -> list[int]:
+        """The slices of `inside` that a pair's low-resolution slices lie in, where both scans are on one grid.
+
+        Slices that are matched one by one are there as they were scanned, and have no such slices.
+        """
+        return self.lows[pair].tolist() if self.low.shape == self.inside.shape else []
+
 
 @dataclass(frozen=True)
 class PairedScans:
@@ -81,6 +88,7 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
             f"{high.label}; check that both show the same place."
         )
     _check_counts(len(moved.data), len(thin.data), settings)
+    pairs, at_gaps = _without_gaps(pairs, moved, thin, settings)
     inside = np.ones(thin.data.shape, bool)
     if resampled:
         inside &= in_plane_of(replace(thick, data=np.ones_like(thick.data)), thin)[0].data[0] > 0.999
@@ -94,13 +102,16 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
             "low_slices": _slice_facts(thick),
             "high_slices": _slice_facts(thin),
             "pairs_mm": [[pair.low, pair.high, round(pair.distance, 4)] for pair in pairs],
-            "unmatched_low_slices": unmatched(pairs, len(moved.data)),
+            "unmatched_low_slices": sorted({*unmatched(pairs, len(moved.data))} - {*at_gaps}),
+            **({"low_slices_at_gaps": at_gaps} if at_gaps else {}),
+            **_remarks(thick.remarks, thin.remarks),
         },
     )
 
 
 def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
-    moving, fixed = (_straight(series, settings.n4) for series in (low, high))
+    volumes = [read_volume(series.path, series.uid) for series in (low, high)]
+    moving, fixed = (_straight(volume, settings.n4) for volume in volumes)
     found = register(moving, fixed, settings.register, control_mm=settings.control_mm, seed=settings.seed)
     if not found.inside.any():
         raise UserError(f"{low.label} and {high.label} have no place in common; check the pair, or --register=rigid.")
@@ -115,6 +126,7 @@ def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScan
             "common_field": round(float(found.inside.mean()), 4),
             "low_voxel_mm": _steps(moving.affine),
             "high_voxel_mm": _steps(fixed.affine),
+            **_remarks(*(volume.remarks for volume in volumes)),
         },
     )
 
@@ -144,6 +156,28 @@ def _channels(
     return lows, highs
 
 
+def _without_gaps(
+    pairs: list[SlicePair], low: SliceStack, high: SliceStack, settings: MatchSettings
+) -> tuple[list[SlicePair], list[int]]:
+    """The pairs whose three slices lie side by side, and the low-resolution slices of those that do not."""
+    lows, highs = _channels(pairs, len(low.data), len(high.data), settings)
+    whole = _side_by_side(low.positions, lows) & _side_by_side(high.positions, highs)
+    if not whole.any():
+        raise UserError(
+            f"{low.path} or {high.path} lacks so many slices that none has its neighbours; take --stack=1 and "
+            "--targets=1."
+        )
+    return (
+        [pair for pair, fits in zip(pairs, whole, strict=True) if fits],
+        [pair.low for pair, fits in zip(pairs, whole, strict=True) if not fits],
+    )
+
+
+def _side_by_side(positions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Of rows of slice numbers: whether no slice is missing between them."""
+    return (np.diff(positions[chosen], axis=1) < 1.5 * np.diff(positions).min()).all(axis=1)
+
+
 def _check_counts(low_count: int, high_count: int, settings: MatchSettings) -> None:
     if (settings.targets == 3 and high_count < 3) or (settings.stack == 3 and low_count < 2):
         raise UserError(
@@ -157,10 +191,14 @@ def _unshaded(stack: SliceStack) -> SliceStack:
     return replace(stack, data=without_shading(stack.data, np.diag([*steps, 1.0])))
 
 
-def _straight(series: Series, n4: bool) -> Placed:
-    volume = read_volume(series.path, series.uid)
+def _straight(volume: Volume, n4: bool) -> Placed:
     data, affine = to_ras(volume.data, volume.affine)
     return Placed(without_shading(data, affine) if n4 else data, affine)
+
+
+def _remarks(low: tuple[str, ...], high: tuple[str, ...]) -> dict[str, list[str]]:
+    """What is doubtful about the scans' headers, where anything is."""
+    return {f"{kind}_remarks": list(said) for kind, said in (("low", low), ("high", high)) if said}
 
 
 def _slice_facts(stack: SliceStack) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import scipy.ndimage
 from nibabel.orientations import io_orientation
@@ -37,6 +38,7 @@ class SliceStack:
     axes: tuple[int, int, int]
     path: Path = field(default=Path(), compare=False)
     thickness: float | None = None  # mm
+    remarks: tuple[str, ...] = ()  # what is doubtful about its header
 
     @property
     def plane(self) -> str:
@@ -62,7 +64,26 @@ def read_stack(path: Path, series_uid: str | None = None, plane: str | None = No
     found = slice_geometry(path, volume.affine, volume.header)
     axis = _DIRECTIONS[found.direction] if plane is None else PLANES[plane]
     thickness = found.thickness if axis == _DIRECTIONS[found.direction] else None
-    return replace(stack_of(volume.data, volume.affine, axis), path=path, thickness=thickness)
+    stack = stack_of(volume.data, volume.affine, axis)
+    return replace(stack, path=path, thickness=thickness, remarks=volume.remarks)
+
+
+def acquired_plane(path: Path, series_uid: str | None = None) -> str:
+    """The plane of a scan's slices, by its header alone: axial, coronal or sagittal, the nearest."""
+    from mdcsrn_tf.scans import dicom
+
+    if path.is_dir():
+        slices = dicom.one_series(dicom.slices_by_series(path, headers_alone=True), path, series_uid)
+        return _plane_of(dicom.affine_in_plane(dicom.sorted_along_normal(slices, path)[0]), 2)
+    try:
+        image = nib.load(path)  # a file's voxels are not read
+    except Exception:  # whoever reads the voxels says what is wrong with it
+        return read_stack(path, series_uid).plane
+    return _plane_of(image.affine, slice_geometry(path, image.affine, image.header).axis)
+
+
+def _plane_of(affine: np.ndarray, axis: int) -> str:
+    return next(name for name, along in PLANES.items() if along == int(io_orientation(affine)[axis, 0]))
 
 
 def stack_of(data: np.ndarray, affine: np.ndarray, axis: int) -> SliceStack:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from data_prep import make_pairs
 from data_prep.dicom_phantom import SeriesTags, write_person, write_series
 from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
+from data_prep.slice_pairs import View
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
@@ -134,6 +136,68 @@ def test_three_slices_in_and_out(tmp_path):
         for channel in range(3):  # a transposition: each channel is one slice, whole
             for found, k in ((low, 3 * thick[channel]), (high, thin[channel])):
                 np.testing.assert_allclose(found[number, :, :, channel], THIN[::-1, ::-1, k][where], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pairs", "left_out"),
+    [
+        (["--stack=3"], [[2, 8, 0]], "0, 1"),  # thick slices at 0, 6 and 9 mm: only the last one has its neighbour
+        (["--targets=3"], [[0, 0, 0], [2, 8, 0]], "1"),  # thin ones lack 5 mm: that at 6 mm has no lower neighbour
+    ],
+)
+def test_slices_on_either_side_of_a_gap_are_no_neighbours(tmp_path, capsys, flags, pairs, left_out):
+    low, high = write_pair(tmp_path)
+    sorted(low.iterdir())[2].unlink()  # interleaved: 0 2 1 3
+    sorted(high.iterdir())[6 + 2].unlink()
+    assert run(tmp_path, *flags) == 0
+    assert read(tmp_path)[1]["pairs_mm"] == pairs
+    assert f"a neighbour is missing of the low-resolution slices {left_out}; left out" in capsys.readouterr().err
+
+
+def write_people(root, second):
+    """Two people's pairs; `second` changes the thick series of the second one: (voxels, affine, tags)."""
+    write_pair(root)
+    write_series(root / "high" / "b", THIN, AFFINE, replace(HIGH, patient="ROE^R"))
+    return write_series(root / "low" / "b", *second(THIN[:, :, ::3], THICK_AFFINE, replace(LOW, patient="ROE^R")))
+
+
+def test_people_scanned_in_different_planes_are_not_taken_for_one(tmp_path, capsys):
+    write_people(tmp_path, lambda thick, affine, tags: (thick, affine[:, [0, 2, 1, 3]], tags))
+    assert run(tmp_path) == 1
+    assert "has axial slices" in (said := capsys.readouterr().err) and "coronal ones; give each plane a run" in said
+
+
+def test_an_unreadable_scan_is_skipped_whoever_it_is(tmp_path, capsys):
+    for number, unplaced in enumerate(("a", "b")):
+        root = tmp_path / unplaced
+        write_people(root, lambda *series: series)
+        for file in (root / "low" / unplaced).iterdir():
+            dataset = pydicom.dcmread(file)
+            del dataset.ImagePositionPatient
+            dataset.save_as(file)
+        assert run(root) == 1, number
+        assert len(json.loads((root / "out" / "manifest.json").read_text())["shards"]) == 1
+        assert "lacks ImagePositionPatient" in capsys.readouterr().err
+
+
+def test_who_is_missing_is_said_before_a_split_that_needs_them(tmp_path, capsys):
+    write_people(tmp_path, lambda thick, affine, tags: (thick, affine, replace(tags, frame="8")))
+    assert run(tmp_path, "--split=1,1,0") == 1
+    said = capsys.readouterr().err
+    assert "low/b (thick)" in said and said.index("frames of reference") < said.index("--split=1,1,0")
+
+
+def test_exchanged_folders_and_doubtful_headers_are_pointed_out(tmp_path, capsys):
+    for name, step in (("low", 1), ("high", 2)):
+        image = nib.Nifti1Image(THIN[::step, ::step, ::step], np.diag([step, step, step, 1.0]))
+        image.set_sform(None, 0), image.set_qform(None, 0)
+        (tmp_path / name).mkdir()
+        nib.save(image, tmp_path / name / "sub-01_T1w.nii")
+    assert run(tmp_path, "--match=volume", "--patch=6") == 0
+    said = capsys.readouterr().err
+    assert "are --low and --high exchanged?" in said and said.count("does not say where it lies") == 2
+    assert run(tmp_path, "--match=volume", "--patch=64", output="large") == 1
+    assert f"{tmp_path / 'low' / 'sub-01_T1w.nii'} and " in capsys.readouterr().err
 
 
 def test_several_series_are_told_apart_by_their_descriptions(tmp_path, capsys):
@@ -265,12 +329,17 @@ def test_shards_of_slices_train_as_tensors_of_their_shapes(tmp_path):
 
 
 def test_two_fields_without_room_for_a_patch_are_refused():
-    plane = np.ones((1, 32, 32), np.float32)
-    inside = np.zeros((1, 32, 32), bool)
-    inside[:, :8] = True  # what both scans show is narrower than a patch
-    view = SimpleNamespace(low=plane, high=plane, lows=[(0,)], highs=[(0,)], inside=inside)
-    with pytest.raises(UserError, match="no patch of 16 pixels was found inside the field"):
-        _corner(np.random.default_rng(0), view, plane > 0, None, PairSettings(patch=16))
+    volume = np.ones((2, 32, 32), np.float32)
+    narrow, above = np.zeros((2, 2, 32, 32), bool)
+    narrow[:, :8] = True  # what both scans show is narrower than a patch
+    above[1] = True  # or begins at the second slice: the first is no neighbour of it
+    for inside, lows in ((narrow, [[1, 1, 1]]), (above, [[0, 1, 1]])):
+        view = View("axial", volume, volume, np.array(lows), np.array([[1]]), inside)
+        with pytest.raises(UserError, match="no patch of 16 pixels was found inside the field"):
+            _corner(np.random.default_rng(0), view, volume > 0, None, PairSettings(patch=16))
+    assert _corner(
+        np.random.default_rng(0), replace(view, lows=np.array([[1, 1, 1]])), volume > 0, 0, PairSettings(patch=16)
+    )
 
 
 def test_an_exchanged_half_of_a_scan_is_noticed(tmp_path):
