@@ -14,6 +14,7 @@ from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.pairs import SlicePair, match_nearest, match_paper, neighbours, triples, unmatched
 from mdcsrn_tf.scans.stack import PLANES, SliceStack, in_plane_of, read_stack
 from mdcsrn_tf.scans.volumes import Volume, read_volume
+from mdcsrn_tf.scans.zero_frame import ZeroFrame, zero_frame
 
 MATCHES = ("nearest", "paper", "volume")
 
@@ -48,11 +49,13 @@ class View:
     lows: np.ndarray  # int [pairs, stack]
     highs: np.ndarray  # int [pairs, targets]
     inside: np.ndarray  # bool, like `high`: where both scans have a field
+    padded: np.ndarray | None = None  # bool [a, b]: the zeros around the slices, which are no picture
 
     def values(self) -> tuple[np.ndarray, np.ndarray]:
-        """The voxels of either scan that lie in the common field: what statistics are of."""
-        low = self.low[self.inside] if self.low.shape == self.inside.shape else self.low[:, self.inside[0]]
-        return low, self.high[self.inside]
+        """The voxels of either scan that lie in the common field, without padding: what statistics are of."""
+        counted = self.inside if self.padded is None else self.inside & ~self.padded
+        low = self.low[counted] if self.low.shape == counted.shape else self.low[:, counted[0]]
+        return low, self.high[counted]
 
     def neighbours_in_field(self, pair: int) -> list[int]:
         """The slices of `inside` that a pair's low-resolution slices lie in, where both scans are on one grid.
@@ -93,7 +96,9 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
     if resampled:
         inside &= in_plane_of(replace(thick, data=np.ones_like(thick.data)), thin)[0].data[0] > 0.999
     lows, highs = _channels(pairs, len(moved.data), len(thin.data), settings)
-    view = View(plane, moved.data, thin.data, lows, highs, inside)
+    view = View(plane, moved.data, thin.data, lows, highs, inside, _padded(moved.data) | _padded(thin.data))
+    if not view.values()[1].size:
+        raise _nothing_in_common(low, high)
     return PairedScans(
         (view,),
         {
@@ -110,11 +115,12 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
 
 
 def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
-    volumes = [read_volume(series.path, series.uid) for series in (low, high)]
+    # Padding is no part of a scan's field, here as in inference.
+    volumes = [zero_frame([scan.data]).volume(scan) for scan in (read_volume(s.path, s.uid) for s in (low, high))]
     moving, fixed = (_straight(volume, settings.n4) for volume in volumes)
     found = register(moving, fixed, settings.register, control_mm=settings.control_mm, seed=settings.seed)
     if not found.inside.any():
-        raise UserError(f"{low.label} and {high.label} have no place in common; check the pair, or --register=rigid.")
+        raise _nothing_in_common(low, high)
     views = tuple(_view(name, found.data, fixed.data, found.inside, settings) for name in settings.planes)
     return PairedScans(
         views,
@@ -129,6 +135,17 @@ def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScan
             **_remarks(*(volume.remarks for volume in volumes)),
         },
     )
+
+
+def _nothing_in_common(low: Series, high: Series) -> UserError:
+    return UserError(f"{low.label} and {high.label} have no place in common; check the pair, or --register=rigid.")
+
+
+def _padded(slices: np.ndarray) -> np.ndarray:
+    """Where a stack [n, a, b] has its frame of zeros: bool [a, b]."""
+    frame = zero_frame([slices])
+    frame = ZeroFrame((0, *frame.before[1:]), (0, *frame.behind[1:]))
+    return ~frame.around(frame.inside(np.ones((1, *slices.shape[1:]), bool)))[0]
 
 
 def _view(name: str, low: np.ndarray, high: np.ndarray, inside: np.ndarray, settings: MatchSettings) -> View:

@@ -187,10 +187,43 @@ def test_who_is_missing_is_said_before_a_split_that_needs_them(tmp_path, capsys)
     assert "low/b (thick)" in said and said.index("frames of reference") < said.index("--split=1,1,0")
 
 
+def as_files(root, **scans):
+    """root/low and root/high, a NIfTI each, of (voxels, affine)."""
+    for name, (voxels, affine) in scans.items():
+        (root / name).mkdir(parents=True)
+        nib.save(nib.Nifti1Image(voxels, affine), root / name / "sub-01_T1w.nii")
+
+
+@pytest.mark.parametrize("match", ["volume", "nearest"])
+def test_padding_does_not_count_as_picture(tmp_path, match):
+    scan = THIN[:, :, :5].repeat(2, axis=2)[:, :, :9] + 1
+    moved = np.eye(4)
+    moved[:3, 3] = -6, -5, 0
+    as_files(tmp_path / "plain", low=(scan, np.eye(4)), high=(scan, np.eye(4)))
+    padded = np.pad(scan, ((6, 6), (5, 5), (0, 0)))
+    as_files(tmp_path / "padded", low=(padded, moved), high=(padded, moved))
+    clipped = np.clip(scan, *np.percentile(scan, (0.1, 99.9)))
+    for name in ("plain", "padded"):
+        flags = [f"--match={match}", "--plane=axial", "--normalisation=zscore_each_image"]
+        assert run(tmp_path / name, *flags) == 0
+        entry = json.loads((tmp_path / name / "out" / "manifest.json").read_text())["shards"][0]
+        for scale in (entry["low_scale"], entry["high_scale"]):
+            assert (scale["mean"], scale["std"]) == pytest.approx((clipped.mean(), clipped.std()), rel=1e-5)
+
+
+def test_slices_beside_each_other_in_their_plane_are_refused(tmp_path, capsys):
+    aside = np.eye(4)
+    aside[0, 3] = 90
+    as_files(tmp_path, low=(THIN, np.eye(4)), high=(THIN, aside))
+    assert run(tmp_path, "--plane=axial") == 1
+    assert "have no place in common" in capsys.readouterr().err
+
+
 def test_exchanged_folders_and_doubtful_headers_are_pointed_out(tmp_path, capsys):
     for name, step in (("low", 1), ("high", 2)):
         image = nib.Nifti1Image(THIN[::step, ::step, ::step], np.diag([step, step, step, 1.0]))
-        image.set_sform(None, 0), image.set_qform(None, 0)
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
         (tmp_path / name).mkdir()
         nib.save(image, tmp_path / name / "sub-01_T1w.nii")
     assert run(tmp_path, "--match=volume", "--patch=6") == 0
