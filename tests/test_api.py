@@ -84,6 +84,13 @@ def test_evaluate_measures_what_skimage_does():
         m.evaluate(high, m.degrade(high, interpolation=None))
 
 
+def test_evaluate_of_a_few_slices_gives_what_can_be_measured():
+    """Eight thick slices hold no 3D window of SSIM, which is not given."""
+    slab = nib.load(CROP).slicer[:, :, :8]
+    found = m.evaluate(slab, nib.Nifti1Image(slab.get_fdata() * 1.01, slab.affine))
+    assert "ssim3d" not in found and {"psnr", "ssim", "psnr3d", "psnr3d_head", "nrmse3d"} <= found.keys()
+
+
 def test_mistakes_are_told(tmp_path):
     with pytest.raises(UserError, match="needs the name of the file"):
         m.super_resolve(CROP)

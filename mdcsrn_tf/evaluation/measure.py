@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import subprocess
 import tempfile
@@ -38,10 +39,14 @@ class Scores:
         """Keep the slices' values and their mean over the slices that have one."""
         self.slices[metric] = [float(value) for value in values]
         kept = values[~np.isnan(values)]
-        if kept.size:
-            self.values[metric] = float(kept.mean())
-        else:
+        self.add(metric, float(kept.mean()) if kept.size else math.nan, why_missing)
+
+    def add(self, metric: str, value: float, why_missing: str) -> None:
+        """Keep a volume's value, or why it is NaN."""
+        if math.isnan(value):
             self.missing[metric] = why_missing
+        else:
+            self.values[metric] = value
 
 
 def measure(image: np.ndarray, scene: Scene, plan: Plan, *, itself: bool = False) -> Scores:
@@ -81,10 +86,13 @@ def _measure_fidelity(image: np.ndarray, scene: Scene, plan: Plan, scores: Score
         found = fidelity.slice_scores(reference[part], image[part], scene.axis, **settings)
         for metric in FIDELITY:
             if metric in plan.metrics:
-                scores.add_slices(metric, found[metric][scene.fidelity_slices - first], "no slice has a reference")
+                values = found[metric][scene.fidelity_slices - first]
+                scores.add_slices(metric, values, _why_missing(metric, "no slice has a reference"))
     if plan.asks(*FIDELITY_3D):
         whole = fidelity.volume_scores(reference, image, **settings)
-        scores.values |= {metric: whole[metric] for metric in FIDELITY_3D if metric in plan.metrics}
+        for metric in FIDELITY_3D:
+            if metric in plan.metrics:
+                scores.add(metric, whole[metric], _why_missing(metric, "there is no reference"))
 
 
 def _measure_head(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
@@ -95,11 +103,13 @@ def _measure_head(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -
         for metric in HEAD:
             if metric in plan.metrics:
                 values = slices[metric.removesuffix("_head")][scene.fidelity_slices - first]
-                scores.add_slices(metric, values, "no slice shows the head")
+                scores.add_slices(metric, values, _why_missing(metric, "no slice shows the head"))
     if plan.asks(*HEAD_3D):
         whole = volume_scores_inside(reference, image, scene.head, **settings)
-        wanted = [metric for metric in HEAD_3D if metric in plan.metrics]
-        scores.values |= {metric: whole[metric.replace("3d_head", "")] for metric in wanted}
+        for metric in HEAD_3D:
+            if metric in plan.metrics:
+                value = whole[metric.replace("3d_head", "")]
+                scores.add(metric, value, _why_missing(metric, "no head is seen"))
 
 
 def _measure_bands(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:
@@ -121,9 +131,14 @@ def _measure_as_the_slice_papers(image: np.ndarray, scene: Scene, plan: Plan, sc
         found = zscore_scores(scene.volume.data, image, scene.axis, ssim_range=plan.conventions.penn_ssim_range)
         for metric in PENN:
             if metric in plan.metrics:
-                scores.add_slices(metric, found[metric], "there is no slice")
+                scores.add_slices(metric, found[metric], _why_missing(metric, "there is no slice"))
     if plan.asks(MSE):
         scores.values[MSE] = float(fidelity.mean_squared_error(scene.volume.data, image))
+
+
+def _why_missing(metric: str, otherwise: str) -> str:
+    """Why a metric has no value: SSIM also for want of room for its window, in a stack of few slices."""
+    return f"{otherwise}, or SSIM's window does not fit into the scan" if metric.startswith("ssim") else otherwise
 
 
 def _settings(scene: Scene, plan: Plan) -> dict[str, Any]:

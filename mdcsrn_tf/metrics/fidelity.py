@@ -85,7 +85,10 @@ def slice_scores(
     denominator: Denominator = "euclidean",
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """PSNR, SSIM and NRMSE of every slice across `axis`: three arrays as long as the volume is there."""
+    """PSNR, SSIM and NRMSE of every slice across `axis`: three arrays as long as the volume is there.
+
+    The SSIM of slices into which its window does not fit is NaN.
+    """
     _require_same_shape(reference, image)
     reference, image = np.moveaxis(reference, axis, 0), np.moveaxis(image, axis, 0)
     length = max(1, SLAB_VOXELS // max(1, reference[0].size))
@@ -95,7 +98,7 @@ def slice_scores(
         x = np.ascontiguousarray(reference[start : start + length], dtype=np.float64)
         y = np.ascontiguousarray(image[start : start + length], dtype=np.float64)
         error = mean_squared_error(x, y, axes=(1, 2))
-        similarity = ssim_map(x, y, (1, 2), data_range, window, sample_covariance).mean(axis=(1, 2))
+        similarity = slice_similarity(x, y, data_range, window, sample_covariance)
         scaled = ratio(np.sqrt(error), nrmse_scale(x, denominator, axes=(1, 2)))
         return psnr_of(error, data_range), similarity, scaled
 
@@ -113,11 +116,12 @@ def volume_scores(
     denominator: Denominator = "euclidean",
     threads: int | None = None,
 ) -> dict[str, float]:
-    """The 3D versions: PSNR and NRMSE over all voxels, SSIM with a window of three dimensions."""
+    """The 3D versions: PSNR and NRMSE over all voxels, SSIM with a window of three dimensions.
+
+    The SSIM of a volume into which that window does not fit is NaN.
+    """
     _require_same_shape(reference, image)
     radius = window_radius(window)
-    if min(reference.shape) <= 2 * radius:
-        raise ValueError(f"a volume of shape {reference.shape} is smaller than the SSIM window")
     length = max(1, SLAB_VOXELS // max(1, reference[0].size))
     starts = range(radius, len(reference) - radius, length)
 
@@ -127,12 +131,21 @@ def volume_scores(
         similarity = ssim_map(reference[part], image[part], (0, 1, 2), data_range, window, sample_covariance)
         return float(similarity.sum()), similarity.size
 
-    sums = in_threads(total, starts, threads)
+    sums = in_threads(total, starts, threads) if window_fits(reference.shape, window) else []
     return {
         "psnr3d": psnr(reference, image, data_range=data_range),
-        "ssim3d": sum(value for value, _ in sums) / sum(size for _, size in sums),
+        "ssim3d": sum(value for value, _ in sums) / sum(size for _, size in sums) if sums else float("nan"),
         "nrmse3d": nrmse(reference, image, denominator=denominator),
     }
+
+
+def slice_similarity(
+    x: np.ndarray, y: np.ndarray, data_range: float, window: Window, sample_covariance: bool
+) -> np.ndarray:
+    """The SSIM of each slice [k, :, :]; NaN where its window does not fit into one."""
+    if not window_fits(x.shape[1:], window):
+        return np.full(len(x), np.nan)
+    return ssim_map(x, y, (1, 2), data_range, window, sample_covariance).mean(axis=(1, 2))
 
 
 def ssim_map(
@@ -144,14 +157,13 @@ def ssim_map(
     sample_covariance: bool,
 ) -> np.ndarray:
     """The similarity at every window that lies wholly inside, windows spanning `axes` only."""
-    radius = window_radius(window)
-    if min(np.shape(reference)[axis] for axis in axes) <= 2 * radius:
+    if not window_fits([np.shape(reference)[axis] for axis in axes], window):
         raise ValueError(f"an image of shape {np.shape(reference)} is smaller than the SSIM window")
     x, y = np.asarray(reference, dtype=np.float64), np.asarray(image, dtype=np.float64)
     mean_x, mean_y = _local_mean(x, axes, window), _local_mean(y, axes, window)
     product = mean_x * mean_y
     squares = mean_x**2 + mean_y**2
-    samples = (2 * radius + 1) ** len(axes)
+    samples = (2 * window_radius(window) + 1) ** len(axes)
     unbias = samples / (samples - 1) if sample_covariance else 1.0
     covariance = unbias * (_local_mean(x * y, axes, window) - product)
     variances = unbias * (_local_mean(x**2 + y**2, axes, window) - squares)
@@ -176,6 +188,11 @@ def _local_mean(image: np.ndarray, axes: Sequence[int], window: Window) -> np.nd
 def window_radius(window: Window) -> int:
     """How far a window reaches from its middle, in voxels."""
     return GAUSSIAN_RADIUS if window == "gaussian" else UNIFORM_SIZE // 2
+
+
+def window_fits(shape: Sequence[int], window: Window) -> bool:
+    """Whether an image of that shape, in voxels along the window's dimensions, holds the whole window anywhere."""
+    return min(shape) > 2 * window_radius(window)
 
 
 def psnr_of(error: np.ndarray | float, data_range: float) -> np.ndarray:

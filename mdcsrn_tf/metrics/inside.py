@@ -28,7 +28,8 @@ def slice_scores_inside(
     """`psnr`, `ssim` and `nrmse` of every slice across `axis`, inside the boolean `mask` on the same grid.
 
     Three arrays as long as the volume is there; NaN for a slice without mask, and the SSIM of a slice whose mask lies
-    within half a window of the slice's edge. The slices themselves are compared, windows are two-dimensional.
+    within half a window of the slice's edge, or into which the window does not fit. The slices themselves are compared,
+    windows are two-dimensional.
     """
     x, y, inside = _aligned(reference, image, mask, axis)
     length = max(1, fidelity.SLAB_VOXELS // max(1, x[0].size))
@@ -55,8 +56,6 @@ def volume_scores_inside(
     """The 3D versions: over all voxels of the boolean `mask`, SSIM with a window of three dimensions."""
     x, y, inside = _aligned(reference, image, mask, 0)
     radius = fidelity.window_radius(window)
-    if min(x.shape) <= 2 * radius:
-        raise ValueError(f"a volume of shape {x.shape} is smaller than the SSIM window")
     length = max(1, fidelity.SLAB_VOXELS // max(1, x[0].size))
 
     def total(start: int) -> tuple[float, int]:
@@ -65,7 +64,8 @@ def volume_scores_inside(
         middle = inside[part][(slice(radius, -radius),) * 3]
         return float(similarity[middle].sum()), int(np.count_nonzero(middle))
 
-    sums = fidelity.in_threads(total, range(radius, len(x) - radius, length), threads)
+    starts = range(radius, len(x) - radius, length) if fidelity.window_fits(x.shape, window) else ()
+    sums = fidelity.in_threads(total, starts, threads)
     voxels = sum(size for _, size in sums)
     error, scale = _error_and_scale(x[inside], y[inside], denominator)
     return {
@@ -87,8 +87,10 @@ def _aligned(reference: np.ndarray, image: np.ndarray, mask: np.ndarray, axis: i
 def _measure(x, y, inside, axes, data_range, window, sample_covariance, denominator) -> tuple[np.ndarray, ...]:
     radius = fidelity.window_radius(window)
     x, y = np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)
-    similarity = fidelity.ssim_map(x, y, axes, data_range, window, sample_covariance)
     middle = inside[:, radius:-radius, radius:-radius]
+    similarity = np.zeros(middle.shape)
+    if fidelity.window_fits(x.shape[1:], window):
+        similarity = fidelity.ssim_map(x, y, axes, data_range, window, sample_covariance)
     found = [_error_and_scale(one[m], two[m], denominator) for one, two, m in zip(x, y, inside, strict=True)]
     error, scale = (np.array(column) for column in zip(*found, strict=True))
     means = np.array([_mean(s[m]) for s, m in zip(similarity, middle, strict=True)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcsrn_tf.metrics.fidelity import mean_squared_error, psnr_of, ssim_map
+from mdcsrn_tf.metrics.fidelity import mean_squared_error, psnr_of, slice_similarity
 
 PEAK = 255.0
 CLIPPED = (0.1, 99.9)  # percentiles between which each image is clipped before it is standardised
@@ -28,5 +28,5 @@ def zscore_scores(reference: np.ndarray, image: np.ndarray, axis: int, *, ssim_r
     """
     x, y = (np.moveaxis(standardised(volume), axis, 0) for volume in (reference, image))
     error = mean_squared_error(x, y, axes=(1, 2))
-    similarity = ssim_map(x, y, (1, 2), ssim_range, "uniform", sample_covariance=True).mean(axis=(1, 2))
+    similarity = slice_similarity(x, y, ssim_range, "uniform", sample_covariance=True)
     return {"psnr_penn": psnr_of(error, PEAK), "mse_penn": error, "ssim_penn": similarity}

@@ -94,3 +94,15 @@ def test_no_mask_no_figure_and_a_wrong_one_is_refused():
     assert all(np.isnan(value) for value in volume_scores_inside(X, Y, nothing, data_range=PEAK).values())
     with pytest.raises(ValueError, match="shapes differ"):
         volume_scores_inside(X, Y, MASK[1:], data_range=PEAK)
+
+
+def test_a_stack_of_fewer_slices_than_the_window_keeps_what_needs_no_window():
+    """Ten slices, and a window of eleven voxels: errors are measured, along and across the slices, and SSIM is NaN."""
+    x, y, mask = X[:, :, :10], Y[:, :, :10], MASK[:, :, :10]
+    whole = volume_scores(x, y, data_range=PEAK) | volume_scores_inside(x, y, mask, data_range=PEAK)
+    assert np.isnan([whole["ssim3d"], whole["ssim"]]).all()
+    error = x.astype(float) - y
+    assert whole["psnr3d"] == pytest.approx(10 * math.log10(PEAK**2 / (error**2).mean()))
+    assert whole["psnr"] == pytest.approx(10 * math.log10(PEAK**2 / (error[mask] ** 2).mean()))
+    for found in (slice_scores(x, y, 0, data_range=PEAK), slice_scores_inside(x, y, mask, 0, data_range=PEAK)):
+        assert np.isnan(found["ssim"]).all() and np.isfinite(found["psnr"][len(x) // 2])
