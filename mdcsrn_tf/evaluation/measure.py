@@ -138,7 +138,10 @@ def _measure_as_the_slice_papers(image: np.ndarray, scene: Scene, plan: Plan, sc
 
 def _why_missing(metric: str, otherwise: str) -> str:
     """Why a metric has no value: SSIM also for want of room for its window, in a stack of few slices."""
-    return f"{otherwise}, or SSIM's window does not fit into the scan" if metric.startswith("ssim") else otherwise
+    if not metric.startswith("ssim"):
+        return otherwise
+    too_small = "SSIM's window does not fit into the scan"
+    return f"{otherwise}, or {too_small}" if metric.endswith("_head") else too_small
 
 
 def _settings(scene: Scene, plan: Plan) -> dict[str, Any]:
