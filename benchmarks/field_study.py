@@ -65,7 +65,8 @@ Image = np.ndarray
 def main() -> None:
     """Make the pairs, train, measure, keep the record."""
     arguments = parsed()
-    record = RunRecord.begin({key: value for key, value in vars(arguments).items() if key not in ("data", "write")})
+    told_elsewhere = ("data", "write", "record")
+    record = RunRecord.begin({key: value for key, value in vars(arguments).items() if key not in told_elsewhere})
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.workdir or Path(folder)
         make_pairs(arguments.data, work, arguments.patches, n4=arguments.n4)
@@ -78,9 +79,10 @@ def main() -> None:
     record.results["thresholds"] = thresholds(record.results)
     for row in threshold_rows(record.results["thresholds"]):
         print(": ".join(row))
-    record.write(pages.RESULTS / "field_study.json", folders_kept=False)
+    kept = pages.RESULTS / f"{arguments.record}.json"
+    record.write(kept, folders_kept=False)
     if arguments.write:
-        write_table(json.loads((pages.RESULTS / "field_study.json").read_text(encoding="utf-8")))
+        write_table(json.loads(kept.read_text(encoding="utf-8")))
 
 
 def parsed() -> argparse.Namespace:
@@ -98,7 +100,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--slices", type=int, default=16, help="of each test scan that are measured")
     critic = "train the U-net GAN's discriminator against its L1 network, too"
     parser.add_argument("--critic", action=argparse.BooleanOptionalAction, default=True, help=critic)
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--record", default="field_study", help="under what name the record is kept")
+    parser.add_argument("--write", action="store_true", help="the record's table into docs/field_study.md")
     return parser.parse_args()
 
 

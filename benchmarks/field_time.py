@@ -93,6 +93,13 @@ def minutes(results: dict[str, Any]) -> dict[str, float]:
     return {"training": round(training, 1), "pairs": round(pairs, 1), "two_cores": round(training / 2 + pairs, 1)}
 
 
+def at_one_go() -> str:
+    """What the whole study took by its own plan, where that was run."""
+    record = pages.read("field_study_hour.json")
+    minutes = f"{record['wall_seconds'] / 60:.0f} minutes by the clock ({record['started'][:10]})"
+    return f"The whole study, pairs and measuring too, took {minutes} at one go, other work beside it at low priority."
+
+
 def section(record: dict[str, Any]) -> str:
     """Seconds of each network's step, and what all of the plan comes to."""
     found = record["results"]
@@ -103,7 +110,7 @@ def section(record: dict[str, Any]) -> str:
         "",
         f"{pages.circumstances(record)} Seconds of the processor, {record['config']['precision']}. All trainings need "
         f"{total['training']:g} minutes of it; {pairs}. That is {total['two_cores']:g} minutes where both cores share "
-        "the trainings' work evenly.",
+        f"the trainings' work evenly. {at_one_go()}",
         "",
     ]
     rows = [

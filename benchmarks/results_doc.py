@@ -69,6 +69,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | thick slices to thin ones | `python benchmarks/through_plane.py --data=SCANS --splits=development,test` |
 | the 7T paper's models on two fields | `python benchmarks/field_study.py --data=SCANS --write` |
 | how long they take | `python benchmarks/field_time.py --workdir=WORK` |
+| all of them at one go | `python benchmarks/field_study.py --data=SCANS --record=field_study_hour` |
 | a step of the thick-slice paper's system | `python benchmarks/slice_step.py` |
 | a volume before and after, starting up | `python benchmarks/volume_before.py --before=FOLDER`, `startup.py` likewise |
 | killed runs, malformed files | `make hostile` |
