@@ -24,28 +24,29 @@ def check_data(settings: TrainSettings, manifest: Any) -> None:
             f"{settings.preset.name} maps {sample.low_channels} to {sample.high_channels}: make new shards by "
             f"mdcsrn-pairs --stack={sample.low_channels} --targets={sample.high_channels}."
         )
-    new_shards = f"make new shards{_command(recipe)}"
     if manifest.patch_size != recipe.patch_size:
         raise UserError(
             f"The shards hold patches of {manifest.patch_size}^{sample.rank}, but the {recipe.name} recipe trains on "
-            f"{recipe.patch_size}^{sample.rank}: {new_shards}, or say --set=patch_size={manifest.patch_size}."
+            f"{recipe.patch_size}^{sample.rank}: {_remedy(recipe, 'patch_size', manifest.patch_size)}"
         )
     if manifest.interpolation != recipe.interpolation:
         raise UserError(
             f"The shards were made with {manifest.interpolation} interpolation, but the {recipe.name} recipe asks "
-            f"for {recipe.interpolation}: {new_shards}, or say --set=interpolation={manifest.interpolation}."
+            f"for {recipe.interpolation}: {_remedy(recipe, 'interpolation', manifest.interpolation)}"
         )
     if manifest.normalisation != recipe.normalisation:
         raise UserError(
             f"The shards were made with --normalisation={manifest.normalisation}, but the {recipe.name} recipe asks "
-            f"for {recipe.normalisation}: {new_shards}, or say --set=normalisation={manifest.normalisation}."
+            f"for {recipe.normalisation}: {_remedy(recipe, 'normalisation', manifest.normalisation)}"
         )
     check_exchange(recipe, manifest)
 
 
-def _command(recipe: TrainingRecipe) -> str:
-    """What makes the recipe's shards by itself, where one command does: pairs of scans need more words."""
-    return f" by mdcsrn-shards --recipe={recipe.name}" if recipe.sample.source == "kspace" else ""
+def _remedy(recipe: TrainingRecipe, field: str, found: object) -> str:
+    """How shards and recipe come to agree in a field: degraded scans by the recipe's name, pairs of scans by a flag."""
+    flag = {"patch_size": f"--patch={recipe.patch_size}", "normalisation": f"--normalisation={recipe.normalisation}"}
+    command = f"shards --recipe={recipe.name}" if recipe.sample.source == "kspace" else f"pairs {flag.get(field, '')}"
+    return f"make new shards by mdcsrn-{command.strip()}, or say --set={field}={found}."
 
 
 def check_exchange(recipe: TrainingRecipe, manifest: Any) -> None:

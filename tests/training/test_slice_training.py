@@ -193,7 +193,11 @@ def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(shar
     [
         ("7t/dcsrn2d-p", (), "VGG16's weights: give the standard Keras file vgg16_weights_tf"),
         ("srgan2d/model1", ("--vgg_weights=absent.h5",), "There is no file absent.h5 of VGG weights"),
-        ("7t/unet6", ("--set=patch_size=48",), r"patches of 64\^2, but the 7t/unet6 recipe trains on 48\^2"),
+        (
+            "7t/unet6",
+            ("--set=patch_size=48",),
+            r"recipe trains on 48\^2: make new shards by mdcsrn-pairs --patch=48, or say --set=patch_size=64\.",
+        ),
         ("7t/fcn2", ("--recipe=quick",), "quick recipe does not fit 7t/fcn2; its recipes are its own and quick2d"),
         ("7t/fcn2", ("--preset=journal/b4u4k12",), "The shards hold slices, on which journal/b4u4k12 cannot train"),
         ("7t/fcn2", ("--preset=srgan2d/stack3", "--features=random"), "hold 1 slices in and 1 out, .* --stack=3"),
