@@ -30,7 +30,10 @@ def define_flags(values: flags.FlagValues) -> None:
     """What to train on, what to train, which fields of the preset to change, and how to run."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string(
-        "data", None, "Folder of shards, made by mdcsrn-shards; several, separated by commas, are mixed.", **own
+        "data",
+        None,
+        "Folder of shards, by mdcsrn-shards or mdcsrn-pairs; several, with commas between, are mixed.",
+        **own,
     )
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
     presets = ", ".join([*PRESETS, *FORESTS])
