@@ -12,6 +12,7 @@ from mdcsrn_tf.inference.settings import Result, Settings
 from mdcsrn_tf.inference.slice_room import fitting, smaller
 from mdcsrn_tf.inference.slices import Progress, SliceTiling, super_resolve_planes, windows
 from mdcsrn_tf.inference.tiling import seam_figure_at
+from mdcsrn_tf.inference.words import with_and
 from mdcsrn_tf.scans.normalisation import Normalisation
 from mdcsrn_tf.scans.stack import PLANES
 
@@ -37,6 +38,7 @@ def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
             "have no seams."
         )
     tile = _edge(card.tile if settings.tile is None else settings.tile)
+    _check_asked(tile, settings)
     crop = _edge(card.margin if settings.margin is None else settings.margin)
     stride = card.stride if settings.stride is None else settings.stride
     averaged = stride > 0 if settings.merge is None else settings.merge == "mean"
@@ -51,6 +53,19 @@ def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:
     )
     found.check()
     return found
+
+
+def _check_asked(tile: int, settings: Settings) -> None:
+    """UserError for what is asked of tiles where it would mean nothing."""
+    asked = {"--margin": settings.margin, "--stride": settings.stride, "--merge": settings.merge}
+    named = [name for name, value in asked.items() if value is not None]
+    if named and not tile:
+        raise UserError(f"Slices are taken whole here, without tiles: leave out {with_and(named)}, or give a --tile.")
+    if settings.stride is not None and (settings.merge == "core" or settings.stride < 1):
+        raise UserError(
+            f"--stride={settings.stride} is how far apart tiles lie that are averaged: take 1 pixel or more with "
+            "--merge=mean; tiles side by side are --merge=core alone."
+        )
 
 
 def _edge(size: int | tuple[int, ...]) -> int:

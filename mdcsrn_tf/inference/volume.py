@@ -177,7 +177,7 @@ def geometry(engine: Engine, settings: Settings, shape: Sequence[int]) -> tuple[
     if isinstance(engine, SliceEngine):
         cut = tiling_of(engine, settings)
         return cut.tile or 0, cut.crop
-    if settings.plane or settings.stride or settings.merge:
+    if settings.plane or settings.stride is not None or settings.merge:
         raise UserError(f"--plane, --stride and --merge are for slice networks; {card.preset} works on volumes.")
     tile = card.tile if settings.tile is None else settings.tile
     margin = card.margin if settings.margin is None else settings.margin

@@ -65,6 +65,11 @@ def test_tiles_of_the_card_and_of_the_flags(tmp_path):
         run(engine, SCAN, Settings(tile=10))
     with pytest.raises(UserError, match=r"stride of 7 leaves gaps .* take 1 to 6"):
         run(engine, SCAN, Settings(stride=7))
+    for idle in (Settings(stride=2, merge="core"), Settings(stride=0), Settings(stride=-1)):
+        with pytest.raises(UserError, match="how far apart tiles lie that are averaged: take 1 pixel or more"):
+            run(engine, SCAN, idle)
+    with pytest.raises(UserError, match="taken whole here, without tiles: leave out --margin and --stride, or give"):
+        run(engine, SCAN, Settings(tile=0, margin=2, stride=3))
 
 
 def test_batch_statistics_are_those_of_the_slice(tmp_path):
