@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
+from mdcsrn_tf.inference.slice_pixels import other_pixels
 from mdcsrn_tf.inference.words import millimetres, times, times_on_axes, with_and, with_commas
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
@@ -69,12 +70,12 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
 
 
 def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
-    small = wanted.grid == "small"
+    small, given = wanted.grid == "small", {name: getattr(wanted, name) for name in ("grid", "axes", "factor")}
     decision = _enlarged_for_slices(sight, wanted) if small else Decision("same", (), (), (), (), anatomical=True)
-    asked = {"--grid": wanted.grid != "auto", "--axes": wanted.axes, "--factor": wanted.factor}
-    named = [flag for flag, given in asked.items() if given and not small]
-    doubts = [f"{with_and(named)} mean nothing to a network on slices"] if named else []
-    return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=_unusual(sight, card))
+    idle = [] if small else [f"--{name}" for name, value in given.items() if value not in (None, "auto")]
+    doubts = [f"without --grid=small a network on slices has no use for {with_and(idle)}"] if idle else []
+    warnings = (*_unusual(sight, card), *other_pixels(sight.names, _result_mm(sight, decision), card))
+    return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=warnings)
 
 
 def _enlarged_for_slices(sight: Sight, wanted: ScanSettings) -> Decision:
@@ -262,12 +263,17 @@ def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
     return ()
 
 
+def _result_mm(sight: Sight, decision: Decision) -> list[float]:
+    """The voxel sizes of the result, by the stored axes."""
+    by_axis = dict(zip(decision.axes, decision.factors, strict=True)) if decision.grid == "small" else {}
+    return [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
+
+
 def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
     found = []
     if "voxel_mm" in tested:
         least, most = tested["voxel_mm"]
-        by_axis = dict(zip(decision.axes, decision.factors, strict=True)) if decision.grid == "small" else {}
-        sizes = [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
+        sizes = _result_mm(sight, decision)
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
             found.append(
                 f"the result's voxels are {millimetres(sizes)} mm, and the network was "

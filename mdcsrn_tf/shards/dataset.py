@@ -12,7 +12,7 @@ import json
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +30,7 @@ from mdcsrn_tf.shards.records import decode_pairs, read_record
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis of a RAS+ volume through the slices
 FORMATS = (1, 2)  # of manifest.json: cubes; arrays with channels, which may be slices (records.py)
 _MARK = re.compile(r"UserError: (Shard .*?make the shards again\.)", re.DOTALL)
 
@@ -67,11 +68,17 @@ class Manifest:
     source: str = "kspace"  # how the low-resolution images came about: degraded, or "pairs": scanned as well
     planes: tuple[str, ...] = ()  # of slices: which they are cut in
     factors: tuple[tuple[int, ...], ...] = ()  # every factor that pairs were made with (joined.py)
+    pixels: tuple[float, ...] = ()  # of pairs of scans: the least and the largest pixel that is learned from, mm
 
     @property
     def rank(self) -> int:
         """3 for volumes, 2 for slices."""
         return len(self.low_shape) - 1
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What inference may want to know of the scans, for the cards of networks that learn from them."""
+        return {"pixel_mm": list(self.pixels)} if self.pixels else {}
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -103,8 +110,8 @@ def read_manifest(shard_dir: str | os.PathLike[str]) -> Manifest:
     path = directory / "manifest.json"
     if not path.is_file():
         unfinished = (directory / ".progress").is_dir()
-        state = "was not finished; repeat" if unfinished else "holds no manifest.json; make shards there with"
-        raise UserError(f"{directory} {state} mdcsrn-shards.")
+        state = "was not finished; repeat" if unfinished else "holds no manifest.json; make shards there by"
+        raise UserError(f"{directory} {state} mdcsrn-shards, or mdcsrn-pairs for networks on slices.")
     try:
         raw = path.read_bytes()
         content = json.loads(raw)
@@ -252,7 +259,18 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
         slices=settings.get("slices"),
         source=settings.get("source", "kspace"),
         planes=tuple(settings.get("planes", ())),
+        pixels=_pixels(content["shards"], settings.get("planes", ())),
     )
+
+
+def _pixels(entries: Sequence[dict[str, Any]], planes: Sequence[str]) -> tuple[float, ...]:
+    """The least and the largest pixel, in mm, of the training slices' grid, where entries tell it."""
+    found: list[float] = []
+    for entry in (entry for entry in entries if entry["split"] == "train"):
+        found += entry.get("high_slices", {}).get("pixel_mm", ())
+        for across in {_ACROSS[plane] for plane in planes if "high_voxel_mm" in entry}:
+            found += [mm for axis, mm in enumerate(entry["high_voxel_mm"]) if axis != across]
+    return (float(min(found)), float(max(found))) if found else ()
 
 
 def _shapes(settings: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -42,7 +42,9 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
     _check_people(splits)
     together = hashlib.sha256("\n".join(manifest.sha256 for manifest in manifests).encode()).hexdigest()
     factors = tuple(dict.fromkeys(factor for manifest in manifests for factor in manifest.factors))
-    return replace(first, splits=splits, sha256=together, factors=factors)
+    pixels = [size for manifest in manifests for size in manifest.pixels]
+    extremes = (min(pixels), max(pixels)) if pixels else ()
+    return replace(first, splits=splits, sha256=together, factors=factors, pixels=extremes)
 
 
 def _check_people(splits: dict[str, tuple[Shard, ...]]) -> None:

@@ -37,7 +37,7 @@ def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, sampl
         )
         forest, count = _grown(manifest, config, samples or config.samples, seed)
         found = _measured(forest, manifest)
-        notes = {"samples": count, "seed": seed, "validation": found, "data_sha256": manifest.sha256}
+        notes = {"samples": count, "seed": seed, "validation": found, "data_sha256": manifest.sha256, **manifest.notes}
         save_forest(workdir / MODEL, forest, _card(preset, manifest, config, notes).to_json())
         record.results = {**notes, "nodes": len(forest.left)}
         record.write(workdir / "run.json")

@@ -163,7 +163,7 @@ def _run_phase(
         notes = {"kept": kept, "step": state.progress.step, "validation": found, "data_sha256": manifest.sha256}
         if features:
             notes["features"] = [found.origin for found in features.values()]
-        card = model_card(settings, manifest, notes | history)
+        card = model_card(settings, manifest, manifest.notes | notes | history)
         save_model(workdir / f"{kept}_{settings.phase}.keras", state.generator, card)
 
     data = _batches(settings, manifest)

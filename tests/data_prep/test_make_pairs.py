@@ -74,6 +74,7 @@ def test_each_thick_slice_comes_with_the_thin_one_at_its_place(tmp_path, capsys)
     assert content["format"] == 2 and content["settings"]["source"] == "pairs" and content["settings"]["axes"] == "IS"
     manifest = read_manifest(tmp_path / "out")
     assert (manifest.rank, manifest.channels, manifest.planes) == (2, (1, 1), ("axial",))
+    assert manifest.notes == {"pixel_mm": [1.0, 1.0]}
     for number in range(4):
         pair, where = window(entry, number)
         expected = THIN[::-1, ::-1, 3 * pair][where]  # slope and intercept are undone: both are the thin voxels

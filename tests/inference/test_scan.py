@@ -206,9 +206,19 @@ def test_factors_of_fewer_axes_are_told_apart(crop):
 def test_a_slice_network_does_not_pass_over_what_was_asked_nor_over_its_card(crop):
     card = ModelCard("slices", "0", "linear", planes=("axial",), tested={"voxel_mm": [0.4, 0.8]})
     asked = decide(look(crop), ScanSettings(axes="IS", factor="2"), card)
-    assert asked.doubts[0] == "--axes and --factor mean nothing to a network on slices"
+    assert asked.doubts[0] == "without --grid=small a network on slices has no use for --axes and --factor"
     assert "voxels are 1x1x1 mm" in asked.doubts[1]
     assert not decide(look(crop), ScanSettings(), dataclasses.replace(card, tested={})).doubts
+
+
+def test_pixels_that_a_slice_network_did_not_learn_from_are_pointed_out(crop):
+    card = ModelCard("slices", "0", "linear", planes=("axial",), notes={"pixel_mm": [0.5, 0.5]})
+    (said,) = decide(look(crop), ScanSettings(), card).warnings
+    assert "pixels of 1x1 mm, and the network learned on 0.5x0.5 mm: bring the scan to those by --grid=small" in said
+    assert not decide(look(crop), ScanSettings(grid="small", axes="LR,AP", factor="2,2"), card).warnings
+    (said,) = decide(look(crop), ScanSettings(grid="small", axes="LR,AP", factor="4,4"), card).warnings
+    assert "0.25x0.25 mm" in said and said.endswith("expect less of it.")
+    assert decide(look(crop), ScanSettings(), dataclasses.replace(card, notes={"pixel_mm": [0.9, 1.1]})).warnings == ()
 
 
 def test_a_small_matrix_is_brought_to_the_grid_of_the_other_scan_for_a_slice_network(crop):

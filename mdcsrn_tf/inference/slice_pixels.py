@@ -1,0 +1,35 @@
+"""Whether a scan's slices have pixels of the size that a network on slices learned from.
+
+Such a network learned from low-resolution scans on the grid of the high-resolution ones. Which grid that was no scan
+can say: the network's card does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdcsrn_tf.inference.words import millimetres
+from mdcsrn_tf.models.files import ModelCard
+
+PIXELS = "pixel_mm"  # in a card's notes: the smallest and the largest of the training slices
+_THROUGH = {"axial": "IS", "coronal": "AP", "sagittal": "LR"}
+_ALIKE = 1.25
+
+
+def other_pixels(names: Sequence[str], sizes: Sequence[float], card: ModelCard) -> tuple[str, ...]:
+    """A warning where pixels of `sizes` (mm, along axes called `names`) are not what the network learned from."""
+    known = card.notes.get(PIXELS)
+    if not known:
+        return ()
+    through = {_THROUGH[plane] for plane in card.planes}
+    pixels = [size for name, size in zip(names, sizes, strict=True) if len(through) > 1 or name not in through]
+    least, most = known
+    if least <= _ALIKE * min(pixels) and max(pixels) <= _ALIKE * most:
+        return ()
+    remedy = (
+        "bring the scan to those by --grid=small, --axes and --factor" if max(pixels) > most else "expect less of it"
+    )
+    return (
+        f"the slices have pixels of {millimetres(pixels)} mm, and the network learned on {millimetres(known)} mm: "
+        f"{remedy}.",
+    )
