@@ -15,6 +15,7 @@ from mdcsrn_tf.chatter import load_tensorflow_quietly
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
+from mdcsrn_tf.evaluation.subjects import check_place
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
@@ -60,6 +61,7 @@ class KspaceMaker:
                 f"{low_res.path} has shape {low_res.data.shape}: neither that of {reference.path}, {shape}, "
                 f"nor that degraded by --factor along --axes, {kspace.small_shape(shape, factors, axes)}."
             )
+        check_place(low_res, reference, kspace.small_affine(reference.affine, factors, axes, shape))
         return kspace.interpolate(low_res.data, shape, factors, axes, interpolation)
 
     def super_resolve(

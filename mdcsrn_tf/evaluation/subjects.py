@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mdcsrn_tf.scans.volumes import Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
 _ADDED = re.compile(r"_(desc|rec|res)-[A-Za-z0-9]+|[_-](sr|lr|hr)(?=_|$)", re.IGNORECASE)
+_PLACE_TOLERANCE = 0.1  # voxels
 _AFFINE_TOLERANCE = 1e-3  # millimetres: float32 affines of one scan agree better
 
 
@@ -61,6 +63,19 @@ def check_same_grid(reference: Volume, image: Volume) -> None:
         raise UserError(
             f"{image.path} and {reference.path} have different affines: they do not lie at one place; "
             "copy the header if you know that they do, resample otherwise."
+        )
+
+
+def check_place(low_res: Volume, reference: Volume, expected: np.ndarray) -> None:
+    """Refuse a scan on the small matrix that does not lie where its affine is `expected` to put it on the reference."""
+    corners = np.array(list(product(*((0, size - 1) for size in low_res.data.shape)))).T
+    apart = (low_res.affine - expected) @ np.vstack([corners, np.ones((1, corners.shape[1]))])
+    voxels = np.linalg.inv(reference.affine[:3, :3]) @ apart[:3]
+    if np.abs(voxels).max() > _PLACE_TOLERANCE:
+        raise UserError(
+            f"{low_res.path} lies up to {np.abs(voxels).max():.2g} voxels of {reference.path} beside its place, which "
+            "is sample i at voxel i times --factor: resample it onto that scan's grid, or mend its affine if you know "
+            "that they begin at one place."
         )
 
 

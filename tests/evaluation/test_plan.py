@@ -1,11 +1,16 @@
-"""When a stored result of an evaluation counts as another's."""
+"""When a stored result of an evaluation counts as another's, and which low-resolution scan as the reference's."""
 
 import os
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.methods import KspaceMaker
 from mdcsrn_tf.evaluation.plan import Method, Plan, fingerprint
+from mdcsrn_tf.scans.volumes import Volume
 
 
 def test_a_scan_in_two_files_is_another_when_either_of_them_changes(tmp_path):
@@ -18,3 +23,20 @@ def test_a_scan_in_two_files_is_another_when_either_of_them_changes(tmp_path):
         seen.add(fingerprint(plan, method, [path.with_suffix(".hdr")]))
     assert len(seen) == 3
     assert fingerprint(plan, method, [path.with_suffix(".hdr")]) in seen
+
+
+def test_a_small_matrix_is_enlarged_only_where_its_header_says_that_it_lies():
+    turned = np.array([[0.6, 0.8, 0, 5], [-0.8, 0.6, 0, 7], [0, 0, 1, -9], [0, 0, 0, 1.0]]) @ np.diag([1, 1.5, 1, 1])
+    ramp = np.arange(12, dtype=np.float32) * np.ones((4, 5, 1), np.float32)
+    header = nib.Nifti1Header()
+
+    def thick(first):  # slices of three thin ones, the first one's middle at the thin slice `first`
+        affine = turned @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 3, first], [0, 0, 0, 1.0]])
+        return Volume(ramp[:, :, ::3], affine, Path("thick.nii"), header, ramp.dtype)
+
+    reference = Volume(ramp, turned, Path("thin.nii"), header, ramp.dtype)
+    plan = Plan((), ("psnr",), axes="IS", factor=(3,))
+    np.testing.assert_allclose(KspaceMaker().enlarge(thick(0.05), reference, plan, "linear")[..., :10], ramp[..., :10])
+    for first in (1, -0.2):  # the mean of three slices lies in their middle, one slice further
+        with pytest.raises(UserError, match=f"thick.nii lies up to {abs(first):g} voxels of thin.nii beside its place"):
+            KspaceMaker().enlarge(thick(first), reference, plan, "linear")
