@@ -56,6 +56,10 @@ def export(
     whole_volumes: bool = True,
 ) -> None:
     """Write the SavedModel of a `.keras` file, whole or not at all; `bn` overrides the card's mode."""
+    if Path(model_path).suffix == ".npz":
+        raise UserError(
+            f"{model_path} is a forest, no network: mdcsrn-infer runs it by NumPy as it is, on any machine."
+        )
     model, card = load_model(model_path)
     import tensorflow as tf
 

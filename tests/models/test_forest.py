@@ -113,7 +113,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
 def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monkeypatch, capsys):
     from data_prep import make_pairs
     from data_prep.phantom import make_phantom
-    from mdcsrn_tf.cli import infer, train
+    from mdcsrn_tf.cli import export, infer, train
 
     monkeypatch.setitem(FORESTS, "7t/rfsr", ForestConfig(6, 8, samples=4000))
     for number in range(3):
@@ -142,6 +142,8 @@ def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monke
     assert train.main(asked) == 1
     assert "--steps is for networks" in capsys.readouterr().err
     model = tmp_path / "run" / "best_forest.npz"
+    assert export.main([f"--model={model}", f"--output={tmp_path / 'saved'}"]) == 1
+    assert "is a forest, no network: mdcsrn-infer runs it" in capsys.readouterr().err
     scan = tmp_path / "low" / "sub-0.nii.gz"
     assert infer.main([f"--model={model}", f"--input={scan}", f"--output={tmp_path / 'sr.nii.gz'}", "--force"]) == 0
     low, found = (nib.load(path).get_fdata() for path in (scan, tmp_path / "sr.nii.gz"))
