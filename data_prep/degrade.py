@@ -21,7 +21,7 @@ from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.run_record import plain
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.find import place_below, stem_of
+from mdcsrn_tf.scans.find import place_below, refuse_other_formats, stem_of
 from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 from mdcsrn_tf.workers import available_cores
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     """Degrade one scan as the flags say."""
     volume = read_volume(source, values.series)
+    for remark in volume.remarks:
+        print(f"mdcsrn-degrade: warning: {source}: {remark}", file=sys.stderr)
     axes = resolve_axes(values.axes, volume.affine)
     factors = parse_factors(values.factor, values.axes)
     image = kspace.acquire(
@@ -179,6 +181,7 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
         return [_apart(sources[0], output)]
     if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
         raise UserError(f"--output={output} is a file, but --input={source} {len(sources)} scans; name a folder.")
+    refuse_other_formats(output)
     base = source if source.is_dir() and sources != [source] else source.parent
     pairs = []
     for path in sources:

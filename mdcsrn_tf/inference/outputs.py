@@ -12,16 +12,12 @@ from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read, replace_when_done
 from mdcsrn_tf.names import fitting_name
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, place_below, stem_of
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, find_volumes, place_below, refuse_other_formats, stem_of
 
 _BIDS_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)$")
 
 
 GENERATOR = "mdcsrn_tf"  # what our sidecars and datasets name as their maker
-# Suffixes of files that cannot be written: other formats, and misspellings of .nii and .nii.gz.
-_OTHER_FILE = re.compile(
-    r"\.(mgz|mgh|hdr|img|dcm|nrrd|nhdr|mha|mhd|mnc|png|zip|bz2|gz|ni|nni|nifti|nii\.\w+|niigz|nii\.g|tif|tiff)$", re.I
-)
 
 
 @dataclass(frozen=True)
@@ -54,11 +50,7 @@ def plan(source: Path, output: Path) -> list[Job]:
             raise UserError(f"--output={output} is a file, but --input={source} holds several scans; name a folder.")
         jobs = [Job(sources[0], output)]
     else:
-        if _looks_like_a_file(output):
-            raise UserError(
-                f"--output={output} is no folder, and results are written as .nii or .nii.gz; name one of "
-                "those, or a folder."
-            )
+        refuse_other_formats(output)
         if output.is_file():
             raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
         root = source if source.is_dir() and not single else source.parent
@@ -132,10 +124,6 @@ def _without_our_own(sources: list[Path], source: Path) -> list[Path]:
     if not scans:
         raise UserError(f"{source} holds results of {GENERATOR} alone; name the folder of the scans.")
     return scans
-
-
-def _looks_like_a_file(output: Path) -> bool:
-    return not output.exists() and _OTHER_FILE.search(output.name) is not None
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:

@@ -15,6 +15,10 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PAIR_SUFFIXES = (".hdr", ".img")  # NIfTI in two files
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
+# Suffixes of files that cannot be written: other formats, and misspellings of .nii and .nii.gz.
+_OTHER_FILE = re.compile(
+    r"\.(mgz|mgh|hdr|img|dcm|nrrd|nhdr|mha|mhd|mnc|png|zip|bz2|gz|ni|nni|nifti|nii\.\w+|niigz|nii\.g|tif|tiff)$", re.I
+)
 
 # The contrasts of BIDS's anat folders; masks, defacing and segmentations lie there as well.
 _BIDS_SCAN = re.compile(r"_(T1w|T2w|PDw|T2starw|FLAIR|PDT2|inplaneT1|inplaneT2|MPRAGE)\.(nii|nii\.gz)$")
@@ -142,6 +146,15 @@ def place_below(path: Path, root: Path) -> Path:
     """
     inside = path.relative_to(root) if path != root and path.is_relative_to(root) else Path(path.name)
     return Path(path.name) if ".." in inside.parts else inside  # a list's ../scan would lead out of any folder
+
+
+def refuse_other_formats(output: Path) -> None:
+    """UserError for an output that is not there and is called like a file of another format than NIfTI."""
+    if not output.exists() and _OTHER_FILE.search(output.name):
+        raise UserError(
+            f"--output={output} is no folder, and results are written as .nii or .nii.gz; name one of those, or a "
+            "folder."
+        )
 
 
 def files_of(scan: Path) -> list[Path]:

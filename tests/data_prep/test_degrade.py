@@ -164,6 +164,7 @@ def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
     for output, flags, sentence in (
         (scan, [], "would replace the scan"),
         (tmp_path, [], "would replace the scan"),
+        (tmp_path / "out.mgz", [], "written as .nii or .nii.gz"),
         (tmp_path / "out.nii", ["--axes=LR,LR"], "different axes"),
         (tmp_path / "out.nii", ["--axes=LR,XY"], "'XY' is no axis"),
         (tmp_path / "out.nii", ["--factor=0,2"], "--factor=0,2"),
@@ -177,6 +178,15 @@ def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and sentence in lines[0], lines
     assert scan.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["scan.nii.gz", "two"]
+
+
+def test_a_doubtful_header_is_told(tmp_path, capsys):
+    image = nib.Nifti1Image(make_phantom((20, 18, 16), 1), np.eye(4))
+    image.set_sform(np.diag([-1.0, 1, 1, 1]), 1)
+    image.set_qform(np.eye(4), 1)
+    nib.save(image, tmp_path / "flipped.nii")
+    assert run(tmp_path / "flipped.nii", tmp_path / "out.nii", "--quiet") == 0
+    assert "flipped.nii: its sform and qform disagree on what is left and right" in capsys.readouterr().err
 
 
 def test_help_names_every_flag(capsys):
