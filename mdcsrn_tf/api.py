@@ -183,7 +183,10 @@ def _volume(scan: Any, affine: np.ndarray | None, nan: float | None = 0.0) -> Vo
         return read_volume(scan, nan=nan)
     if isinstance(scan, nib.spatialimages.SpatialImage):
         return volume_of_image(scan, nan=nan)
-    data = np.ascontiguousarray(scan, np.float32)
+    given = np.asarray(scan)
+    if given.dtype.kind not in "biuf":  # of a complex array NumPy would drop the phase
+        raise UserError(f"An array of type {given.dtype} is no scan; give one real number a voxel.")
+    data = np.ascontiguousarray(given, np.float32)
     if affine is None:
         warnings.warn("An array without an affine is taken as RAS+ with voxels of 1 mm.", UserWarning, stacklevel=3)
         affine = np.eye(4)
@@ -205,7 +208,7 @@ def _as_given(scan: Any, volume: Volume, data: np.ndarray, affine: np.ndarray) -
 def _joined(values: Any) -> str | None:
     if values is None or isinstance(values, str):
         return values
-    return ",".join(map(str, values)) if isinstance(values, (list, tuple)) else str(values)
+    return ",".join(map(str, values)) if isinstance(values, (list, tuple, np.ndarray)) else str(values)
 
 
 def _text(model: Any) -> str | None:

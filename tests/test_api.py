@@ -98,6 +98,15 @@ def test_mistakes_are_told(tmp_path):
         m.super_resolve(nib.load(CROP), tiles=3)
     with pytest.raises(UserError, match="has shape 4x4; give a 3-D volume"):
         m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
+    for scan in (np.ones((4, 4, 4), complex), nib.Nifti1Image(np.ones((4, 4, 4), np.complex64), np.eye(4)), None):
+        with pytest.raises(UserError, match=r"of type (complex|object).*one real number a voxel"):
+            m.degrade(scan, affine=np.eye(4))
+
+
+def test_axes_and_factors_may_be_arrays():
+    crop = nib.load(CROP)
+    found = m.degrade(crop, axes=np.array([0, 2]), factor=np.array([2, 4])).get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(found, m.degrade(crop, axes="0,2", factor="2,4").get_fdata(dtype=np.float32))
 
 
 @pytest.mark.parametrize(

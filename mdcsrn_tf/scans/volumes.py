@@ -66,6 +66,7 @@ def read_volumes(
 def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
     """The scan that a nibabel image in memory is, checked as one that is read from a file."""
     path = Path(image.get_filename() or "the image")
+    _check_type(image.get_data_dtype(), path)
     shape = _three_or_four_dimensions(image.shape, path)
     if len(shape) != 3:
         raise UserError(f"{path} holds {shape[3]} volumes; give one at a time.")
@@ -197,10 +198,14 @@ def _three_or_four_dimensions(shape: Sequence[int], path: Path) -> tuple[int, ..
     return tuple(int(size) for size in shape)
 
 
-def _check_type_and_size(image: Any, available: int, path: Path) -> None:
-    dtype = image.get_data_dtype()
+def _check_type(dtype: np.dtype, path: Path) -> None:
     if dtype.kind not in "iuf":
         raise UserError(f"{path} holds voxels of type {dtype}; give a scan with one real number a voxel.")
+
+
+def _check_type_and_size(image: Any, available: int, path: Path) -> None:
+    dtype = image.get_data_dtype()
+    _check_type(dtype, path)
     # nibabel takes an offset of 0 at its word, and the header for voxels. A pair's lie in a file of their own.
     in_header = image.dataobj.offset < getattr(image.header, "sizeof_hdr", 0)
     if in_header and not path.name.lower().endswith(PAIR_SUFFIXES):
