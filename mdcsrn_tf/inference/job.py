@@ -39,6 +39,7 @@ class Opened:
 
     volumes: list[Volume]
     sight: Sight
+    sha256: str | None  # of what was read
 
     @property
     def nbytes(self) -> int:
@@ -48,8 +49,12 @@ class Opened:
 
 def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     """Read a scan and look at it: what is wrong with it is found before any network is loaded."""
+    before = provenance.stamps_of(job.source)
     volumes = read_volumes(job.source, wanted.series, which=wanted.volume, nan=wanted.nan)
-    return Opened(volumes, look(volumes[0], zero_frame([volume.data for volume in volumes])))
+    sha256 = provenance.source_hash(job.source)
+    if provenance.stamps_of(job.source) != before:  # else the sidecar would name a file that the result is not of
+        raise UserError(f"{job.source} was written to while it was read; run the same command again once it is whole.")
+    return Opened(volumes, look(volumes[0], zero_frame([volume.data for volume in volumes])), sha256)
 
 
 def process(
@@ -82,7 +87,7 @@ def process(
 
     def describe(written: Path) -> None:
         content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
-        write_sidecar(job, {**content, "ResultSHA256": sha256_of(written)})
+        write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": sha256_of(written)})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
             _draw_new(job, outcome, wanted, remarks)
 

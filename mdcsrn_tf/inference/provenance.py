@@ -51,13 +51,12 @@ class Remarks:
 def describe(
     job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, remarks: Remarks
 ) -> dict[str, Any]:
-    """The sidecar's content; nothing in it changes from one run to the next."""
+    """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next."""
     check = remarks.check
     content: dict[str, Any] = {
         "Description": "Super-resolved by mDCSRN",
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "Sources": [_source(job)],
-        "SourceSHA256": source_hash(job.source),
         "Model": {
             **asdict(card),
             "name": model.stem,
@@ -134,6 +133,15 @@ def source_hash(source: Path) -> str | None:
         return None
     sums = [sha256_of(file) for file in files_of(source)]
     return sums[0] if len(sums) == 1 else _hash("".join(sums))
+
+
+def stamps_of(source: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of each of a scan's files; nothing where there are none."""
+    try:
+        found = [(file.name, file.stat()) for file in files_of(source)]
+    except OSError:  # reading it says in a sentence what is wrong
+        return []
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
 
 
 def _source(job: Job) -> str:

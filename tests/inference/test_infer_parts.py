@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import keras
 import matplotlib.image
+import nibabel as nib
 import numpy as np
 import pytest
 from infer_helpers import hr_volume, infer
@@ -22,15 +24,35 @@ from mdcsrn_tf.chatter import (
     without_library_chatter,
 )
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import job
 from mdcsrn_tf.inference.memory import is_out_of_memory
-from mdcsrn_tf.inference.outputs import is_ours, plan
+from mdcsrn_tf.inference.outputs import Job, is_ours, plan
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
+from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.weights import describe, find_model, list_models
+
+
+def test_a_scan_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    """Its sidecar would name a file that the result is not of, and a second run take it for finished."""
+    source = tmp_path / "scan.nii"
+    nib.save(nib.Nifti1Image(hr_volume(), np.eye(4)), source)
+    scan = Job(source, tmp_path / "sr.nii")
+    assert job.open_scan(scan, ScanSettings()).sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    read = job.read_volumes
+
+    def read_and_change(*arguments, **settings):
+        volumes = read(*arguments, **settings)
+        source.write_bytes(source.read_bytes() + b"more")
+        return volumes
+
+    monkeypatch.setattr(job, "read_volumes", read_and_change)
+    with pytest.raises(UserError, match=r"scan.nii was written to while it was read; run the same command again"):
+        job.open_scan(scan, ScanSettings())
 
 
 def test_bundled_models_by_name(tmp_path):
