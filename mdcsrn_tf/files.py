@@ -34,7 +34,12 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     with _folder_of_our_own(path.parent) as folder:
         partial = folder / path.name
-        yield partial
+        try:
+            yield partial
+        except OSError as error:
+            if error.errno is not None and error.filename is None:  # a full disk's, as Python raises it
+                error.filename = str(path)
+            raise
         if not partial.is_dir():
             _flush_to_disk(partial)
         if path.is_dir() and not path.is_symlink():

@@ -1,6 +1,8 @@
 """Files appear whole, beside whatever else is written there, and killed runs leave nothing for ever."""
 
+import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -143,3 +145,10 @@ def test_two_runs_do_not_share_a_folder_but_a_killed_one_stands_in_nobodys_way(t
     with only_run_in(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK_NAME).read_text()
     assert not (tmp_path / LOCK_NAME).exists()
+
+
+def test_a_full_disk_names_the_file_that_found_no_room(tmp_path):
+    """A write raises ENOSPC without any name; the sentence on the terminal, and one from a worker, needs it."""
+    with pytest.raises(OSError, match="No space left") as caught, replace_when_done(tmp_path / "a.tfrecord"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert pickle.loads(pickle.dumps(caught.value)).filename == str(tmp_path / "a.tfrecord")
