@@ -108,7 +108,7 @@ def _run(values: flags.FlagValues) -> int:
     scans, root = _scans(values)
     settings = _settings(values)
     for sentence in lookalikes(scans):
-        print(f"mdcsrn-shards: warning: {sentence}", file=sys.stderr)
+        _warn(sentence)
     asked = {**settings.for_manifest(), "scans": [asdict(scan) for scan in scans]}
     record = RunRecord.begin({"settings": settings, "workers": values.workers, "cluster": values.cluster})
     folder = ShardFolder(Path(values.output))
@@ -167,8 +167,12 @@ def _scans(values: flags.FlagValues) -> tuple[tuple[Scan, ...], Path]:
     if values.phantoms:
         return phantom_scans(values.phantoms, values.split, values.seed), Path()
     source = Path(values.input)
-    scans = list_scans(source, values.split, values.seed)
+    scans = list_scans(source, values.split, values.seed, _warn)
     return scans, source.absolute() if source.is_dir() else source.absolute().parent
+
+
+def _warn(sentence: str) -> None:
+    print(f"mdcsrn-shards: warning: {sentence}", file=sys.stderr)
 
 
 def _unchanged(done: dict[str, dict[str, Any]], scans: Sequence[Scan], root: Path) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +21,7 @@ _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+|OAS\d_\d+|OAS[234]\d+|IXI\d+|(?<!\d)\d{
 # HCP's 100307_3T_T1w_MPR1, ABIDE's 0050952_..., NKI's A00008326_...: a number of a person before what was measured.
 # Eight digits alone may be a date.
 _LEADING_SUBJECT = re.compile(r"([A-Za-z]{1,3}\d{4,10}|\d{5,7})(?=[_-])")
+_NAMED = 5  # subjects in one sentence
 _ROOM = "." * 24  # for what is put around a scan's name
 # Kinds of data_prep.variants: what the names it writes end with.
 VARIANTS = ("original", "brain", "inverted", "ap-is", "lr-is")
@@ -37,8 +38,10 @@ class Scan:
     source: str
 
 
-def list_scans(source: Path, split: str, seed: int) -> tuple[Scan, ...]:
-    """The scans below `source` (file, folder, BIDS tree or list file) that a split wants."""
+def list_scans(
+    source: Path, split: str, seed: int, tell: Callable[[str], None] = lambda sentence: None
+) -> tuple[Scan, ...]:
+    """The scans below `source` (file, folder, BIDS tree or list file) that a split wants; of others `tell` hears."""
     paths = find_volumes(source)
     _refuse_twins(paths)
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
@@ -47,6 +50,9 @@ def list_scans(source: Path, split: str, seed: int) -> tuple[Scan, ...]:
     splits = assign_splits(subjects, split, seed)
     if not splits:
         raise UserError(f"--split={split} leaves no scan of {source}; check it.")
+    left_out = sorted(set(subjects) - set(splits))
+    if left_out:
+        tell(f"{len(left_out)} of {len(set(subjects))} subjects are in no split and left out: {_shortened(left_out)}.")
     names = _names(relative, subjects)
     base = source.absolute() if source.is_dir() else source.absolute().parent
     return tuple(
@@ -54,6 +60,10 @@ def list_scans(source: Path, split: str, seed: int) -> tuple[Scan, ...]:
         for name, subject, path in zip(names, subjects, paths, strict=True)
         if subject in splits
     )
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _NAMED else [*names[:_NAMED], "..."])
 
 
 def _refuse_twins(paths: Iterable[Path]) -> None:

@@ -11,7 +11,15 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.shards.dataset import Manifest, Shard, read_manifest
 
 # What a network cannot mix: it has one kind of input. Factors and slice profiles may differ.
-_ALIKE = ("low_shape", "high_shape", "interpolation", "axes", "normalisation", "source", "planes")
+_ALIKE = {
+    "low_shape": "low-resolution patches (shape and channels)",
+    "high_shape": "high-resolution patches (shape and channels)",
+    "interpolation": "interpolations",
+    "axes": "axes",
+    "normalisation": "normalisations",
+    "source": "kinds of pairs",
+    "planes": "planes",
+}
 
 
 def read_manifests(folders: str) -> Manifest:
@@ -29,10 +37,10 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
     """
     first = manifests[0]
     for other in manifests[1:]:
-        for name in _ALIKE:
+        for name, words in _ALIKE.items():
             if getattr(other, name) != getattr(first, name):
                 raise UserError(
-                    f"{first.directory} and {other.directory} cannot be learned from together: their {name} are "
+                    f"{first.directory} and {other.directory} cannot be learned from together: their {words} are "
                     f"{getattr(first, name)} and {getattr(other, name)}; make the shards anew with the same."
                 )
     splits: dict[str, tuple[Shard, ...]] = {}

@@ -107,6 +107,18 @@ def test_scans_get_unique_names_and_a_subject_stays_in_one_split(tmp_path):
     assert sorted(scan.source for scan in scans)[0] == "100307/a/T1w.nii.gz"
 
 
+def test_subjects_whom_no_split_names_are_told_of(tmp_path):
+    """Two counted, or two in a table: the third would be missed in silence."""
+    for subject in ("sub-1", "sub-2", "sub-3"):
+        (tmp_path / f"{subject}_T1w.nii").touch()
+    (tmp_path / "split.tsv").write_text("subject\tsplit\nsub-1\ttrain\nsub-3\ttest\n")
+    told: list[str] = []
+    assert len(list_scans(tmp_path, str(tmp_path / "split.tsv"), 0, told.append)) == 2
+    assert told == ["1 of 3 subjects are in no split and left out: sub-2."]
+    list_scans(tmp_path, "2,1", 0, told.append)
+    assert len(told) == 1
+
+
 def test_a_list_file_is_a_folder_written_down(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("sub-1_T1w.nii", "deep/sub-2_T1w.nii"):
