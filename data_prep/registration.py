@@ -168,7 +168,8 @@ def _better(old: Registered, new: Registered, high: Placed, stage: str) -> Regis
     voxel = float(np.linalg.norm(high.affine[:3, :3], axis=0).min())
     if np.linalg.norm(new.moved(points) - old.moved(points), axis=1).max() <= _STILL * voxel:
         return old
+    before = KINDS[KINDS.index(stage) - 1]
     raise UserError(
         f"{stage} registration made it worse (correlation {old.ncc_after:.3f} -> {new.ncc_after:.3f}); look at the two "
-        "scans, or leave out --register."
+        f"scans, or {'leave out --register' if before == 'none' else f'take --register={before}'}."
     )

@@ -1,11 +1,14 @@
 """Registration: known movements found to a bound, identity kept, and what gets worse refused."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.ndimage
 
 from data_prep.phantom import make_phantom
-from data_prep.registration import Placed, correlation, register, without_shading
+from data_prep.registration import Placed, Registered, _better, correlation, register, without_shading
 from mdcsrn_tf.errors import UserError
 
 SHAPE = (36, 40, 34)
@@ -85,6 +88,15 @@ def test_a_search_that_makes_it_worse_is_refused():
         for seed in range(4):  # noise has no movement: what the search finds correlates with nothing
             other = Placed(np.roll(noise.data, seed + 1, 0) * 0.2 + lies_right.data, AFFINE)
             register(noise, other, "rigid", seed=seed)
+
+
+def test_a_later_stage_that_fails_does_not_speak_against_the_one_before():
+    good = Registered(HEAD, np.ones(SHAPE, bool), 0.5, 0.9, SimpleNamespace(TransformPoint=lambda point: point))
+    away = SimpleNamespace(TransformPoint=lambda point: [mm + 9 for mm in point])
+    worse = replace(good, ncc_after=0.8, transform=away)
+    for stage, remedy in (("rigid", "leave out --register"), ("affine", "take --register=rigid")):
+        with pytest.raises(UserError, match=rf"{stage} registration made it worse .*0.900 -> 0.800.* or {remedy}\."):
+            _better(good, worse, Placed(HEAD, AFFINE), stage)
 
 
 def test_shading_is_taken_away():
