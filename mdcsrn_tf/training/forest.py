@@ -29,7 +29,7 @@ def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, sampl
     config = FORESTS[preset]
     manifest = read_manifest(data)
     if manifest.rank != 2 or manifest.channels != (1, 1):
-        raise UserError(f"{data} holds no pairs of single slices; make them with mdcsrn-pairs.")
+        raise UserError(f"{data} holds no pairs of single slices; make them by mdcsrn-pairs --stack=1 --targets=1.")
     with only_run_in(workdir):
         record = RunRecord.begin(
             {"preset": preset, "forest": config, "seed": seed, "samples": samples or config.samples},
