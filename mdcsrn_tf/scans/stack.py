@@ -77,7 +77,9 @@ def acquired_plane(path: Path, series_uid: str | None = None) -> str:
         return _plane_of(dicom.affine_in_plane(dicom.sorted_along_normal(slices, path)[0]), 2)
     try:
         image = nib.load(path)  # a file's voxels are not read
-    except Exception:  # whoever reads the voxels says what is wrong with it
+    except Exception:
+        image = None
+    if not isinstance(image, nib.spatialimages.SpatialImage):  # whoever reads the voxels says what is wrong with it
         return read_stack(path, series_uid).plane
     return _plane_of(image.affine, slice_geometry(path, image.affine, image.header).axis)
 
