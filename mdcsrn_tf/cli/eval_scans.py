@@ -117,7 +117,7 @@ def _evaluate_in(output: Path, values: flags.FlagValues) -> int:
         print(paired_markdown(results.paired))
     if values.json:
         write_json(values.json, {**to_json(tables[0]), "paired": list(results.paired)})
-    print(f"Written to {output}: report.html, tables, figures, run.json.")
+    print(f"Written to {output}: report.html, tables, {'figures, ' if values.figures else ''}run.json.")
     return name_left_out(results.left_out)
 
 
