@@ -8,7 +8,6 @@ People are called person-0001 and so on in everything that is written; who is wh
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from data_prep.splits import assign_splits
 from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.find import below_common_folder, stem_of
 from mdcsrn_tf.scans.volumes import find_volumes
 
 
@@ -50,10 +49,8 @@ class ScanPair:
 def find_series(root: Path, wanted: str | None = None) -> list[Series]:
     """Every scan below `root`; `wanted` keeps those whose series UID it is, or whose description or name has it."""
     paths = find_volumes(root)
-    common = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     series: list[Series] = []
-    for path in paths:
-        relative = path.absolute().relative_to(common).as_posix()
+    for path, relative in zip(paths, below_common_folder(paths), strict=True):
         series += _dicom_series(path, relative) if path.is_dir() else [_file(path, relative)]
     kept = [one for one in series if wanted is None or wanted == one.uid or wanted.lower() in one.description.lower()]
     if not kept:

@@ -12,6 +12,7 @@ from mdcsrn_tf.names import digest_of
 # J section 4.1: for training, for choosing checkpoints, for choosing hyper-parameters, for the final figures.
 SPLITS = ("train", "validation", "evaluation", "test")
 _NAMES_BY_LENGTH = {1: SPLITS[:1], 2: SPLITS[:2], 3: ("train", "validation", "test"), 4: SPLITS}
+_TABLES = (".tsv", ".csv")
 _SUBJECT_COLUMNS = ("subject", "participant_id")
 
 
@@ -25,7 +26,7 @@ def assign_splits(subjects: Iterable[str], split: str, seed: int) -> dict[str, s
     {'a': 'train', 'c': 'validation', 'b': 'evaluation'}
     """
     unique = sorted(set(subjects))
-    if split.lower().endswith((".tsv", ".csv")):
+    if split.lower().endswith(_TABLES):
         return _from_table(unique, Path(split))
     numbers = _numbers(split)
     names = _NAMES_BY_LENGTH[len(numbers)]
@@ -33,6 +34,18 @@ def assign_splits(subjects: Iterable[str], split: str, seed: int) -> dict[str, s
     ranked = sorted(unique, key=lambda subject: digest_of(f"{seed}:{subject}"))
     places = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
     return dict(zip(ranked, places, strict=False))
+
+
+def wanted_splits(split: str) -> list[str]:
+    """The splits that fractions or counts give a share; of a table nothing is known before it is read.
+
+    >>> wanted_splits("0.6,0.4"), wanted_splits("1,0,2")
+    (['train', 'validation'], ['train', 'test'])
+    """
+    if split.lower().endswith(_TABLES):
+        return []
+    numbers = _numbers(split)
+    return [name for name, share in zip(_NAMES_BY_LENGTH[len(numbers)], numbers, strict=True) if share]
 
 
 def _numbers(split: str) -> list[float]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from data_prep.splits import assign_splits
+from data_prep.splits import assign_splits, wanted_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of, fitting_name
-from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.find import below_common_folder, stem_of
 from mdcsrn_tf.scans.volumes import find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
@@ -44,12 +44,14 @@ def list_scans(
     """The scans below `source` (file, folder, BIDS tree or list file) that a split wants; of others `tell` hears."""
     paths = find_volumes(source)
     _refuse_twins(paths)
-    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    relative = [path.absolute().relative_to(root).as_posix() for path in paths]
+    relative = below_common_folder(paths)
     subjects = [subject_of(path) for path in relative]
     splits = assign_splits(subjects, split, seed)
     if not splits:
         raise UserError(f"--split={split} leaves no scan of {source}; check it.")
+    empty = [name for name in wanted_splits(split) if name not in splits.values()]
+    if empty:
+        tell(f"--split={split} leaves nobody for {' and '.join(empty)}.")
     left_out = sorted(set(subjects) - set(splits))
     if left_out:
         tell(f"{len(left_out)} of {len(set(subjects))} subjects are in no split and left out: {_shortened(left_out)}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from itertools import product
@@ -12,7 +11,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Subject
-from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.find import below_common_folder, stem_of
 from mdcsrn_tf.scans.volumes import Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
@@ -116,10 +115,7 @@ def _by_subject(folder: Path) -> dict[str, Path]:
 
 def _folder_names(paths: list[Path]) -> list[str]:
     """The first folder below the one they share, for each; nothing if that does not tell them apart."""
-    # A list may say ../hr/T1.nii. Links keep the names that they have here, which resolve() would not.
-    places = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
-    root = os.path.commonpath([place.parent for place in places])
-    names = [place.relative_to(root).parts[0] for place in places]
+    names = [place.partition("/")[0] for place in below_common_folder(paths)]
     return names if len(set(names)) == len(names) else []
 
 

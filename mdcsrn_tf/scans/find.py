@@ -148,6 +148,16 @@ def place_below(path: Path, root: Path) -> Path:
     return Path(path.name) if ".." in inside.parts else inside  # a list's ../scan would lead out of any folder
 
 
+def below_common_folder(paths: Sequence[Path]) -> list[str]:
+    """The files' paths below the folder that they share, with `/`: what their folders are called tells them apart.
+
+    A list may lead through `..`. Links keep the names that they have here, which resolve() would not.
+    """
+    places = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    common = os.path.commonpath([place.parent for place in places])
+    return [place.relative_to(common).as_posix() for place in places]
+
+
 def refuse_other_formats(output: Path) -> None:
     """UserError for an output that is not there and is called like a file of another format than NIfTI."""
     if not output.exists() and _OTHER_FILE.search(output.name):

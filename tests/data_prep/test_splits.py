@@ -119,6 +119,21 @@ def test_subjects_whom_no_split_names_are_told_of(tmp_path):
     assert len(told) == 1
 
 
+def test_a_split_that_gets_nobody_is_told_of(tmp_path):
+    (tmp_path / "sub-1_T1w.nii").touch()
+    told: list[str] = []
+    list_scans(tmp_path, "0.6,0.4", 0, told.append)
+    assert told == ["--split=0.6,0.4 leaves nobody for validation."]
+
+
+def test_a_list_may_lead_out_of_its_folder(tmp_path):
+    for name in ("one/T1w.nii", "lists/two/T1w.nii"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "lists" / "list.txt").write_text("two/T1w.nii\n../one/T1w.nii\n")
+    assert {scan.subject for scan in list_scans(tmp_path / "lists" / "list.txt", "1", 0)} == {"one", "lists"}
+
+
 def test_a_list_file_is_a_folder_written_down(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("sub-1_T1w.nii", "deep/sub-2_T1w.nii"):
