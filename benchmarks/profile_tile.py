@@ -134,8 +134,8 @@ CHANGES = """## What was changed, and what it bought
 - **Seamless volumes slide** through the network where they are more than a tile (`inference/sliding.py`): of 256^3
   voxels each product and sum is done 1.4 times, where those tiles do it 3.6 times, and tiles of 70^3 10.5 times.
   Measured beside the first in results.md ("A volume ..., before and after").
-- **Starting up** (results.md): Keras imports scikit-learn and matplotlib wherever they are installed; a command hides
-  both while TensorFlow loads. XLA's older emitters compile the same code to the same results in less time.
+- **Starting up** (results.md): Keras imports scikit-learn, matplotlib and OpenCV wherever they are installed; a command
+  hides them while TensorFlow loads. XLA's older emitters compile the same code to the same results in less time.
 - **A training step keeps its feature maps alone** (`training/frugal`): concatenations are written again for the
   gradient where it needs them, and not at all for that of 1x1x1 convolutions. The peak of an L1 step of 6 x 40^3, 4.3
   GB before, is {peak} GB (results.md).
