@@ -43,7 +43,11 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--shape", default="256,256,64")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--codes", default=",".join(CODES), help="keep the record's runs of those that are not here")
+    parser.add_argument(
+        "--codes",
+        default=",".join(CODES),
+        help="run these; where one of the first two is not among them, the record's other runs are kept",
+    )
     parser.add_argument("--modes", default=",".join(MODES), help="which of them")
     parser.add_argument("--record", default=RECORD, help="the record's name")
     parser.add_argument("--child", help="MODE,PRECISION: be a run of --model by the code of the folder --after")

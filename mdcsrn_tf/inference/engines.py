@@ -17,6 +17,7 @@ from mdcsrn_tf.inference.device import choose_device, choose_precision
 from mdcsrn_tf.inference.settings import ApplyColumn, ApplyTiles, Settings
 from mdcsrn_tf.inference.tiling import PerAxis, per_axis
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, load_stock_model, read_card, with_precision
+from mdcsrn_tf.models.forest import is_forest
 from mdcsrn_tf.weights import find_model
 from mdcsrn_tf.workers import available_cores
 
@@ -247,11 +248,6 @@ def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngin
     if engine != "tensorflow" or precision == "bfloat16":
         raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
     return ForestEngine(path, bn) if is_forest(path) else SliceNetworkEngine(path, bn)
-
-
-def is_forest(path: Path) -> bool:
-    """Whether the file is one of models.forest."""
-    return path.suffix == ".npz"
 
 
 def read_any_card(path: Path) -> ModelCard:

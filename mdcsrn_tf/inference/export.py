@@ -28,6 +28,7 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.continuation import REACH, extended_in_graph
 from mdcsrn_tf.models.files import ModelCard, load_model
+from mdcsrn_tf.models.forest import is_forest
 from mdcsrn_tf.models.sizes import (
     feature_channels,
     live_channels,
@@ -56,7 +57,7 @@ def export(
     whole_volumes: bool = True,
 ) -> None:
     """Write the SavedModel of a `.keras` file, whole or not at all; `bn` overrides the card's mode."""
-    if Path(model_path).suffix == ".npz":
+    if is_forest(model_path):
         raise UserError(
             f"{model_path} is a forest, no network: mdcsrn-infer runs it by NumPy as it is, on any machine."
         )

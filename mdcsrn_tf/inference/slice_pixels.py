@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from mdcsrn_tf.inference.words import millimetres
 from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans.stack import PLANES
 
 PIXELS = "pixel_mm"  # in a card's notes: the smallest and the largest of the training slices
-_THROUGH = {"axial": "IS", "coronal": "AP", "sagittal": "LR"}
+_AXES = ("LR", "AP", "IS")
 _ALIKE = 1.25
 
 
@@ -21,7 +22,7 @@ def other_pixels(names: Sequence[str], sizes: Sequence[float], card: ModelCard) 
     known = card.notes.get(PIXELS)
     if not known:
         return ()
-    through = {_THROUGH[plane] for plane in card.planes}
+    through = {_AXES[PLANES[plane]] for plane in card.planes}
     pixels = [size for name, size in zip(names, sizes, strict=True) if len(through) > 1 or name not in through]
     least, most = known
     if least <= _ALIKE * min(pixels) and max(pixels) <= _ALIKE * most:

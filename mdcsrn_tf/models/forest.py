@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,11 @@ def plain_arrays(forest: Any) -> Forest:
         first += tree.node_count
     types = {"feature": np.int8, "threshold": np.float32, "value": np.float64}
     return Forest(**{name: np.concatenate(parts[name]).astype(types.get(name, np.int32)) for name in _ARRAYS})
+
+
+def is_forest(path: str | os.PathLike[str]) -> bool:
+    """Whether a model's file is a forest's, by its name."""
+    return Path(path).suffix == ".npz"
 
 
 def save_forest(path: str | os.PathLike[str], forest: Forest, card: str) -> None:
