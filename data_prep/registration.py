@@ -2,8 +2,8 @@
 
 The high-resolution scan is fixed: targets are never resampled. Rigid, then affine, then B-spline, each begun where the
 one before ended, by mutual information (two fields, two contrasts) over three levels; the low-resolution scan is
-interpolated once, at the end, linearly. A stage that correlates less with the target than what it began with is
-not believed.
+interpolated once, at the end, linearly. A stage after which the low-resolution scan tells less of the target (by the
+correlation ratio, which asks for no likeness of contrasts) than what it began with is not believed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS = ("none", "rigid", "affine", "bspline")
 CONTROL_MM = 8.0  # between control points, for a head; a specimen wants about 2
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LEVELS = 32  # of brightness, in the correlation ratio
 _SAMPLED = 0.2  # of the fixed image's voxels
 _STILL = 0.5  # voxels: a movement below this that gains nothing is noise of the search, not a failure
 
@@ -41,6 +42,7 @@ class Registered:
     inside: np.ndarray  # bool: where the low-resolution scan's field reaches
     ncc_before: float  # correlation of the two inside, without registration
     ncc_after: float
+    ratio: float  # the correlation ratio: by it a stage is judged
     transform: Any  # SimpleITK's, from points of the high-resolution scan to points of the low-resolution one
 
     def moved(self, points: np.ndarray) -> np.ndarray:
@@ -58,7 +60,7 @@ def register(low: Placed, high: Placed, kind: str, *, control_mm: float = CONTRO
     for stage in KINDS[1 : KINDS.index(kind) + 1]:
         found = _resampled(sitk, fixed, moving, _stage(sitk, stage, fixed, moving, best.transform, control_mm, seed))
         best = _better(best, found, high, stage)
-    return Registered(best.data, best.inside, before, best.ncc_after, best.transform)
+    return Registered(best.data, best.inside, before, best.ncc_after, best.ratio, best.transform)
 
 
 def without_shading(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -107,13 +109,30 @@ def correlation(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float
     return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std()))
 
 
+def correlation_ratio(target: np.ndarray, image: np.ndarray, inside: np.ndarray) -> float:
+    """How much of a target's contrast another image of its grid tells inside a mask, from 0 to 1.
+
+    It is the root of the share of the target's variance that lies between levels of the image's brightness: near
+    |`correlation`| where one contrast is a line of the other, and 1 wherever it is any function of it. T1w and T2w
+    images of one head correlate more, now and then, where they do not lie on each other.
+    """
+    a, b = target[inside].astype(np.float64), image[inside]
+    if a.size < 2 or a.std() == 0:
+        return 0.0
+    level = np.searchsorted(np.quantile(b, np.linspace(0, 1, _LEVELS + 1)[1:-1]), b)
+    count = np.bincount(level, minlength=_LEVELS)
+    means = np.bincount(level, a, minlength=_LEVELS) / np.maximum(count, 1)
+    return float(np.sqrt(np.sum(count * (means - a.mean()) ** 2) / a.size) / a.std())
+
+
 def _resampled(sitk: Any, fixed: Any, moving: Any, transform: Any) -> Registered:
     data = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, 0.0)).T
     field = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     field.CopyInformation(moving)
     inside = sitk.GetArrayFromImage(sitk.Resample(field, fixed, transform, sitk.sitkNearestNeighbor, 0)).T > 0
-    ncc = correlation(data, sitk.GetArrayViewFromImage(fixed).T, inside)
-    return Registered(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(inside), ncc, ncc, transform)
+    target = sitk.GetArrayViewFromImage(fixed).T
+    ncc, ratio = correlation(data, target, inside), correlation_ratio(target, data, inside)
+    return Registered(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(inside), ncc, ncc, ratio, transform)
 
 
 def _stage(sitk: Any, kind: str, fixed: Any, moving: Any, begun: Any, control_mm: float, seed: int) -> Any:
@@ -161,7 +180,7 @@ def _centre(image: Any) -> Any:
 
 
 def _better(old: Registered, new: Registered, high: Placed, stage: str) -> Registered:
-    if new.inside.sum() >= old.inside.sum() / 2 and new.ncc_after > old.ncc_after:
+    if new.inside.sum() >= old.inside.sum() / 2 and new.ratio > old.ratio:
         return new
     corners = np.array(np.meshgrid(*([0.25, 0.75] for _ in range(3)))).reshape(3, -1).T * high.data.shape
     points = corners @ high.affine[:3, :3].T + high.affine[:3, 3]
@@ -170,6 +189,6 @@ def _better(old: Registered, new: Registered, high: Placed, stage: str) -> Regis
         return old
     before = KINDS[KINDS.index(stage) - 1]
     raise UserError(
-        f"{stage} registration made it worse (correlation {old.ncc_after:.3f} -> {new.ncc_after:.3f}); look at the two "
+        f"{stage} registration made it worse (correlation ratio {old.ratio:.3f} -> {new.ratio:.3f}); look at the two "
         f"scans, or {'leave out --register' if before == 'none' else f'take --register={before}'}."
     )

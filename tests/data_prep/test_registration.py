@@ -8,7 +8,7 @@ import pytest
 import scipy.ndimage
 
 from data_prep.phantom import make_phantom
-from data_prep.registration import Placed, Registered, _better, correlation, register, without_shading
+from data_prep.registration import Placed, Registered, _better, correlation, correlation_ratio, register, without_shading
 from mdcsrn_tf.errors import UserError
 
 SHAPE = (36, 40, 34)
@@ -54,7 +54,7 @@ def test_a_turn_of_four_degrees_and_three_millimetres_is_found():
     low = other_contrast(moved_by(rigidly))
     found = register(Placed(low, AFFINE), Placed(HEAD, AFFINE), "affine")
     assert np.median(errors_of(found, rigidly)) < 0.5
-    assert found.ncc_after > found.ncc_before
+    assert found.ncc_after > found.ncc_before and abs(found.ratio - found.ncc_after) < 0.02
     assert found.inside.dtype == bool and 0.8 < found.inside.mean() < 1
     assert correlation(found.data, other_contrast(HEAD), found.inside) > 0.98
 
@@ -71,6 +71,24 @@ def test_what_lies_right_stays_where_it_is(kind):
     assert errors_of(found, lambda points: points).max() < 0.05
     assert found.ncc_after >= found.ncc_before > 0.999
     np.testing.assert_allclose(found.data, HEAD, atol=0.01 * HEAD.max())
+
+
+def test_a_scan_of_inverted_contrast_is_laid_onto_the_other():
+    found = register(Placed(1000 - moved_by(rigidly), AFFINE), Placed(HEAD, AFFINE), "rigid")
+    assert np.median(errors_of(found, rigidly)) < 0.5
+    assert correlation(found.data, HEAD, found.inside) < -0.98 and found.ratio > 0.98
+    assert found.ncc_after < found.ncc_before < 0, "by their correlation it would have been refused"
+
+
+def test_the_correlation_ratio_against_its_definition():
+    target = np.random.default_rng(2).integers(0, 9, (6, 7, 8)).astype(np.float64)
+    image = (target - 4) ** 2  # five values, and no correlation by them
+    inside = np.indices(target.shape).sum(0) % 3 > 0
+    chosen, levels = target[inside], image[inside]
+    within = sum(levels.tolist().count(v) * chosen[levels == v].var() for v in set(levels.tolist())) / chosen.size
+    assert correlation_ratio(target, image, inside) == pytest.approx(np.sqrt(1 - within / chosen.var()), abs=1e-12)
+    assert correlation_ratio(image, target, inside) == pytest.approx(1), "a function of the other, though not the reverse"
+    assert correlation_ratio(np.ones(target.shape), image, inside) == 0
 
 
 def test_another_grid_is_resampled_where_it_lies():
@@ -91,9 +109,9 @@ def test_a_search_that_makes_it_worse_is_refused():
 
 
 def test_a_later_stage_that_fails_does_not_speak_against_the_one_before():
-    good = Registered(HEAD, np.ones(SHAPE, bool), 0.5, 0.9, SimpleNamespace(TransformPoint=lambda point: point))
+    good = Registered(HEAD, np.ones(SHAPE, bool), 0.5, 0.9, 0.9, SimpleNamespace(TransformPoint=lambda point: point))
     away = SimpleNamespace(TransformPoint=lambda point: [mm + 9 for mm in point])
-    worse = replace(good, ncc_after=0.8, transform=away)
+    worse = replace(good, ratio=0.8, transform=away)
     for stage, remedy in (("rigid", "leave out --register"), ("affine", "take --register=rigid")):
         with pytest.raises(UserError, match=rf"{stage} registration made it worse .*0.900 -> 0.800.* or {remedy}\."):
             _better(good, worse, Placed(HEAD, AFFINE), stage)
