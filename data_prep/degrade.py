@@ -15,7 +15,7 @@ from data_prep.degrade_record import NAME as RECORD
 from data_prep.degrade_record import DegradeRecord
 from data_prep.recipe_flag import asked_recipe, define_recipe_flag
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import run_command, warn
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.run_record import plain
@@ -77,8 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     """Degrade one scan as the flags say."""
     volume = read_volume(source, values.series)
-    for remark in volume.remarks:
-        print(f"mdcsrn-degrade: warning: {source}: {remark}", file=sys.stderr)
+    warn("mdcsrn-degrade", volume.told)
     axes = resolve_axes(values.axes, volume.affine)
     factors = parse_factors(values.factor, values.axes)
     image = kspace.acquire(

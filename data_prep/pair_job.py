@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.scan_pairs import ScanPair
+from data_prep.scan_pairs import ScanPair, Series
 from data_prep.shard_job import check_range
 from data_prep.slice_pairs import MatchSettings, View, paired
 from mdcsrn_tf.errors import UserError
@@ -79,7 +79,11 @@ def source_checksum(pair: ScanPair) -> str:
 
     Where it differs from the manifest's, a scan was exchanged since the shard was made.
     """
-    return hashlib.sha256("".join(sorted(map(sha256_of, _files(pair)))).encode()).hexdigest()
+    return _checksum(_files(pair))
+
+
+def _checksum(files: list[Path]) -> str:
+    return hashlib.sha256("".join(sorted(map(sha256_of, files))).encode()).hexdigest()
 
 
 def _make_shard(job: PairJob) -> dict[str, Any]:
@@ -101,6 +105,7 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
         "split": pair.split,
         "source_bytes": sum(file.stat().st_size for file in _files(pair)),
         "source_sha256": source_checksum(pair),
+        "scans_sha256": [_checksum(_files_of(series)) for series in (pair.low, pair.high)],
         "low_scale": asdict(of_low),
         "high_scale": asdict(of_high),
         **found.facts,
@@ -187,4 +192,14 @@ def _patches(views: tuple[View, ...], places: np.ndarray, edge: int) -> Iterator
 
 
 def _files(pair: ScanPair) -> list[Path]:
-    return [file for series in (pair.low, pair.high) for file in files_of(series.path)]
+    return [file for series in (pair.low, pair.high) for file in _files_of(series)]
+
+
+def _files_of(series: Series) -> list[Path]:
+    """A scan's files: of a DICOM folder that holds several series, or several people's, this one's alone."""
+    if series.uid is None:
+        return files_of(series.path)
+    from mdcsrn_tf.scans.dicom import slices_by_series
+
+    slices = slices_by_series(series.path, headers_alone=True)[series.uid]
+    return sorted({Path(dataset.filename) for dataset in slices})

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.brain import brain_mask
 from data_prep.degrade import plan_outputs
 from data_prep.subjects import VARIANTS
-from mdcsrn_tf.command_line import run_command
+from mdcsrn_tf.command_line import run_command, warn
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, read_volume, to_ras, write_volume
@@ -97,6 +97,7 @@ def _run(values: flags.FlagValues) -> int:
 def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
     """Write the scan's variants beside `target`: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
     volume = read_volume(source)
+    warn("mdcsrn-variants", volume.told)
     places = {kind: target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz") for kind in kinds}
     target.parent.mkdir(parents=True, exist_ok=True)
     if "original" in kinds:

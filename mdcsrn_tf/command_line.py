@@ -6,7 +6,7 @@ import logging
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -118,6 +118,12 @@ def _system_sentence(error: OSError) -> str:
     if "temporary directory" in reason or _NO_CACHE in reason:
         return "No temporary folder can be written to; name one by the environment variable TMPDIR."
     return f"{what}{reason}; check the path, its rights and the space there."
+
+
+def warn(name: str, sentences: Iterable[str]) -> None:
+    """Tell of what is doubtful and stops nothing, a line each."""
+    for sentence in sentences:
+        print(f"{name}: warning: {sentence}", file=sys.stderr)
 
 
 def _fail(name: str, sentence: str, code: int = 1) -> int:

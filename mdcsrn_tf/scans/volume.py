@@ -26,6 +26,11 @@ class Volume:
     intercept: float = 0.0
     remarks: tuple[str, ...] = ()  # what a user should know about the file, a sentence each
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The remarks, each with the file's name before it."""
+        return tuple(f"{self.path}: {remark}" for remark in self.remarks)
+
 
 def new_header(affine: np.ndarray) -> nib.Nifti1Header:
     """A NIfTI-1 header that says nothing but where the voxels lie."""

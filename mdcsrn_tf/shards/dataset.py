@@ -43,7 +43,7 @@ class Shard:
     pairs: int
     size: int  # bytes
     subject: str
-    source: str = ""  # checksum of the scan; not known of shards of 0.1.0
+    sources: frozenset[str] = frozenset()  # checksums of the scan, or of both; none are known of shards of 0.1.0
 
     @property
     def record_bytes(self) -> int:
@@ -68,6 +68,7 @@ class Manifest:
     source: str = "kspace"  # how the low-resolution images came about: degraded, or "pairs": scanned as well
     planes: tuple[str, ...] = ()  # of slices: which they are cut in
     factors: tuple[tuple[int, ...], ...] = ()  # every factor that pairs were made with (joined.py)
+    remarks: tuple[str, ...] = ()  # what a user should know of it, a sentence each
     pixels: tuple[float, ...] = ()  # of pairs of scans: the least and the largest pixel that is learned from, mm
 
     @property
@@ -241,8 +242,9 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
     settings = content["settings"]
     splits: dict[str, list[Shard]] = {}
     for entry in content["shards"]:
-        place, source = directory / entry["shard"], str(entry.get("source_sha256", ""))
-        shard = Shard(place, int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"], source)
+        place = directory / entry["shard"]
+        sources = frozenset(map(str, [*entry.get("scans_sha256", ()), *filter(None, [entry.get("source_sha256")])]))
+        shard = Shard(place, int(entry["pairs"]), int(entry["shard_bytes"]), entry["subject"], sources)
         splits.setdefault(entry["split"], []).append(shard)
     low_shape, high_shape = _shapes(settings)
     return Manifest(

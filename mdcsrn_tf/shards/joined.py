@@ -21,6 +21,11 @@ _ALIKE = {
     "planes": "planes",
 }
 
+_NUMBERED = (
+    "people are numbered in each folder of shards anew, and who is in several was looked for by their scans' checksums "
+    "alone: see that all were made with one --split table."
+)
+
 
 def read_manifests(folders: str) -> Manifest:
     """The manifest of one folder of shards, or of several that are separated by commas."""
@@ -47,19 +52,21 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
     for manifest in manifests:
         for split, shards in manifest.splits.items():
             splits[split] = splits.get(split, ()) + shards
-    _check_people(splits)
+    numbered = first.source == "pairs"  # people are person-0001 and so on, in each folder anew
+    _check_people(splits, by_name=not numbered)
     together = hashlib.sha256("\n".join(manifest.sha256 for manifest in manifests).encode()).hexdigest()
     factors = tuple(dict.fromkeys(factor for manifest in manifests for factor in manifest.factors))
     pixels = [size for manifest in manifests for size in manifest.pixels]
     extremes = (min(pixels), max(pixels)) if pixels else ()
-    return replace(first, splits=splits, sha256=together, factors=factors, pixels=extremes)
+    remarks = (_NUMBERED,) if numbered and len(splits) > 1 else ()
+    return replace(first, splits=splits, sha256=together, factors=factors, pixels=extremes, remarks=remarks)
 
 
-def _check_people(splits: dict[str, tuple[Shard, ...]]) -> None:
+def _check_people(splits: dict[str, tuple[Shard, ...]], *, by_name: bool) -> None:
     """UserError where a subject, or a scan under another name, is both learned from and judged by."""
     trained = splits.get("train", ())
-    subjects = {shard.subject for shard in trained}
-    sources = {shard.source: shard.subject for shard in trained if shard.source}
+    subjects = {shard.subject for shard in trained if by_name}
+    sources = {source: shard.subject for shard in trained for source in shard.sources}
     for split, shards in splits.items():
         for shard in shards if split != "train" else ():
             if shard.subject in subjects:
@@ -67,8 +74,12 @@ def _check_people(splits: dict[str, tuple[Shard, ...]]) -> None:
                     f"{shard.subject} is a training subject in one folder of shards and a {split} subject in another: "
                     "make them with one --split file."
                 )
-            if shard.source in sources:
+            known = next((sources[source] for source in sorted(shard.sources) if source in sources), None)
+            if known is not None:
                 raise UserError(
-                    f"{sources[shard.source]}, a training subject, and {shard.subject}, a {split} subject, are one "
-                    "scan under two names: take one of them out, and make the shards anew."
+                    f"{known}, a training subject, and {shard.subject}, a {split} subject, are one scan under two "
+                    "names: take one of them out, and make the shards anew."
+                    if by_name
+                    else f"{known}, a training subject in one folder of shards, and {shard.subject}, a {split} subject "
+                    "in another, have a scan in common: make them with one --split table."
                 )

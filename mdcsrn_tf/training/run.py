@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from mdcsrn_tf import __version__
+from mdcsrn_tf.command_line import warn
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
@@ -61,6 +61,7 @@ def train(
     `data` is a folder of shards, or several, separated by commas.
     """
     manifest = read_manifests(data)
+    warn("mdcsrn-train", manifest.remarks)
     patches = manifest.pairs("train")
     settings = [with_checksum(phase) for phase in settings]
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
@@ -250,8 +251,7 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
             f"{path} was trained on {card.interpolation} interpolation, but these shards were made with "
             f"{manifest.interpolation}."
         )
-    for sentence in differences_to_shards(card, manifest):
-        print(f"mdcsrn-train: warning: {path} {sentence}", file=sys.stderr)
+    warn("mdcsrn-train", (f"{path} {sentence}" for sentence in differences_to_shards(card, manifest)))
     copy_weights(model, state.generator)
 
 

@@ -19,6 +19,7 @@ from data_prep.slice_pairs import View
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
+from mdcsrn_tf.shards.joined import read_manifests
 
 AFFINE = np.array([[-1.0, 0, 0, 40], [0, -1.0, 0, 40], [0, 0, 1.0, -30], [0, 0, 0, 1]])
 THIN = np.arange(20 * 18 * 12, dtype=np.float32).reshape(20, 18, 12)  # [column, row, slice], every voxel another value
@@ -319,6 +320,29 @@ def test_two_sessions_of_one_person_stay_in_one_split(tmp_path):
     ]
 
 
+def test_people_of_several_folders_are_told_apart_by_their_scans(tmp_path, capsys):
+    for number in (1, 2):  # as some archives export them: everybody's files in one folder
+        for folder in write_person(tmp_path, number, (20, 20, 9), 3, thickness=3.0, seed=number):
+            for file in folder.iterdir():
+                (tmp_path / "all").mkdir(exist_ok=True)
+                file.rename(tmp_path / "all" / f"{number}{file.name}")
+        write_person(tmp_path / "elsewhere", 2 + number, (20, 20, 9), 3, thickness=3.0, seed=2 + number)
+    (tmp_path / "low").rename(tmp_path / "empty")
+    (tmp_path / "high").rename(tmp_path / "empty too")
+    for name in ("low", "high"):
+        (tmp_path / name).symlink_to("all")
+    series = ("--low_series=thick", "--high_series=thin")
+    for output, split in (("one", "PHANTOM^1\ttrain\nPHANTOM^2\tvalidation"), ("other", "PHANTOM^2\ttrain")):
+        (tmp_path / f"{output}.tsv").write_text(f"subject\tsplit\n{split}\n")
+        assert run(tmp_path, *series, f"--split={tmp_path}/{output}.tsv", output=output) == 0
+    assert "two names" not in capsys.readouterr().err, "two people's scans in one folder are not one scan"
+    with pytest.raises(UserError, match=r"have a scan in common: make them with one --split table"):
+        read_manifests(f"{tmp_path}/one,{tmp_path}/other")
+    assert run(tmp_path / "elsewhere", "--split=1,1", output="../others") == 0
+    joined = read_manifests(f"{tmp_path}/one,{tmp_path}/others")  # two person-0001: other people
+    assert len(joined.shards("train")) == 2 and "numbered in each folder of shards anew" in joined.remarks[0]
+
+
 def test_volumes_on_one_grid_give_slices_of_every_plane(tmp_path):
     head = make_phantom((24, 26, 22), 4, noise=0)
     thick = SliceProfile("box", 2.0).thick_slices(head, 11, 2)
@@ -382,7 +406,7 @@ def test_an_exchanged_half_of_a_scan_is_noticed(tmp_path):
     )
     for file in (low, low_voxels, high, high_voxels):
         file.write_bytes(file.name.encode())
-    pair = SimpleNamespace(low=SimpleNamespace(path=low), high=SimpleNamespace(path=high))
+    pair = SimpleNamespace(low=SimpleNamespace(path=low, uid=None), high=SimpleNamespace(path=high, uid=None))
     before = source_checksum(pair)
     low_voxels.write_bytes(b"wol.img")  # as many bytes
     assert source_checksum(pair) != before

@@ -8,7 +8,15 @@ import pytest
 import scipy.ndimage
 
 from data_prep.phantom import make_phantom
-from data_prep.registration import Placed, Registered, _better, correlation, correlation_ratio, register, without_shading
+from data_prep.registration import (
+    Placed,
+    Registered,
+    _better,
+    correlation,
+    correlation_ratio,
+    register,
+    without_shading,
+)
 from mdcsrn_tf.errors import UserError
 
 SHAPE = (36, 40, 34)
@@ -87,7 +95,9 @@ def test_the_correlation_ratio_against_its_definition():
     chosen, levels = target[inside], image[inside]
     within = sum(levels.tolist().count(v) * chosen[levels == v].var() for v in set(levels.tolist())) / chosen.size
     assert correlation_ratio(target, image, inside) == pytest.approx(np.sqrt(1 - within / chosen.var()), abs=1e-12)
-    assert correlation_ratio(image, target, inside) == pytest.approx(1), "a function of the other, though not the reverse"
+    assert correlation_ratio(image, target, inside) == pytest.approx(1), (
+        "a function of the other, though not the reverse"
+    )
     assert correlation_ratio(np.ones(target.shape), image, inside) == 0
 
 
