@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
+_SAME_SIZE = 0.02  # by which two forms of a header may differ, as an aligned scan's do
 _FAINTEST, _BRIGHTEST = 1e-15, 1e15  # squares of what lies between are float32 numbers still
 
 
@@ -170,6 +171,13 @@ def _remarks_of_forms(header: Any) -> tuple[str, ...]:
         )
     if scode and qcode and np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         return ("its sform and qform disagree on what is left and right; the sform is believed.",)
+    if scode and qcode and nib.aff2axcodes(sform) != nib.aff2axcodes(qform):
+        return ("its sform and qform disagree on which axis is which; the sform is believed.",)
+    sizes, others = np.linalg.norm(sform[:3, :3], axis=0), header.get_zooms()[:3]
+    if scode and not np.allclose(sizes, others, rtol=_SAME_SIZE):
+        return (
+            f"its sform has voxels of {_sizes(sizes)} mm, and its pixdim says {_sizes(others)}; the sform is believed.",
+        )
     return ()
 
 
@@ -222,8 +230,8 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     if sizes.min() < _SMALLEST_MM or sizes.max() > _LARGEST_MM or (sizes * data.shape).max() > _WIDEST_MM:
         raise UserError(
-            f"{path} has voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm over a matrix of "
-            f"{_text(data.shape)}, which no scanner makes; repair its header."
+            f"{path} has voxels of {_sizes(sizes)} mm over a matrix of {_text(data.shape)}, which no scanner makes; "
+            f"{_remedy_of_sizes(volume.header)}."
         )
     if nan is not None and np.isnan(data).any():
         volume = _without_nan(volume, nan)
@@ -236,6 +244,11 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
     if not _FAINTEST < largest < _BRIGHTEST:
         raise UserError(f"{path} has voxels of up to {largest:.3g}, beyond what is computed with; rescale it.")
     return volume
+
+
+def _remedy_of_sizes(header: nib.Nifti1Header) -> str:
+    unit = str(header.get_xyzt_units()[0])
+    return f"its header counts in {unit}s: let it count in mm" if unit in ("meter", "micron") else "repair its header"
 
 
 def _without_nan(volume: Volume, value: float) -> Volume:
@@ -256,6 +269,10 @@ def _as_nifti(image: Any) -> nib.Nifti1Header:
     if isinstance(image, nib.Nifti1Pair):
         return nib.Nifti1Header.from_header(image.header)
     return new_header(image.affine)
+
+
+def _sizes(sizes: Sequence[float]) -> str:
+    return " x ".join(f"{size:.3g}" for size in sizes)
 
 
 def _text(shape: Sequence[int]) -> str:

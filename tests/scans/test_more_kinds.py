@@ -77,6 +77,8 @@ def test_doubtful_headers_get_a_remark(tmp_path):
     for name, sform, qform, words in (
         ("none", None, None, "does not say where it lies"),
         ("mirrored", AFFINE, AFFINE @ np.diag([-1, 1, 1, 1]), "disagree on what is left and right"),
+        ("turned", AFFINE[:, [1, 0, 2, 3]] @ np.diag([1, -1, 1, 1]), AFFINE, "disagree on which axis is which"),
+        ("larger", AFFINE @ np.diag([2, 2, 2, 1]), AFFINE, "and its pixdim says"),
         ("fine", AFFINE, AFFINE, None),
     ):
         image = nib.Nifti1Image(DATA, AFFINE)
@@ -85,6 +87,11 @@ def test_doubtful_headers_get_a_remark(tmp_path):
         nib.save(image, tmp_path / f"{name}.nii")
         remarks = read_volume(tmp_path / f"{name}.nii").remarks
         assert (words is None and not remarks) or words in remarks[0], name
+    image.set_sform(np.diag([1e-3, 1e-3, 1e-3, 1]), code=1)
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "metres.nii")
+    with pytest.raises(UserError, match=r"metres\.nii has voxels of 0\.001 x .* in meters: let it count in mm"):
+        read_volume(tmp_path / "metres.nii")
     nib.save(nib.Nifti1Image(DATA[..., :1], AFFINE), tmp_path / "slice.nii")
     assert read_volume(tmp_path / "slice.nii").remarks == ("it is a single slice.",)
 
