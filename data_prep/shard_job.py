@@ -66,13 +66,13 @@ def run_job(job: ShardJob) -> dict[str, Any]:
         return {"scan": job.scan.name, "source": job.scan.source, "error": str(error)}
 
 
-def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | None]:
-    """The scan's voxels, its affine and its path (None for a phantom)."""
+def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | None, tuple[str, ...]]:
+    """The scan's voxels, its affine, its path (None for a phantom), and what is doubtful about its header."""
     if scan.source.startswith("phantom:"):
-        return make_phantom(_PHANTOM_SHAPE, int(scan.source.partition(":")[2])), np.eye(4), None
+        return make_phantom(_PHANTOM_SHAPE, int(scan.source.partition(":")[2])), np.eye(4), None, ()
     path = Path(root, scan.source)
     volume = read_volume(path)
-    return volume.data, volume.affine, path
+    return volume.data, volume.affine, path, volume.remarks
 
 
 def is_source_of(entry: dict[str, Any], scan: Scan, root: str) -> bool:
@@ -87,7 +87,7 @@ def is_source_of(entry: dict[str, Any], scan: Scan, root: str) -> bool:
 
 def _make_shard(job: ShardJob) -> dict[str, Any]:
     scan, settings = job.scan, job.settings
-    data, affine, path = read_source(scan, job.root)
+    data, affine, path, remarks = read_source(scan, job.root)
     if axes_are_anatomical(settings.axes):
         data, affine = to_ras(data, affine)
     axes = resolve_axes(settings.axes, affine)
@@ -110,6 +110,7 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         "matrix": list(data.shape),
         "voxel_mm": [round(float(mm), 5) for mm in voxel_mm],
         "array_axes": list(axes),
+        **({"remarks": list(remarks)} if remarks else {}),
         **_slices_entry(slices, data.shape[axes[0]], settings.factor[0], float(voxel_mm[axes[0]])),
         "mean": normalisation.mean,
         "std": normalisation.std,

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep.shard_folder import ShardFolder
+from mdcsrn_tf.command_line import warn
 
 Entry = dict[str, Any]
 
@@ -46,7 +47,7 @@ def copies(entries: Iterable[Entry]) -> list[str]:
 def complete(command: str, output: str, done: dict[str, Entry]) -> int:
     """Say that nothing is to be done, and what is wrong with it all the same; the exit code."""
     print(f"{command}: {output} is complete; nothing to do.", file=sys.stderr)
-    _warn_of_copies(command, done)
+    _warn(command, done)
     return 0
 
 
@@ -54,12 +55,12 @@ def summary(command: str, output: str, done: dict[str, Entry], skipped: list[Ent
     """Say how many there are and what is missing; the exit code."""
     pairs = sum(entry["pairs"] for entry in done.values())
     print(f"{command}: {len(done)} shards with {pairs} pairs in {output}", file=sys.stderr)
-    _warn_of_copies(command, done)
+    _warn(command, done)
     for entry in skipped:
         print(f"{command}: error: skipped {entry['scan']}: {entry['error']}", file=sys.stderr)
     return 1 if skipped else 0
 
 
-def _warn_of_copies(command: str, done: dict[str, Entry]) -> None:
-    for sentence in copies(done.values()):
-        print(f"{command}: warning: {sentence}", file=sys.stderr)
+def _warn(command: str, done: dict[str, Entry]) -> None:
+    doubts = (f"{entry['source']}: {remark}" for entry in done.values() for remark in entry.get("remarks", ()))
+    warn(command, [*copies(done.values()), *doubts])

@@ -40,13 +40,15 @@ def run(task: Task) -> dict[str, Any]:
     prints = {method.name: fingerprint(task.plan, method, files) for method in task.plan.methods}
     wanted = [m for m in task.plan.methods if not _is_done(task, m, known, prints[m.name])]
     found = {name: known[name] for name in prints if name in known}
+    doubts = _read_record(path, "doubts")
     if wanted:
         bench = _Bench(task)
+        doubts = bench.doubts()
         for method in wanted:
             found[method.name] = bench.measure(method) | {"fingerprint": prints[method.name]}
             # After every method: a model may have taken minutes.
-            write_json(path, {"subject": task.subject.name, "methods": {**known, **found}})
-    return {"subject": task.subject.name, "methods": found}
+            write_json(path, {"subject": task.subject.name, "methods": {**known, **found}, "doubts": doubts})
+    return {"subject": task.subject.name, "methods": found, "doubts": doubts}
 
 
 def holds_records(folder: Path) -> bool:
@@ -75,6 +77,11 @@ class _Bench:
         if self.scene.has_reference and self.low_res is not None and self.reference is not None:
             self._check_pair(self.reference, self.low_res)
         self._reference_labels: np.ndarray | None = None
+
+    def doubts(self) -> dict[str, tuple[str, ...]]:
+        """What is doubtful about the headers of the scans that are compared, by the files' names."""
+        scans = [scan for scan in (self.reference, self.low_res) if scan is not None and scan.remarks]
+        return {scan.path.name: scan.remarks for scan in scans}
 
     def measure(self, method: Method) -> dict[str, Any]:
         """Make or read the method's image, measure it, keep what figures need."""
@@ -161,9 +168,9 @@ def _like(volume: Volume, data: np.ndarray) -> Volume:
     return dataclasses.replace(volume, data=np.ascontiguousarray(data, dtype=np.float32))
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _read_record(path: Path, part: str = "methods") -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["methods"])
+        return dict(json.loads(path.read_text(encoding="utf-8"))[part])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}  # none yet, or not one of ours: measured anew
 

@@ -70,7 +70,7 @@ def collect(plan: Plan, records: Sequence[dict[str, Any]], left_out: Sequence[st
         values,
         tuple(compare_all(values, metrics, plan.conventions)),
         tuple(left_out),
-        tuple(_remarks(rows, len(records))),
+        (*_remarks(rows, len(records)), *_doubts(records)),
     )
 
 
@@ -94,6 +94,16 @@ def _device(device: dict[str, Any]) -> str:
     if device.get("gpus"):
         return ", ".join(device["gpus"])
     return f"{device.get('processor') or device.get('system')}, {device.get('cores')} cores"
+
+
+def _doubts(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What is doubtful about the scans' headers: axes go by them."""
+    return [
+        f"{record['subject']}, {name}: {remark}"
+        for record in records
+        for name, remarks in record.get("doubts", {}).items()
+        for remark in remarks
+    ]
 
 
 def _remarks(rows: Sequence[Row], subjects: int) -> list[str]:

@@ -229,8 +229,9 @@ def test_a_changed_scan_is_measured_anew(tmp_path):
     flags = [f"--hr={scans}", f"--output={tmp_path / 'out'}", "--baselines=linear", "--nofigures", "--quiet"]
     run_eval(*flags)
     first = read(tmp_path / "out")["results"]["methods"]["linear"]["psnr"]["mean"]
-    write_scan(scans / "sub-00_T1w.nii.gz", ndimage.gaussian_filter(CROP, 1))
-    run_eval(*flags)
+    write_scan(scans / "sub-00_T1w.nii.gz", ndimage.gaussian_filter(CROP, 1), affine=None)
+    for _ in range(2):  # the second time from the record
+        assert "- sub-00_T1w, sub-00_T1w.nii.gz: its header does not say where it lies" in run_eval(*flags)[1]
     assert read(tmp_path / "out")["results"]["methods"]["linear"]["psnr"]["mean"] > first + 1
 
 

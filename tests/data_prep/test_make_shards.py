@@ -182,6 +182,19 @@ def test_an_exchanged_source_is_refused(tmp_path, capsys):
     assert "sub-02_T1w.nii.gz is not the file its shard was made of" in capsys.readouterr().err
 
 
+def test_a_doubtful_header_is_told_at_every_run_and_in_the_manifest(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 2)
+    path = sorted(scans.iterdir())[0]
+    image = nib.load(path)
+    bare = nib.Nifti1Image(image.get_fdata(dtype=np.float32), None)
+    nib.save(bare, path)
+    for _ in range(2):
+        assert make_shards.main(shards_command(scans, tmp_path / "out", split="1,1")) == 0
+        assert f"mdcsrn-shards: warning: {path.name}: its header does not say where it lies" in capsys.readouterr().err
+    entries = json.loads((tmp_path / "out" / "manifest.json").read_text())["shards"]
+    assert ["remarks" in entry for entry in entries] == [entry["source"] == path.name for entry in entries]
+
+
 def test_copies_of_a_scan_in_two_splits_are_pointed_out(tmp_path, capsys):
     scans = write_scans(tmp_path / "scans", 1)
     shutil.copy(scans / "sub-01_T1w.nii.gz", scans / "sub-02_T1w.nii.gz")

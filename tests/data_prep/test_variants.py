@@ -122,10 +122,13 @@ def test_variants_are_the_same_subject_whatever_the_names_are(stem, subject):
 
 def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
     noise = np.random.default_rng(0).normal(100, 5, (90, 90, 90)).astype(np.float32)
-    nib.save(nib.Nifti1Image(noise, np.diag([2.0, 2, 2, 1])), folder / "scans" / "sub-0_T1w.nii.gz")
+    bare = nib.Nifti1Image(noise, None)
+    bare.header.set_zooms((2, 2, 2))
+    nib.save(bare, folder / "scans" / "sub-0_T1w.nii.gz")
     done = run(folder)
     assert done.returncode == 1
     assert "sub-0_T1w.nii.gz: No brain was found" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count("sub-0_T1w.nii.gz: its header does not say where it lies") == 1
     names = {path.name for path in (folder / "out").iterdir()}
     assert len(names) == 7 and "sub-0_T1w_original.nii.gz" in names
 
