@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from mdcsrn_tf.inference.provenance import Remarks
 from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
+from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes
@@ -72,11 +73,14 @@ def process(
 
     What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
     """
-    clock, decision = _Clock(), decide(scan.sight, wanted, read_any_card(model))
+    clock, card = _Clock(), read_any_card(model)
+    decision = decide(scan.sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
     _refuse(scan.sight, decision, model, wanted)
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, say)
+    if len(scan.volumes) > 1:
+        say(f"{job.source.name}: {len(scan.volumes)} volumes, one after the other; --volume=N takes one of them")
     outcomes = [
         run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
         for volume in map(scan.sight.surround.volume, scan.volumes)

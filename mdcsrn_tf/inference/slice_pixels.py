@@ -15,6 +15,14 @@ from mdcsrn_tf.scans.stack import PLANES
 PIXELS = "pixel_mm"  # in a card's notes: the smallest and the largest of the training slices
 _AXES = ("LR", "AP", "IS")
 _ALIKE = 1.25
+MEAN_OF_THREE = "mean3"
+
+
+def asked_planes(plane: str | None, card: ModelCard) -> tuple[str, ...]:
+    """The planes that a scan is cut in: as `--plane` asks, else as the network was trained; none for volumes."""
+    if plane in (None, "card") or not card.planes:
+        return card.planes
+    return tuple(PLANES) if plane == MEAN_OF_THREE else (str(plane),)
 
 
 def other_pixels(names: Sequence[str], sizes: Sequence[float], card: ModelCard) -> tuple[str, ...]:

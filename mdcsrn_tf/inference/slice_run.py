@@ -9,6 +9,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import Result, Settings
+from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.slice_room import fitting, smaller
 from mdcsrn_tf.inference.slices import Progress, SliceTiling, super_resolve_planes, windows
 from mdcsrn_tf.inference.tiling import seam_figure_at
@@ -19,14 +20,10 @@ from mdcsrn_tf.scans.stack import PLANES
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import SliceEngine
 
-MEAN_OF_THREE = "mean3"
-
 
 def planes_of(engine: SliceEngine, settings: Settings) -> tuple[str, ...]:
     """The planes whose results are averaged: as asked, else those that the network was trained in."""
-    if settings.plane in (None, "card"):
-        return engine.card.planes
-    return tuple(PLANES) if settings.plane == MEAN_OF_THREE else (str(settings.plane),)
+    return asked_planes(settings.plane, engine.card)
 
 
 def tiling_of(engine: SliceEngine, settings: Settings) -> SliceTiling:

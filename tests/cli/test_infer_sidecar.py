@@ -163,12 +163,13 @@ def test_every_container_takes_the_small_grid(model, tmp_path):
     assert np.abs(kept - measured).max() < 1e-5 * measured.std()
 
 
-def test_four_dimensions_are_done_one_after_the_other(model, scan, tmp_path):
+def test_four_dimensions_are_done_one_after_the_other(model, scan, tmp_path, capsys):
     low = data_of(scan)
     write_scan(tmp_path / "four.nii.gz", np.stack([low, 2 * low], axis=-1))
     common = (f"--model={model}", "--quiet")
     assert infer(f"--input={scan}", f"--output={tmp_path}/one.nii.gz", *common) == 0
-    assert infer(f"--input={tmp_path}/four.nii.gz", f"--output={tmp_path}/all.nii.gz", *common) == 0
+    assert infer(f"--input={tmp_path}/four.nii.gz", f"--output={tmp_path}/all.nii.gz", common[0]) == 0
+    assert "four.nii.gz: 2 volumes, one after the other; --volume=N takes one" in capsys.readouterr().err
     assert infer(f"--input={tmp_path}/four.nii.gz", f"--output={tmp_path}/0.nii.gz", "--volume=0", *common) == 0
     four, one = data_of(tmp_path / "all.nii.gz"), data_of(tmp_path / "one.nii.gz")
     assert four.shape == (*one.shape, 2)

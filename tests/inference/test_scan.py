@@ -15,6 +15,7 @@ from mdcsrn_tf.inference.decision import decide, in_words
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
+from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.volumes import read_volume
@@ -219,6 +220,14 @@ def test_pixels_that_a_slice_network_did_not_learn_from_are_pointed_out(crop):
     (said,) = decide(look(crop), ScanSettings(grid="small", axes="LR,AP", factor="4,4"), card).warnings
     assert "0.25x0.25 mm" in said and said.endswith("expect less of it.")
     assert decide(look(crop), ScanSettings(), dataclasses.replace(card, notes={"pixel_mm": [0.9, 1.1]})).warnings == ()
+    of_three = dataclasses.replace(card, planes=("axial", "coronal", "sagittal"), notes={"pixel_mm": [1, 1]})
+    thick = dataclasses.replace(crop, affine=np.diag([1.0, 1, 4, 1]))
+    axial = dataclasses.replace(of_three, planes=asked_planes("axial", of_three))
+    assert (
+        decide(look(thick), ScanSettings(), of_three).warnings
+        and not decide(look(thick), ScanSettings(), axial).warnings
+    )
+    assert asked_planes("mean3", axial) == ("sagittal", "coronal", "axial") and asked_planes("axial", SINC) == ()
 
 
 def test_a_small_matrix_is_brought_to_the_grid_of_the_other_scan_for_a_slice_network(crop):
