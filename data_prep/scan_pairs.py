@@ -15,8 +15,14 @@ from pathlib import Path
 from data_prep.splits import assign_splits
 from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.find import below_common_folder, stem_of
-from mdcsrn_tf.scans.volumes import find_volumes
+from mdcsrn_tf.scans.find import (
+    PAIR_SUFFIXES,
+    VOLUME_SUFFIXES,
+    below_common_folder,
+    find_volumes,
+    is_dicom,
+    stem_of,
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,15 @@ def find_series(root: Path, wanted: str | None = None) -> list[Series]:
     paths = find_volumes(root)
     series: list[Series] = []
     for path, relative in zip(paths, below_common_folder(paths), strict=True):
-        series += _dicom_series(path, relative) if path.is_dir() else [_file(path, relative)]
-    kept = [one for one in series if wanted is None or wanted == one.uid or wanted.lower() in one.description.lower()]
+        if path.is_dir():
+            series += _dicom_series(path, relative)
+        else:
+            series.append(_series_of_slice(path) if _is_slice(path) else _file(path, relative))
+    kept = [
+        one
+        for one in dict.fromkeys(series)
+        if wanted is None or wanted == one.uid or wanted.lower() in one.description.lower()
+    ]
     if not kept:
         found = ", ".join(sorted({one.description for one in series})[:8])
         raise UserError(f"{root} holds no series {wanted!r}; there are {found}.")
@@ -139,6 +152,18 @@ def _dicom_series(folder: Path, relative: str) -> list[Series]:
         frame = str(first.get("FrameOfReferenceUID", "")).strip()
         found.append(Series(folder, uid, patient, frame, str(first.get("SeriesDescription", "")).strip() or uid))
     return found
+
+
+def _is_slice(path: Path) -> bool:
+    return not path.name.lower().endswith((*VOLUME_SUFFIXES, *PAIR_SUFFIXES)) and is_dicom(path)
+
+
+def _series_of_slice(file: Path) -> Series:
+    """The series that a slice stands for, or that an enhanced file holds."""
+    from mdcsrn_tf.scans.dicom import series_uid_of
+
+    uid = series_uid_of(file)
+    return next(one for one in _dicom_series(file.parent, file.parent.name) if one.uid == uid)
 
 
 def _file(path: Path, relative: str) -> Series:

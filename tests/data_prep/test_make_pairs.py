@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep import make_pairs
-from data_prep.dicom_phantom import SeriesTags, write_person, write_series
+from data_prep.dicom_phantom import SeriesTags, write_enhanced, write_person, write_series
 from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
 from data_prep.slice_pairs import View
@@ -93,6 +93,21 @@ def test_no_file_knows_whose_scans_they_are(tmp_path):
         text = path.name.encode() + (path.read_bytes() if path.is_file() else b"")
         for name in (b"DOE", b"ROE", b"JANE", b"SECRET"):
             assert name not in text, path
+
+
+def test_enhanced_files_are_paired_by_what_they_say(tmp_path, capsys):
+    write_pair(tmp_path / "classic")
+    assert run(tmp_path / "classic") == 0
+    (tmp_path / "all").mkdir()
+    for name, voxels, affine, tags in (("thick", THIN[:, :, ::3], THICK_AFFINE, LOW), ("thin", THIN, AFFINE, HIGH)):
+        write_enhanced(tmp_path / "all" / f"{name}.dcm", voxels, affine, tags)
+        other = replace(tags, patient="ROE", frame="8")
+        write_enhanced(tmp_path / "all" / f"{name} too.dcm", voxels[..., ::-1], affine, other)
+    assert run(tmp_path, f"--low={tmp_path}/all/thick.dcm", f"--high={tmp_path}/all/thin too.dcm") == 1
+    assert "no high-resolution scan of the same person" in capsys.readouterr().err
+    assert run(tmp_path, f"--low={tmp_path}/all/thick.dcm", f"--high={tmp_path}/all/thin.dcm") == 0
+    (one,), (other,) = (list(folder.rglob("*.tfrecord")) for folder in (tmp_path / "classic", tmp_path / "out"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def shuffle(low, high):
