@@ -81,14 +81,22 @@ def matrix(sampling: Sampling, method: str) -> np.ndarray:
     """`nearest`, `linear`, `cubic` (interpolating B-spline) or `sinc` (periodic), float64 [voxels, samples]."""
     if method == "sinc":
         return _periodic_sinc(sampling)
-    identity = np.eye(sampling.count)
     if method == "cubic":
-        identity = scipy.ndimage.spline_filter1d(identity, 3, axis=0, mode="mirror")
+        return basis(sampling, method) @ scipy.ndimage.spline_filter1d(np.eye(sampling.count), 3, axis=0, mode="mirror")
+    return basis(sampling, method)
+
+
+def basis(sampling: Sampling, method: str) -> np.ndarray:
+    """What `nearest`, `linear` or `cubic` adds up, a column for each sample, float64 [voxels, samples].
+
+    The columns of `matrix` are sums of these, and these of those; but few of these are not zero at a voxel, and such
+    next to one another. They are the matrix itself but for cubic's, which filters the samples first.
+    """
     below = np.floor(sampling.positions + _CLOSE).astype(int)
     part = np.clip(sampling.positions - below, 0.0, 1.0)
-    result = np.zeros((sampling.size, sampling.count))
+    voxels, result = np.arange(sampling.size), np.zeros((sampling.size, sampling.count))
     for samples, weights in _stencil(below, part, sampling.count, method):
-        result += weights[:, np.newaxis] * identity[samples]
+        result[voxels, samples] += weights
     return result
 
 

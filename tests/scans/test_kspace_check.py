@@ -5,9 +5,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.linalg
 
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.kspace_check import examine_axis
+from mdcsrn_tf.scans.kspace_check import _lost, examine_axis
+from mdcsrn_tf.scans.resampling import Sampling, basis
 
 CROP = nib.load(Path(__file__).parents[1] / "golden" / "real_crop.nii.gz").get_fdata(dtype=np.float32)
 
@@ -66,3 +68,19 @@ def test_any_amount_of_zero_filling_is_measured():
 def test_what_cannot_be_examined_says_so():
     assert not examine_axis(np.zeros((40, 40, 40), np.float32), 0).examined
     assert not examine_axis(CROP[:12], 0).examined
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("begin", [0, 16])
+def test_what_a_fit_loses_is_least_squares(method, begin):
+    """Against SciPy's dense solver, of the samples that these voxels show at all."""
+    lines = np.random.default_rng(3).standard_normal((5, 32))
+    sampling = Sampling(begin + 32 + begin, 2.0, 1.0)
+    voxels = np.arange(begin, begin + 32)
+    between = voxels[voxels >= 1]  # from the first sample to the last, on voxel 31 of 32
+    values = lines[:, between - begin].T
+    dense = basis(sampling, method)[between]
+    dense = dense[:, dense.max(axis=0) > 0]
+    rest = values - dense @ scipy.linalg.lstsq(dense, values)[0]
+    counted = (between > between[0] + 2 * 3) & (between < between[-1] - 2 * 3)  # three samples at either end
+    assert _lost(lines, begin, sampling, method) == pytest.approx(np.sqrt(np.mean(rest[counted] ** 2)), rel=1e-9)
