@@ -95,6 +95,7 @@ def _define_running(own: dict[str, Any]) -> None:
     )
     flags.DEFINE_bool("jit", False, "Compile the steps with XLA: for GPUs; ten times slower on a CPU.", **own)
     flags.DEFINE_bool("allow_change", False, "Continue a run although its settings changed.", **own)
+    flags.DEFINE_bool("quiet", False, "No progress bar and no log lines, only warnings and errors.", **own)
     flags.DEFINE_bool("dry_run", False, "Print the schedule, the sizes and the estimated memory and time.", **own)
 
 
@@ -124,7 +125,7 @@ def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
     settings = override(settings, [f"{name}={value!r}" for name, value in given.items() if value is not None])
     if values.loss:
         settings = with_terms(settings, values.loss)
-    settings = override(settings, values.set)
+    settings = override(settings, [*values.set, *(["run.quiet=true"] if values.quiet else [])])
     return [replace(settings, phase=phase.name) for phase in phases]
 
 
@@ -138,7 +139,7 @@ def _grow_forest(values: flags.FlagValues) -> int:
     load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.training.forest import train_forest
 
-    return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed)
+    return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed, quiet=values.quiet)
 
 
 def _need_folders(values: flags.FlagValues) -> None:

@@ -24,7 +24,9 @@ MODEL = "best_forest.npz"
 _BATCH = 64
 
 
-def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, samples: int | None = None) -> int:
+def train_forest(
+    preset: str, data: Path, workdir: Path, *, seed: int = 0, samples: int | None = None, quiet: bool = False
+) -> int:
     """Grow the preset's forest, measure it on the validation pairs, and write it; the exit code."""
     config = FORESTS[preset]
     manifest = read_manifest(data)
@@ -35,12 +37,14 @@ def train_forest(preset: str, data: Path, workdir: Path, *, seed: int = 0, sampl
             {"preset": preset, "forest": config, "seed": seed, "samples": samples or config.samples},
             {"folder": data, "manifest_sha256": manifest.sha256},
         )
-        forest, count = _grown(manifest, config, samples or config.samples, seed)
+        forest, count = _grown(manifest, config, samples or config.samples, seed, quiet)
         found = _measured(forest, manifest)
         notes = {"samples": count, "seed": seed, "validation": found, "data_sha256": manifest.sha256, **manifest.notes}
         save_forest(workdir / MODEL, forest, _card(preset, manifest, config, notes).to_json())
         record.results = {**notes, "nodes": len(forest.left)}
         record.write(workdir / "run.json")
+    if quiet:
+        return 0
     print(
         f"mdcsrn-train: done; {workdir / MODEL}: mean square error {found['mse']:.4f}, the input's "
         f"{found['input_mse']:.4f} (validation)"
@@ -62,9 +66,9 @@ def sampled_pixels(manifest: Manifest, count: int, seed: int) -> tuple[np.ndarra
     return np.concatenate(samples), np.concatenate(targets)
 
 
-def _grown(manifest: Manifest, config: ForestConfig, count: int, seed: int) -> tuple[Forest, int]:
+def _grown(manifest: Manifest, config: ForestConfig, count: int, seed: int, quiet: bool) -> tuple[Forest, int]:
     samples, targets = sampled_pixels(manifest, count, seed)
-    with tqdm(total=config.trees, unit="tree", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=config.trees, unit="tree", disable=quiet or None, file=sys.stderr) as bar:
         found = grow(samples, targets, config, seed=seed, on_progress=lambda trees: bar.update(trees - bar.n))
     return plain_arrays(found), len(samples)
 

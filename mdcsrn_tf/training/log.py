@@ -74,7 +74,7 @@ class MetricsTable:
 
 
 class TrainingLog:
-    """Writes the metrics of one phase wherever a person looks for them; silent unless `writes`."""
+    """Writes the metrics of one phase wherever a person looks for them, if it `writes`; prints them if it `shows`."""
 
     def __init__(
         self,
@@ -85,8 +85,9 @@ class TrainingLog:
         batch_size: int,
         metrics: Sequence[str] = (),
         writes: bool = True,
+        shows: bool = True,
     ):
-        self.phase, self.total, self.writes = phase, total, writes
+        self.phase, self.total, self.writes, self.shows = phase, total, writes, shows
         self._table = MetricsTable(workdir / "metrics.csv", metrics)
         self._bar: Any = None
         self._board: Any = None
@@ -124,7 +125,7 @@ class TrainingLog:
         """Print a line without breaking the bar."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
-        elif self.writes:
+        elif self.shows:
             print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ class TrainingLog:
         workdir.mkdir(parents=True, exist_ok=True)
         self._table.rewind(self.phase, step)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard" / self.phase))
-        if sys.stderr.isatty():
+        if self.shows and sys.stderr.isatty():
             self._bar = tqdm(total=self.total, initial=step, unit="step", desc=self.phase, dynamic_ncols=True)
 
     def _record(self, step: int, kind: str, metrics: Mapping[str, float]) -> None:

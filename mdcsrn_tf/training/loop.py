@@ -79,7 +79,14 @@ class Phase:
             jit=self.settings.jit and xla_works(),
         )
         self._log = TrainingLog(
-            self.workdir, self.name, progress.step, self.total, recipe.batch_size, metric_columns(recipe), self.writes
+            self.workdir,
+            self.name,
+            progress.step,
+            self.total,
+            recipe.batch_size,
+            metric_columns(recipe),
+            writes=self.writes,
+            shows=self.writes and not self.settings.upkeep.quiet,
         )
         self._clock = time.monotonic()
         self._saved = time.monotonic()

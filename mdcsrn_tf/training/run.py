@@ -82,7 +82,7 @@ def train(
         if sentence is None:
             raise
         raise UserError(sentence) from error
-    if stopped is None:
+    if stopped is None and not settings[0].upkeep.quiet:
         print(
             f"mdcsrn-train: done; each phase's best model and its last are in {workdir} (best_*.keras, last_*.keras)."
         )

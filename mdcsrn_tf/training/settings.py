@@ -24,6 +24,7 @@ class Upkeep:
     checkpoint_every: int = 0  # steps; 0: by the clock alone
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 3
+    quiet: bool = False
 
 
 @dataclass(frozen=True)

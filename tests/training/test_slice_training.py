@@ -180,8 +180,12 @@ def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_p
 
 def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(shards, tmp_path, eagerly, capfd):
     assert train(command(shards, "7t/dcsrn2d-l1", tmp_path / "l1")) == 0
+    said = "".join(capfd.readouterr())
+    assert "step 2: validation" in said and "mdcsrn-train: done" in said
     begun = tmp_path / "l1" / "last_l1.keras"
-    assert train(command(shards, "7t/dcsrn2d-l2", tmp_path / "l2", f"--init_from={begun}")) == 0
+    assert train(command(shards, "7t/dcsrn2d-l2", tmp_path / "l2", f"--init_from={begun}", "--quiet")) == 0
+    said = "".join(capfd.readouterr())
+    assert "validation" not in said and "mdcsrn-train" not in said
     card = read_card(next((tmp_path / "l2").glob("last_*.keras")))
     assert card.preset == "7t/dcsrn2d-l2" and card.notes["started_from"]["step"] == 2
     assert train(command(shards, "7t/fcn2", tmp_path / "fcn2", f"--init_from={begun}")) == 1
