@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, first_line
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _NOT_NEEDED = ("sklearn", "matplotlib", "cv2")  # which Keras imports wherever they are installed
@@ -29,10 +29,10 @@ class Chatter:
 def load_tensorflow_quietly(own_process: bool = False) -> None:
     """Import TensorFlow and look for devices, if that is still to be done.
 
-    What it prints is shown only if that fails, or if there is a GPU that TensorFlow cannot use: it says why. A command,
-    in a process of its own, starts sooner: what stays to the end anyway is not searched for garbage, Keras does without
-    what it would only draw or wrap with, and XLA takes the shorter way to the same code. UserError where the process
-    is another's, and has Keras on JAX or PyTorch.
+    What it prints is shown only if that fails, or if there is a GPU, not hidden by the user, that TensorFlow cannot
+    use: it says why. A command, in a process of its own, starts sooner: what stays to the end anyway is not searched
+    for garbage, Keras does without what it would only draw or wrap with, and XLA takes the shorter way to the same
+    code. UserError where the process is another's, and has Keras on JAX or PyTorch.
     """
     if "tensorflow" not in sys.modules:
         _load_tensorflow(own_process)
@@ -41,8 +41,13 @@ def load_tensorflow_quietly(own_process: bool = False) -> None:
 
 
 def _refuse_other_backends() -> None:
-    import keras
-
+    try:
+        import keras
+    except ImportError as error:  # JAX or PyTorch is asked for and not installed, for instance
+        raise UserError(
+            f"Keras cannot be imported ({first_line(error)}); if its backend is another than TensorFlow here, set "
+            "KERAS_BACKEND=tensorflow before Python starts."
+        ) from error
     if keras.config.backend() != "tensorflow":
         raise UserError(
             f"Keras runs on {keras.config.backend()} here, and these networks on TensorFlow; set "
@@ -53,7 +58,9 @@ def _refuse_other_backends() -> None:
 def _load_tensorflow(own_process: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if own_process:
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's other programs run Keras on
+        # Whatever the user's other programs run Keras on, and whatever ~/.keras/keras.json sets for them: there is no
+        # such folder, nor can one be made.
+        os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "tensorflow", f"{os.devnull}/keras"
     with ExitStack() as loading:
         chatter = loading.enter_context(without_library_chatter())
         if own_process:
@@ -62,7 +69,8 @@ def _load_tensorflow(own_process: bool) -> None:
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")
-        chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+        chatter.wanted = _NVIDIA_DRIVER.exists() and not gpus and not hidden
     if own_process:
         shorten_compilation(tensorflow.__version__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import textwrap
 import warnings
@@ -77,6 +78,8 @@ def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
     if "--completion" in arguments:
         print(_completion(name, values))
         return 0
+    if in_own_process():  # fonts, LaTeX and screens that the user sets Matplotlib for are other programs'
+        os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries find worth a warning, our commands say in a sentence or not at all
             warnings.simplefilter("ignore")

@@ -142,17 +142,18 @@ def test_help_names_no_empty_default_and_words_repeated_flags_itself(capsys):
     assert "  --set\n      FIELD=VALUE. May be given several times." in said
 
 
-def test_an_unwritable_home_is_worth_no_line(tmp_path):
+def test_an_unwritable_home_is_worth_no_line_and_the_users_matplotlibrc_is_not_read(tmp_path):
     code = "from mdcsrn_tf.command_line import run_command; import sys; "
-    code += (
-        "run_command('x', 'x', lambda values: None, lambda values: print(__import__('matplotlib').get_cachedir()), [])"
-    )
+    code += "run_command('x', 'x', lambda values: None, lambda values: print(__import__('matplotlib').get_cachedir(), "
+    code += "__import__('matplotlib').rcParams['text.usetex']), [], own_process=True)"
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    others = {"MPLBACKEND": "a backend of old", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "HOME": "/proc", "XDG_CONFIG_HOME": "/proc", "XDG_CACHE_HOME": "/proc"},
+        env={**os.environ, "HOME": "/proc", "XDG_CONFIG_HOME": "/proc", "XDG_CACHE_HOME": "/proc", **others},
     )
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith(" False\n")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.chatter import load_tensorflow_quietly
+from mdcsrn_tf.command_line import in_own_process
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
@@ -108,7 +109,7 @@ def model_methods(names: Sequence[str]) -> list[Method]:
     """The models, by bundled name or file, each with the preset and sizes of its network."""
     if not names:
         return []
-    load_tensorflow_quietly()
+    load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.evaluation.architectures import macs_per_voxel, trainable_parameters
     from mdcsrn_tf.inference.engines import read_any_card
     from mdcsrn_tf.models import build_generator

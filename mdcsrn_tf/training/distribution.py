@@ -22,8 +22,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":
-        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-        if not cluster.get("worker"):
+        try:
+            workers = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker")
+        except (ValueError, AttributeError):  # no JSON, or of another shape
+            workers = None
+        if not workers:
             raise UserError(
                 "--strategy=multiworker needs the environment variable TF_CONFIG, "
                 "with the addresses of all workers and this worker's index (docs/decisions.md)."

@@ -203,6 +203,8 @@ def test_the_script_as_a_user_runs_it(model, scans, tmp_path, monkeypatch):
     asked = (f"--input={scans[1]}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}", "--seamless", "--tile=24")
     with monkeypatch.context() as other_programs:
         other_programs.setenv("KERAS_BACKEND", "jax")
+        (tmp_path / "keras.json").write_text('{"floatx": "float64", "image_data_format": "channels_first"}')
+        other_programs.setenv("KERAS_HOME", str(tmp_path))
         # tests/conftest.py has XLA compile the shorter way; the script is asked for the longer one, and must agree.
         longer = os.environ.get("XLA_FLAGS", "").replace("emitters=false", "emitters=true")
         other_programs.setenv("XLA_FLAGS", longer)

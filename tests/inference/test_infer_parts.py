@@ -211,6 +211,9 @@ def test_a_process_that_has_keras_on_another_backend_is_told_so(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(UserError, match=r"runs on jax here.*KERAS_BACKEND=tensorflow"):
         load_tensorflow_quietly()
+    monkeypatch.setitem(sys.modules, "keras", None)  # as where it is on a backend that is not installed
+    with pytest.raises(UserError, match=r"Keras cannot be imported \(.*KERAS_BACKEND=tensorflow"):
+        load_tensorflow_quietly()
 
 
 def test_chatter_is_shown_only_if_loading_fails_or_if_it_is_wanted(capfd):

@@ -44,7 +44,7 @@ def test_no_worker_goes_on_where_the_chief_finds_the_folder_held(tmp_path, monke
     assert heard == [index == 0]
 
 
-@pytest.mark.parametrize("config", [None, "{}", '{"task": {"type": "worker", "index": 0}}'])
+@pytest.mark.parametrize("config", [None, "{}", "{not JSON", "[1]", '{"task": {"type": "worker", "index": 0}}'])
 def test_several_machines_need_their_addresses(monkeypatch, config):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config:
