@@ -179,18 +179,26 @@ def _refuse_what_is_for_files(wanted: Any) -> None:
 
 
 def _volume(scan: Any, affine: np.ndarray | None, nan: float | None = 0.0) -> Volume:
+    """The scan, with a UserWarning for each thing that is doubtful about it."""
     if isinstance(scan, (str, os.PathLike)):
-        return read_volume(scan, nan=nan)
-    if isinstance(scan, nib.spatialimages.SpatialImage):
-        return volume_of_image(scan, nan=nan)
+        volume = read_volume(scan, nan=nan)
+    else:
+        image = isinstance(scan, nib.spatialimages.SpatialImage)
+        volume = volume_of_image(scan if image else _image_of(scan, affine), nan=nan)
+    for sentence in volume.told:
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+    return volume
+
+
+def _image_of(scan: Any, affine: np.ndarray | None) -> nib.Nifti1Image:
     given = np.asarray(scan)
     if given.dtype.kind not in "biuf":  # of a complex array NumPy would drop the phase
         raise UserError(f"An array of type {given.dtype} is no scan; give one real number a voxel.")
     data = np.ascontiguousarray(given, np.float32)
     if affine is None:
-        warnings.warn("An array without an affine is taken as RAS+ with voxels of 1 mm.", UserWarning, stacklevel=3)
+        warnings.warn("An array without an affine is taken as RAS+ with voxels of 1 mm.", UserWarning, stacklevel=4)
         affine = np.eye(4)
-    return volume_of_image(nib.Nifti1Image(data, affine), nan=nan)
+    return nib.Nifti1Image(data, affine)
 
 
 def _as_given(scan: Any, volume: Volume, data: np.ndarray, affine: np.ndarray) -> Any:

@@ -87,6 +87,9 @@ def test_evaluate_measures_what_skimage_does():
 def test_evaluate_of_a_few_slices_gives_what_can_be_measured():
     """Eight thick slices hold no 3D window of SSIM, which is not given."""
     slab = nib.load(CROP).slicer[:, :, :8]
+    bare = nib.Nifti1Image(slab.get_fdata(), None)
+    with pytest.warns(UserWarning, match="the image: its header does not say where it lies"):
+        assert m.evaluate(bare, bare)["psnr3d"] == np.inf
     found = m.evaluate(slab, nib.Nifti1Image(slab.get_fdata() * 1.01, slab.affine))
     assert "ssim3d" not in found and {"psnr", "ssim", "psnr3d", "psnr3d_head", "nrmse3d"} <= found.keys()
 

@@ -73,7 +73,8 @@ def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
         raise UserError(f"{path} holds {shape[3]} volumes; give one at a time.")
     data = np.ascontiguousarray(image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape))
     affine = np.array(image.header.get_best_affine() if image.affine is None else image.affine, np.float64)
-    return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype()), nan)
+    remarks = (*_remarks_of_forms(image.header), *_remarks_of_shape(shape))
+    return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype(), remarks=remarks), nan)
 
 
 def _read(path: Path, series_uid: str | None, nan: float | None) -> list[Volume]:
