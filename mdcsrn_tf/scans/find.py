@@ -36,11 +36,18 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     if path.is_file():
         return _listed(path) if path.suffix.lower() in _LIST_SUFFIXES else [path]
     if not path.is_dir():
-        raise UserError(f"{path} does not exist; check the path.")
+        raise UserError(f"{path} {why_no_file(path)}.")
     found = _bids_scans(path) or _below(path)
     if not found:
         raise UserError(f"{path} holds no {', '.join(VOLUME_SUFFIXES)} file and no DICOM series; check the path.")
     return sorted(found)
+
+
+def why_no_file(path: Path) -> str:
+    """What to say of a path that is no file, or whose file is elsewhere, as data sets in Git have it."""
+    if path.is_symlink() and not path.exists():
+        return "is a link to nothing; fetch what it stands for (datalad get, git annex get), or mend the link"
+    return "is no regular file; check the path" if path.exists() else "does not exist; check the path"
 
 
 def _listed(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, is_dicom
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, is_dicom, why_no_file
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.inflate import read_scan_bytes
 from mdcsrn_tf.scans.normalisation import Normalisation
@@ -36,6 +36,7 @@ __all__ = [
     "write_volume",
 ]
 
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in a file's place where Git keeps it apart
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
 _SAME_SIZE = 0.02  # by which two forms of a header may differ, as an aligned scan's do
 _FAINTEST, _BRIGHTEST = 1e-15, 1e15  # squares of what lies between are float32 numbers still
@@ -84,8 +85,7 @@ def _read(path: Path, series_uid: str | None, nan: float | None) -> list[Volume]
     if series_uid is not None:
         raise UserError(f"{path} is no DICOM folder, so no series can be chosen in it; drop the series UID.")
     if not path.is_file():
-        what = "is no regular file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}; check the path.")
+        raise UserError(f"{path} {why_no_file(path)}.")
     if not path.name.lower().endswith((*VOLUME_SUFFIXES, *PAIR_SUFFIXES)):
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
     volume = _attempt(path, lambda: _read_image(path))
@@ -194,6 +194,8 @@ def _image_type(path: Path, raw: bytes) -> Any:
         return nib.Nifti1Image
     if 540 in sizes and raw[4:7] == b"n+2":
         return nib.Nifti2Image
+    if raw.startswith(_POINTERS):
+        raise UserError(f"{path} only points to the scan; fetch that first (git lfs pull, datalad get, git annex get).")
     raise UserError(f"{path} is no NIfTI file, whatever its name says; export or download it again.")
 
 

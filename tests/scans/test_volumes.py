@@ -415,6 +415,20 @@ def test_a_named_pipe_is_no_scan_and_nobody_waits_for_it(tmp_path):
         read_volume(found)
 
 
+def test_what_git_keeps_elsewhere_is_to_be_fetched(tmp_path):
+    (tmp_path / "a.nii.gz").symlink_to(tmp_path / ".git" / "annex" / "objects" / "MD5E-s9--0.nii.gz")
+    (tmp_path / "b.nii.gz").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (tmp_path / "c.nii").write_text("/annex/objects/MD5E-s9--0.nii\n")
+    assert len(find_volumes(tmp_path)) == 3
+    for path in find_volumes(tmp_path):
+        with pytest.raises(
+            UserError, match=rf"{path} (is a link to nothing; fetch|only points to the scan; fetch).*annex get"
+        ):
+            read_volume(path)
+    with pytest.raises(UserError, match="is a link to nothing"):
+        find_volumes(tmp_path / "a.nii.gz")
+
+
 def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     path = save(tmp_path / "a.nii", ramp())
 
