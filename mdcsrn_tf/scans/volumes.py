@@ -174,12 +174,14 @@ def _remarks_of_forms(header: Any) -> tuple[str, ...]:
         return ("its sform and qform disagree on what is left and right; the sform is believed.",)
     if scode and qcode and nib.aff2axcodes(sform) != nib.aff2axcodes(qform):
         return ("its sform and qform disagree on which axis is which; the sform is believed.",)
-    sizes, others = np.linalg.norm(sform[:3, :3], axis=0), header.get_zooms()[:3]
-    if scode and not np.allclose(sizes, others, rtol=_SAME_SIZE):
-        return (
-            f"its sform has voxels of {_sizes(sizes)} mm, and its pixdim says {_sizes(others)}; the sform is believed.",
-        )
-    return ()
+    return _remarks_of_sizes(sform, header.get_zooms()[:3]) if scode else ()
+
+
+def _remarks_of_sizes(sform: np.ndarray, pixdim: Sequence[float]) -> tuple[str, ...]:
+    sizes = np.linalg.norm(sform[:3, :3], axis=0)
+    if np.allclose(sizes, pixdim, rtol=_SAME_SIZE):
+        return ()
+    return (f"its sform has voxels of {_sizes(sizes)} mm, its pixdim says {_sizes(pixdim)}; the sform is believed.",)
 
 
 def _remarks_of_shape(shape: Sequence[int]) -> tuple[str, ...]:

@@ -78,7 +78,8 @@ def test_doubtful_headers_get_a_remark(tmp_path):
         ("none", None, None, "does not say where it lies"),
         ("mirrored", AFFINE, AFFINE @ np.diag([-1, 1, 1, 1]), "disagree on what is left and right"),
         ("turned", AFFINE[:, [1, 0, 2, 3]] @ np.diag([1, -1, 1, 1]), AFFINE, "disagree on which axis is which"),
-        ("larger", AFFINE @ np.diag([2, 2, 2, 1]), AFFINE, "and its pixdim says"),
+        ("larger", AFFINE @ np.diag([2, 2, 2, 1]), AFFINE, "its pixdim says"),
+        ("qform alone", None, AFFINE, None),
         ("fine", AFFINE, AFFINE, None),
     ):
         image = nib.Nifti1Image(DATA, AFFINE)
