@@ -75,10 +75,11 @@ def test_a_smooth_warp_is_found_by_splines():
 
 @pytest.mark.parametrize("kind", ["none", "bspline"])  # splines begin where rigid and affine have ended
 def test_what_lies_right_stays_where_it_is(kind):
-    found = register(Placed(HEAD, AFFINE), Placed(HEAD, AFFINE), kind, control_mm=30)
+    coarse = Placed(HEAD[::2, ::2, ::2], AFFINE @ np.diag([2, 2, 2, 1.0]))
+    found = register(coarse, coarse, kind, control_mm=30)
     assert errors_of(found, lambda points: points).max() < 0.05
     assert found.ncc_after >= found.ncc_before > 0.999
-    np.testing.assert_allclose(found.data, HEAD, atol=0.01 * HEAD.max())
+    np.testing.assert_allclose(found.data, coarse.data, atol=0.01 * HEAD.max())
 
 
 def test_a_scan_of_inverted_contrast_is_laid_onto_the_other():
