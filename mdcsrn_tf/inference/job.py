@@ -73,14 +73,11 @@ def process(
 
     What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
     """
-    clock, card = _Clock(), read_any_card(model)
-    decision = decide(scan.sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
+    clock, decision = _Clock(), _decided(scan.sight, wanted, read_any_card(model), settings)
     _refuse(scan.sight, decision, model, wanted)
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
-    _say_remarks(job, remarks, say)
-    if len(scan.volumes) > 1:
-        say(f"{job.source.name}: {len(scan.volumes)} volumes, one after the other; --volume=N takes one of them")
+    _say_remarks(job, remarks, len(scan.volumes), say)
     outcomes = [
         run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
         for volume in map(scan.sight.surround.volume, scan.volumes)
@@ -121,6 +118,11 @@ def _write(
     )
 
 
+def _decided(sight: Sight, wanted: ScanSettings, card: ModelCard, settings: Settings) -> Decision:
+    """What is to be done, by a network on slices in the planes that are asked for."""
+    return decide(sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
+
+
 def _refuse(sight: Sight, decision: Decision, model: Path, wanted: ScanSettings) -> None:
     """UserError for what should not, or cannot, be done."""
     refuse_doubts(sight.volume, decision, wanted)
@@ -142,8 +144,10 @@ def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard) -> 
     return Remarks(in_words(sight, decision, model.stem, card), warnings)
 
 
-def _say_remarks(job: Job, remarks: Remarks, say: Say) -> None:
+def _say_remarks(job: Job, remarks: Remarks, volumes: int, say: Say) -> None:
     say(f"{job.source.name}: {remarks.seen}")
+    if volumes > 1:
+        say(f"{job.source.name}: {volumes} volumes, one after the other; --volume=N takes one of them")
     for warning in remarks.warnings:
         say(f"warning: {job.source.name}: {warning}")
 
