@@ -65,6 +65,8 @@ def read_stack(path: Path, series_uid: str | None = None, plane: str | None = No
     axis = _DIRECTIONS[found.direction] if plane is None else PLANES[plane]
     thickness = found.thickness if axis == _DIRECTIONS[found.direction] else None
     stack = stack_of(volume.data, volume.affine, axis)
+    if len(stack.data) < 2:
+        raise UserError(f"{path} holds a single {stack.plane} slice; name a whole scan, or another --plane.")
     return replace(stack, path=path, thickness=thickness, remarks=volume.remarks)
 
 

@@ -234,6 +234,9 @@ def test_slices_beside_each_other_in_their_plane_are_refused(tmp_path, capsys):
     as_files(tmp_path, low=(THIN, np.eye(4)), high=(THIN, aside))
     assert run(tmp_path, "--plane=axial") == 1
     assert "have no place in common" in capsys.readouterr().err
+    as_files(tmp_path / "one", low=(THIN[..., :1], np.eye(4)), high=(THIN, np.eye(4)))
+    assert run(tmp_path / "one", "--plane=axial") == 1
+    assert "sub-01_T1w.nii holds a single axial slice; name a whole scan" in capsys.readouterr().err
 
 
 def test_exchanged_folders_and_doubtful_headers_are_pointed_out(tmp_path, capsys):
