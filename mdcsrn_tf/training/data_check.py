@@ -1,4 +1,4 @@
-"""Whether shards are what a recipe asks for."""
+"""Whether shards are what a recipe asks for, and its phases long enough to train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.files import ModelCard, same_normalisation
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.steps import objective_of
 
 
 def check_data(settings: TrainSettings, manifest: Any) -> None:
@@ -40,6 +41,18 @@ def check_data(settings: TrainSettings, manifest: Any) -> None:
             f"for {recipe.normalisation}: {_remedy(recipe, 'normalisation', manifest.normalisation)}"
         )
     check_exchange(recipe, manifest)
+
+
+def check_length(settings: TrainSettings) -> None:
+    """UserError for a phase that trains the critic alone to its end: it would leave no best model."""
+    plan, name = settings.plan, settings.phase
+    schedule = objective_of(plan).schedule(plan)
+    if not schedule.counts_before(schedule.total)[1]:
+        raise UserError(
+            f"The {name} phase of {schedule.total:,} steps ends before the generator's first update, as the critic "
+            f"learns alone at first: take a larger --set={name}.steps, or a smaller "
+            f"--set={name}.critic_warmup_steps."
+        )
 
 
 def _remedy(recipe: TrainingRecipe, field: str, found: object) -> str:

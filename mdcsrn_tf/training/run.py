@@ -26,7 +26,7 @@ from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_data, differences_to_shards
+from mdcsrn_tf.training.data_check import check_data, check_length, differences_to_shards
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     held_by_chief,
@@ -67,6 +67,7 @@ def train(
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
     for phase in settings:
         check_data(phase, manifest)
+        check_length(phase)
     strategy = _set_up(settings[0])
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
     try:

@@ -215,6 +215,7 @@ def mistake(capsys, *arguments):
         (["--init_from=nothing.keras"], "no model file nothing.keras"),
         (["--set=init=identity", "--preset=srdensenet3d"], "identity start"),
         (["--strategy=multiworker"], "TF_CONFIG"),
+        (["--set=gan.counted_in=steps"], "The gan phase of 3 steps ends before the generator's first update"),
     ],
 )
 def test_a_mistake_gets_one_sentence(capsys, shards, tmp_path, arguments, words):
