@@ -65,7 +65,7 @@ def _load_tensorflow(own_process: bool) -> None:
         chatter = loading.enter_context(without_library_chatter())
         if own_process:
             loading.enter_context(_nothing_searched_for_garbage())
-            loading.enter_context(_as_if_not_installed(*_NOT_NEEDED))
+            loading.enter_context(as_if_not_installed(*_NOT_NEEDED))
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")
@@ -76,7 +76,7 @@ def _load_tensorflow(own_process: bool) -> None:
 
 
 @contextmanager
-def _as_if_not_installed(*packages: str) -> Iterator[None]:
+def as_if_not_installed(*packages: str) -> Iterator[None]:
     """Within it, an import of these fails, as it does where they are missing; those loaded already stay."""
     hidden = [name for name in packages if name not in sys.modules]
     for name in hidden:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdcsrn_tf.chatter import as_if_not_installed
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.device import choose_device, choose_precision
@@ -189,7 +190,8 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, bn: str, precision: str):
         try:
-            import openvino
+            with as_if_not_installed("openvino_telemetry"):  # by which it tells its makers of each start
+                import openvino
         except ImportError as error:
             raise UserError("OpenVINO is not installed: pip install 'mdcsrn-tf[openvino]'.") from error
         self._openvino = openvino
@@ -199,7 +201,8 @@ class OpenVinoEngine(Engine):
             super().__init__(card, bn, metadata["seamless_margin"])
             self.multiple = metadata["size_multiple"]
             try:
-                self._model = openvino.convert_model(str(saved))
+                # Not by convert_model, which reports every conversion where another program imported OpenVINO.
+                self._model = openvino.Core().read_model(str(saved))
             except Exception as error:  # its readers raise what they like
                 reason = first_line(error)
                 raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error

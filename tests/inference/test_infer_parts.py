@@ -17,8 +17,8 @@ import pytest
 from infer_helpers import hr_volume, infer
 
 from mdcsrn_tf.chatter import (
-    _as_if_not_installed,
     _nothing_searched_for_garbage,
+    as_if_not_installed,
     load_tensorflow_quietly,
     shorten_compilation,
     without_library_chatter,
@@ -249,7 +249,7 @@ def test_loading_is_not_searched_for_garbage_and_leaves_the_search_as_it_was(sea
 def test_a_package_is_hidden_while_others_load_and_is_there_again_afterwards():
     hidden = "wsgiref"  # of the standard library; nothing here has loaded it
     assert hidden not in sys.modules
-    with pytest.raises(ValueError, match="no such library"), _as_if_not_installed(hidden, "numpy"):
+    with pytest.raises(ValueError, match="no such library"), as_if_not_installed(hidden, "numpy"):
         with pytest.raises(ImportError):
             importlib.import_module(hidden)
         assert importlib.import_module("numpy") is np, "what is loaded stays"
