@@ -62,6 +62,7 @@ def test_a_strangers_network_is_trained_resumed_exported_and_run_on_a_folder(tmp
     monkeypatch.setitem(PRESETS, "stranger", PRESET)
     monkeypatch.setitem(OBJECTIVES, StrangerGan, GAN)
     flags = [f"--data={make_slice_shards(tmp_path / 'shards', 16, (3, 3), pairs=4)}", "--preset=stranger"]
+    flags.append("--set=run.picture_every=0")
     assert train([*flags, f"--workdir={tmp_path}/whole"]) == 0
     assert train([*flags, f"--workdir={tmp_path}/resumed", "--steps=2"]) == 0
     assert train([*flags, f"--workdir={tmp_path}/resumed", "--allow_change"]) == 0

@@ -31,7 +31,7 @@ def settings(phase="l1", *assignments, **changes) -> TrainSettings:
         "gan.extra_critic_every=2",
         "gan.extra_critic_steps=1",
     )
-    quiet = ("run.log_every=1", "run.validate_every=3", "run.picture_every=1000")
+    quiet = ("run.log_every=1", "run.validate_every=3", "run.picture_every=0")
     return override(TrainSettings(TINY, phase, **changes), [*gan, *quiet, *assignments])
 
 

@@ -195,7 +195,8 @@ class Phase:
                 self._stop_on_nan(f"validation {name}", progress.step)
         self._log.validation(progress.step, self.found)
         self._keep_best()
-        if self.writes and (progress.step // self.validate_every) % self.settings.upkeep.picture_every == 0:
+        every = self.settings.upkeep.picture_every
+        if self.writes and every and (progress.step // self.validate_every) % every == 0:
             self._draw()
 
     def _keep_best(self) -> None:

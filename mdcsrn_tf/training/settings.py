@@ -20,7 +20,7 @@ class Upkeep:
 
     log_every: int = 10  # steps between rows of metrics.csv, and between checks for NaN
     validate_every: int = 0  # steps; 0: a hundredth of the phase, at least 25
-    picture_every: int = 5  # validations
+    picture_every: int = 5  # validations; 0: never
     checkpoint_every: int = 0  # steps; 0: by the clock alone
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 3

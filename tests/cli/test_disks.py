@@ -19,14 +19,14 @@ from shard_helpers import contents, shards_command, write_scans
 
 NOBODY = 65534
 TRAIN = (
-    "--preset=miccai/b1u8k16",
+    "--preset=fsrcnn3d",  # the smallest
     "--recipe=quick",
     "--batch_size=2",
     "--phase=l1",
     "--steps=2",
     "--set=patch_size=12",
     "--set=bn_reestimation_batches=2",
-    "--set=run.picture_every=1000",
+    "--set=run.picture_every=0",
     "--set=run.checkpoint_every=1",
 )
 
@@ -68,7 +68,7 @@ def degrade(inputs, output):
 
 
 # With how many KB of room each of them gets somewhere, but not to its end.
-COMMANDS = {shards: 300, train: 2200, evaluate: 100, infer: 200, export: 60, degrade: 200}
+COMMANDS = {shards: 300, train: 800, evaluate: 100, infer: 200, export: 60, degrade: 200}
 
 
 @pytest.fixture(scope="module")

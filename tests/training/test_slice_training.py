@@ -16,6 +16,7 @@ from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.models.features import load_features
 from mdcsrn_tf.models.files import load_model, read_card
 from mdcsrn_tf.papers import PRESETS
+from mdcsrn_tf.training import dry_run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder, load_checkpoint
 from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.settings import TrainSettings
@@ -29,7 +30,7 @@ QUIET = (
     "--set=feature_side=32",
     "--set=run.log_every=1",
     "--set=run.validate_every=100",
-    "--set=run.picture_every=100",
+    "--set=run.picture_every=0",
     "--set=run.checkpoint_every=1",
 )
 
@@ -67,24 +68,23 @@ def command(shards, preset, workdir, *more):
 load_features_once = lru_cache(load_features)
 
 
-def write_one_pixel(figure, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (1, 1)).save(path)
+@pytest.fixture
+def no_curves(monkeypatch):
+    """To draw them takes as long as all else."""
+    monkeypatch.setattr("mdcsrn_tf.training.run.draw_curves", lambda *_: None)
 
 
 @pytest.fixture
 def eagerly(monkeypatch):
     """Steps as Python runs them, S's network with one block: to compile what is trained here takes minutes.
 
-    Pictures are one pixel: drawing them takes half the time. The networks whose features are compared, which learn
-    nothing, are made once.
+    The networks whose features are compared, which learn nothing, are made once.
     """
     for name in (name for name in SLICES if name.startswith("srgan2d/")):
         short = replace(PRESETS[name].network, blocks=1, filters=8)
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=short))
     for name in (name for name in SLICES if name.startswith(("7t/unet", "7t/pix"))):
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=replace(PRESETS[name].network, filters=2)))
-    monkeypatch.setattr("mdcsrn_tf.training.pictures._write", write_one_pixel)
     monkeypatch.setattr("mdcsrn_tf.training.features.load_features", load_features_once)
     tf.config.run_functions_eagerly(True)
     yield
@@ -92,7 +92,9 @@ def eagerly(monkeypatch):
 
 
 @pytest.mark.parametrize("preset", SLICES)
-def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(preset, shards, tmp_path, eagerly):
+def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(
+    preset, shards, tmp_path, eagerly, no_curves
+):
     recipe, tiles = PRESETS[preset].training, PRESETS[preset].tiles
     plan = recipe.phases[-1]
     asked = command(shards, preset, tmp_path, "--features=random")
@@ -162,11 +164,12 @@ def test_a_compiled_step_is_the_step_that_python_takes(preset, features):
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch, eagerly):
+def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_path, monkeypatch, eagerly, no_curves):
     preset = PRESETS["srgan2d/stack3"]
     monkeypatch.setitem(PRESETS, preset.name, replace(preset, network=replace(preset.network, blocks=2, filters=8)))
     asked = command(shards, "srgan2d/stack3", tmp_path, "--features=random", "--recipe=quick2d")
-    assert train([*asked, "--set=bn_reestimation_batches=1"]) == 0
+    drawn = ("--set=run.validate_every=2", "--set=run.picture_every=2")  # of each phase the start, and not the end
+    assert train([*asked, "--set=bn_reestimation_batches=1", *drawn]) == 0
     model, card = load_model(tmp_path / "best_gan.keras")
     assert (card.tile, card.margin, card.stride, card.planes) == (0, 0, 0, ("axial",)), "whole slices"
     assert card.notes["recipe"] == "quick2d" and card.notes["started_from"]["phase"] == "l1"
@@ -176,9 +179,13 @@ def test_a_generator_of_the_gan_phase_starts_from_the_pixel_phases(shards, tmp_p
     first = dict(zip(rows[0].split(","), next(row for row in rows if row.startswith("l1,0,")).split(","), strict=True))
     assert float(first["psnr"]) == pytest.approx(float(first["input_psnr"]), abs=1e-3)
     assert model.input_shape[-1] == 3 and model.output_shape[-1] == 1
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"l1-000000000.png", "gan-000000000.png"}
+    assert np.asarray(Image.open(tmp_path / "pictures" / "l1-000000000.png")).std() > 10
 
 
-def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(shards, tmp_path, eagerly, capfd):
+def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(
+    shards, tmp_path, eagerly, no_curves, capfd
+):
     assert train(command(shards, "7t/dcsrn2d-l1", tmp_path / "l1")) == 0
     said = "".join(capfd.readouterr())
     assert "step 2: validation" in said and "mdcsrn-train: done" in said
@@ -219,10 +226,12 @@ def test_patches_that_the_network_cannot_halve_are_refused_by_its_name(shards, t
     assert "unet2d halves its images 6 times and takes sides that are multiples of 64" in capfd.readouterr().err
 
 
-def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, capsys):
+def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, capsys, monkeypatch):
     preset = "7t/dcgan1"
     flags = [f"--preset={preset}", "--batch_size=2", "--set=patch_size=16", "--dry_run"]
-    assert train(flags) == 0
+    with monkeypatch.context() as patch:  # one step is timed below
+        patch.setattr(dry_run, "_measure", lambda *_: {"both": 1.0})
+        assert train(flags) == 0
     assert "30 epochs of the training patches" in capsys.readouterr().out
     assert train([*flags, f"--data={shards(preset, 16)}"]) == 0
     # 30 epochs of 4 patches in batches of 2.

@@ -97,7 +97,7 @@ def settings_of(kind):
         return train_helpers.settings(kind, *options)
     recipe = replace(train_helpers.TINY.training, phases=(replace(train_helpers.BCE, drops=((0.5, 0.1),)),))
     start = TrainSettings(replace(train_helpers.TINY, training=recipe), "gan")
-    return override(start, [*options, "run.log_every=1", "run.validate_every=3", "run.picture_every=1000"])
+    return override(start, [*options, "run.log_every=1", "run.validate_every=3", "run.picture_every=0"])
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("l1", 6), ("gan", 9), ("bce", 5)])
@@ -307,7 +307,7 @@ def test_the_last_k_checkpoints_stay(tmp_path):
 
 
 def test_tensorboard_and_pictures_are_written(tmp_path):
-    phase(tmp_path, train_helpers.settings("gan", "run.picture_every=1")).run()
+    phase(tmp_path, train_helpers.settings("gan", "run.picture_every=2")).run()
     events = next((tmp_path / "tensorboard" / "gan").iterdir())
     tags = {
         value.tag
@@ -328,7 +328,7 @@ def test_tensorboard_and_pictures_are_written(tmp_path):
         "gan/patches",
     } <= tags
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert pictures == [f"gan-{step:09d}.png" for step in (0, 3, 6, 9)]
+    assert pictures == [f"gan-{step:09d}.png" for step in (0, 6)]
     pixels = tf.io.decode_png((tmp_path / "pictures" / pictures[0]).read_bytes()).numpy()
     assert pixels.std() > 10
 
