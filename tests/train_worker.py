@@ -1,9 +1,5 @@
-"""A process of a training run on a tiny network, for the tests of more than one process.
+"""A process of a training run of both phases on a tiny network, for the tests of more than one process."""
 
-It runs both phases. usage: train_worker.py STRATEGY WORKDIR [FIELD=VALUE...]
-"""
-
-import sys
 from pathlib import Path
 
 import keras
@@ -45,7 +41,3 @@ def main(strategy_name, workdir, *assignments):
         data = TrainData(paired_batches, train_helpers.data().validation)
         Phase(settings, state, data, Path(workdir), lambda *_: None, strategy).run()
     print(strategy.num_replicas_in_sync, "replicas")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

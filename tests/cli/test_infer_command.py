@@ -6,13 +6,12 @@ import itertools
 import json
 import os
 import re
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
-from infer_helpers import OBLIQUE, ROOT, data_of, hr_volume, infer, spawn, write_pair, write_scan, write_tiny_model
+from command_helpers import files_of_at_most
+from infer_helpers import OBLIQUE, data_of, hr_volume, infer, spawn, write_pair, write_scan, write_tiny_model
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from mdcsrn_tf.scans.kspace import truncate
@@ -220,17 +219,13 @@ def test_the_script_as_a_user_runs_it(model, scans, tmp_path, monkeypatch):
     np.testing.assert_array_equal(data_of(tmp_path / "sr.nii.gz"), data_of(tmp_path / "here.nii.gz"))
 
 
-def test_a_full_disk_leaves_nothing_behind(model, tmp_path):
-    """The size of a file is limited to 300 KB, which is how a full disk looks to the writer."""
+def test_a_full_disk_leaves_nothing_behind(model, tmp_path, capfd):
     scan = write_scan(tmp_path / "in" / "scan.nii.gz", np.random.default_rng(0).random((64, 64, 48)))
-    limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
-    code = limit + "from mdcsrn_tf.cli.infer import main; sys.exit(main(sys.argv[1:]))"
     flags = [f"--input={scan}", f"--output={tmp_path}/out/sr.nii.gz", f"--model={model}", "--tile=64", "--force"]
-    command = [sys.executable, "-c", code, *flags]
-    run = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert run.returncode == 1
-    assert "sr.nii.gz cannot be written" in run.stderr and "Traceback" not in run.stderr
+    with files_of_at_most(300_000):
+        assert infer(*flags) == 1
+    said = capfd.readouterr().err
+    assert "sr.nii.gz cannot be written" in said and "Traceback" not in said
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -21,9 +21,18 @@ WEIGHTS = {"l1": 18, "gan": 18 + 18}  # arrays, of the generator and of the crit
 RATES = ("learning_rate=0.001", "gan.learning_rate=0.001")
 
 
+# TensorFlow is loaded as the command loads it, which takes less time.
+WORKER = """
+import sys
+from mdcsrn_tf.chatter import load_tensorflow_quietly
+load_tensorflow_quietly(own_process=True)
+import train_worker
+train_worker.main(*sys.argv[1:])
+"""
+
+
 def run_worker(strategy, workdir, cluster=None, index=0):
-    arguments = [sys.executable, str(HERE / "train_worker.py"), strategy, str(workdir)]
-    arguments += RATES
+    arguments = [sys.executable, "-c", WORKER, strategy, str(workdir), *RATES]
     return subprocess.Popen(
         arguments, env=environment(cluster, index), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -109,6 +118,7 @@ def test_a_killed_worker_rejoins_and_a_polite_stop_of_one_stops_both(tmp_path):
         "--set=patch_size=12",
         "--strategy=multiworker",
         "--set=run.checkpoint_every=20",
+        "--set=run.picture_every=0",
     ]
     cluster = addresses()
 
