@@ -31,7 +31,6 @@ LONGEST_FIRST = (
     "docs/test_demo.py",
     "docs/test_reproduction.py",
     "test_new_family.py",
-    "cli/test_infer_memory.py",
 )
 
 
