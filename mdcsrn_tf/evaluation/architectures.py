@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mdcsrn_tf.models import build_critic, build_generator
@@ -16,7 +17,13 @@ from mdcsrn_tf.papers import (
     published_ops,
     published_parameters,
 )
-from mdcsrn_tf.papers.networks2d import DiscriminatorConfig, LedigDiscriminatorConfig, ReleasedDiscriminatorConfig
+from mdcsrn_tf.papers.config import NetworkConfig
+from mdcsrn_tf.papers.networks2d import (
+    DiscriminatorConfig,
+    LedigDiscriminatorConfig,
+    ReleasedDiscriminatorConfig,
+    SliceNetworkConfig,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -58,18 +65,29 @@ class ArchitectureRow:
 
 def architecture_rows() -> list[ArchitectureRow]:
     """Build every preset's network, and the slice networks' discriminators, and count."""
-    rows = [_row(name, build_generator(preset.network)) for name, preset in PRESETS.items()]
-    return rows + [_row(name, build_critic(*what)) for name, what in DISCRIMINATORS.items()]
+    counted = lru_cache(_count_generator)  # several presets share a network
+    rows = [_row(name, *counted(preset.network)) for name, preset in PRESETS.items()]
+    return rows + [_row(name, *_count_critic(*what)) for name, what in DISCRIMINATORS.items()]
 
 
-def _row(name: str, model: keras.Model) -> ArchitectureRow:
-    parameters = trainable_parameters(model)
+def _count_generator(network: NetworkConfig | SliceNetworkConfig) -> tuple[int, int | None, int]:
+    """Parameters, radius of the receptive field, and MACs per voxel."""
+    model = build_generator(network)
+    return trainable_parameters(model), receptive_field_radius(model), macs_per_voxel(model)
+
+
+def _count_critic(config: DiscriminatorConfig, side: int, channels: int) -> tuple[int, None, int]:
+    model = build_critic(config, side, channels)
+    return trainable_parameters(model), None, macs_per_voxel(model)
+
+
+def _row(name: str, parameters: int, radius: int | None, macs: int) -> ArchitectureRow:
     published = published_parameters(name)
     return ArchitectureRow(
         name,
         parameters,
-        None if name in DISCRIMINATORS else receptive_field_radius(model),
-        macs_per_voxel(model),
+        radius,
+        macs,
         published,
         {table: rounds_to(parameters, printed) for table, printed in published.items()},
         published_ops(name),
