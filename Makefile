@@ -17,11 +17,12 @@ $(READY): setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-# Two processes of one thread each: on two cores more threads would only wait for one another. A file stays in one
-# process, which makes its fixtures once; tests/conftest.py says which files begin.
+# Three processes of one thread each: on two cores more threads would only wait for one another, and tests wait now and
+# then for what they started or stopped, when the third goes on. A file stays in one process, which makes its fixtures
+# once; tests/conftest.py says which files begin.
 test: $(READY) browser
 	TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # The report is tested in a real headless Chromium; where it is missing and we may, Debian's package is installed.
 browser:
