@@ -6,12 +6,18 @@ scans=$1 work=$2
 bin=.venv/bin
 folders=()
 
-[ -d "$work/variants" ] || recipes/robust_data.sh "$scans" "$work"
+[ -f "$work/split.tsv" ] || recipes/robust_data.sh "$scans" "$work"
 variants=$(realpath "$work/variants")
-# Scans that robust_data.sh does not turn are no truth through their slices.
-for name in original brain ap-is lr-is; do ls "$variants"/*_$name.nii.gz; done |
-  grep -v -E '09_T2w|18_T1w|20_T1w|26_T2w|27_FLAIR' > "$work/thick.txt"
-ls "$variants"/sub-{06_T1w,10_T1w,14_T2w}.nii.gz >> "$work/thick.txt"
+# Scans that robust_data.sh does not turn are no truth through their slices; not of all a brain was cut out.
+while read -r scan; do
+  for kind in original brain ap-is lr-is; do
+    variant=$variants/$(basename "$scan" .nii.gz)_$kind.nii.gz
+    if [ -f "$variant" ]; then echo "$variant"; fi
+  done
+done < "$work/turned.txt" > "$work/thick.txt"
+awk '$2 == "validation" {print $1}' "$work/split.tsv" | while read -r person; do
+  ls "$variants/$person"_*.nii.gz
+done >> "$work/thick.txt"
 
 for factor in 3 2 4 5; do
   for profile in box kspace; do
