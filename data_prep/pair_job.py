@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,11 @@ def source_checksum(pair: ScanPair) -> str:
 
     Where it differs from the manifest's, a scan was exchanged since the shard was made.
     """
-    return _checksum(_files(pair))
+    return _checksum(map(sha256_of, chain(*_files(pair))))
 
 
-def _checksum(files: list[Path]) -> str:
-    return hashlib.sha256("".join(sorted(map(sha256_of, files))).encode()).hexdigest()
+def _checksum(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
 def _make_shard(job: PairJob) -> dict[str, Any]:
@@ -103,9 +104,7 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
         "scan": pair.name,
         "subject": pair.subject,
         "split": pair.split,
-        "source_bytes": sum(file.stat().st_size for file in _files(pair)),
-        "source_sha256": source_checksum(pair),
-        "scans_sha256": [_checksum(_files_of(series)) for series in (pair.low, pair.high)],
+        **_facts_of_files(pair),
         "low_scale": asdict(of_low),
         "high_scale": asdict(of_high),
         **found.facts,
@@ -191,8 +190,19 @@ def _patches(views: tuple[View, ...], places: np.ndarray, edge: int) -> Iterator
         yield np.stack(low, axis=-1), np.stack(high, axis=-1)
 
 
-def _files(pair: ScanPair) -> list[Path]:
-    return [file for series in (pair.low, pair.high) for file in _files_of(series)]
+def _facts_of_files(pair: ScanPair) -> dict[str, Any]:
+    """How large the pair's files are, and the checksums of both scans and of each."""
+    files = _files(pair)
+    hashes = [[sha256_of(file) for file in of_scan] for of_scan in files]
+    return {
+        "source_bytes": sum(file.stat().st_size for file in chain(*files)),
+        "source_sha256": _checksum(chain(*hashes)),
+        "scans_sha256": [_checksum(of_scan) for of_scan in hashes],
+    }
+
+
+def _files(pair: ScanPair) -> list[list[Path]]:
+    return [_files_of(series) for series in (pair.low, pair.high)]
 
 
 def _files_of(series: Series) -> list[Path]:
