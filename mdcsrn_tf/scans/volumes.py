@@ -15,6 +15,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, is_dicom, why_no_file
 from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.header_remarks import remarks_of, remedy_of_sizes, sizes_text
 from mdcsrn_tf.scans.inflate import read_scan_bytes
 from mdcsrn_tf.scans.normalisation import Normalisation
 from mdcsrn_tf.scans.volume import Volume, brief, new_header, quiet_libraries
@@ -38,7 +39,6 @@ __all__ = [
 
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in a file's place where Git keeps it apart
 _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
-_SAME_SIZE = 0.02  # by which two forms of a header may differ, as an aligned scan's do
 _FAINTEST, _BRIGHTEST = 1e-15, 1e15  # squares of what lies between are float32 numbers still
 
 
@@ -74,7 +74,7 @@ def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
         raise UserError(f"{path} holds {shape[3]} volumes; give one at a time.")
     data = np.ascontiguousarray(image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape))
     affine = np.array(image.header.get_best_affine() if image.affine is None else image.affine, np.float64)
-    remarks = (*_remarks_of_forms(image.header), *_remarks_of_shape(shape))
+    remarks = remarks_of(image.header, shape)
     return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype(), remarks=remarks), nan)
 
 
@@ -121,7 +121,7 @@ def _read_folder(path: Path, folder: Path, series_uid: str | None) -> Volume:
     from mdcsrn_tf.scans.dicom import read_series
 
     data, affine, dtype, slope, intercept = read_series(folder, series_uid)
-    return Volume(data, affine, path, new_header(affine), dtype, slope, intercept, _remarks_of_shape(data.shape))
+    return Volume(data, affine, path, new_header(affine), dtype, slope, intercept, remarks_of(None, data.shape))
 
 
 def _read_image(path: Path) -> Volume:
@@ -142,7 +142,7 @@ def _read_image(path: Path) -> Volume:
         stored_dtype=image.get_data_dtype(),
         slope=float(slope),
         intercept=float(intercept),
-        remarks=(*_remarks_of_forms(image.header), *_remarks_of_shape(shape)),
+        remarks=remarks_of(image.header, shape),
     )
 
 
@@ -157,35 +157,6 @@ def _read_pair(path: Path) -> tuple[Any, int]:
     if magic != b"ni1":
         raise UserError(f"{path} is Analyze 7.5, which does not say what is left and right; convert it to NIfTI.")
     return nib.Nifti1Pair.from_filename(str(header)), voxels.stat().st_size
-
-
-def _remarks_of_forms(header: Any) -> tuple[str, ...]:
-    """What is doubtful about where a NIfTI says that it lies."""
-    if not isinstance(header, nib.Nifti1Header):
-        return ()
-    sform, scode = header.get_sform(coded=True)
-    qform, qcode = header.get_qform(coded=True)
-    if not scode and not qcode:
-        return (
-            "its header does not say where it lies (no sform, no qform), so that left, right and the names of its "
-            "axes are a guess.",
-        )
-    if scode and qcode and np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
-        return ("its sform and qform disagree on what is left and right; the sform is believed.",)
-    if scode and qcode and nib.aff2axcodes(sform) != nib.aff2axcodes(qform):
-        return ("its sform and qform disagree on which axis is which; the sform is believed.",)
-    return _remarks_of_sizes(sform, header.get_zooms()[:3]) if scode else ()
-
-
-def _remarks_of_sizes(sform: np.ndarray, pixdim: Sequence[float]) -> tuple[str, ...]:
-    sizes = np.linalg.norm(sform[:3, :3], axis=0)
-    if np.allclose(sizes, pixdim, rtol=_SAME_SIZE):
-        return ()
-    return (f"its sform has voxels of {_sizes(sizes)} mm, its pixdim says {_sizes(pixdim)}; the sform is believed.",)
-
-
-def _remarks_of_shape(shape: Sequence[int]) -> tuple[str, ...]:
-    return ("it is a single slice.",) if 1 in shape[:3] else ()
 
 
 def _image_type(path: Path, raw: bytes) -> Any:
@@ -235,8 +206,8 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     if sizes.min() < _SMALLEST_MM or sizes.max() > _LARGEST_MM or (sizes * data.shape).max() > _WIDEST_MM:
         raise UserError(
-            f"{path} has voxels of {_sizes(sizes)} mm over a matrix of {_text(data.shape)}, which no scanner makes; "
-            f"{_remedy_of_sizes(volume.header)}."
+            f"{path} has voxels of {sizes_text(sizes)} mm over a matrix of {_text(data.shape)}, "
+            f"which no scanner makes; {remedy_of_sizes(volume.header)}."
         )
     if nan is not None and np.isnan(data).any():
         volume = _without_nan(volume, nan)
@@ -249,11 +220,6 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
     if not _FAINTEST < largest < _BRIGHTEST:
         raise UserError(f"{path} has voxels of up to {largest:.3g}, beyond what is computed with; rescale it.")
     return volume
-
-
-def _remedy_of_sizes(header: nib.Nifti1Header) -> str:
-    unit = str(header.get_xyzt_units()[0])
-    return f"its header counts in {unit}s: let it count in mm" if unit in ("meter", "micron") else "repair its header"
 
 
 def _without_nan(volume: Volume, value: float) -> Volume:
@@ -274,10 +240,6 @@ def _as_nifti(image: Any) -> nib.Nifti1Header:
     if isinstance(image, nib.Nifti1Pair):
         return nib.Nifti1Header.from_header(image.header)
     return new_header(image.affine)
-
-
-def _sizes(sizes: Sequence[float]) -> str:
-    return " x ".join(f"{size:.3g}" for size in sizes)
 
 
 def _text(shape: Sequence[int]) -> str:
