@@ -92,7 +92,7 @@ def eagerly(monkeypatch):
 
 
 @pytest.mark.parametrize("preset", SLICES)
-def test_presets_train_resume_to_the_bit_and_say_in_their_card_how_they_are_run(
+def test_presets_train_and_say_in_their_card_how_they_are_run_and_one_of_each_kind_resumes(
     preset, shards, tmp_path, eagerly, no_curves
 ):
     recipe, tiles = PRESETS[preset].training, PRESETS[preset].tiles
