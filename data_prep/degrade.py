@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     """Degrade one scan as the flags say."""
-    volume = read_volume(source, values.series)
+    volume = read_volume(source, values.series, nan=0.0)
     warn("mdcsrn-degrade", volume.told)
     axes = resolve_axes(values.axes, volume.affine)
     factors = parse_factors(values.factor, values.axes)

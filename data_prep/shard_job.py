@@ -71,7 +71,7 @@ def read_source(scan: Scan, root: str) -> tuple[np.ndarray, np.ndarray, Path | N
     if scan.source.startswith("phantom:"):
         return make_phantom(_PHANTOM_SHAPE, int(scan.source.partition(":")[2])), np.eye(4), None, ()
     path = Path(root, scan.source)
-    volume = read_volume(path)
+    volume = read_volume(path, nan=0.0)
     return volume.data, volume.affine, path, volume.remarks
 
 

@@ -116,7 +116,8 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
 
 def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
     # Padding is no part of a scan's field, here as in inference.
-    volumes = [zero_frame([scan.data]).volume(scan) for scan in (read_volume(s.path, s.uid) for s in (low, high))]
+    scans = [read_volume(series.path, series.uid, nan=0.0) for series in (low, high)]
+    volumes = [zero_frame([scan.data]).volume(scan) for scan in scans]
     moving, fixed = (_straight(volume, settings.n4) for volume in volumes)
     found = register(moving, fixed, settings.register, control_mm=settings.control_mm, seed=settings.seed)
     if not found.inside.any():

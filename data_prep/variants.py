@@ -96,7 +96,7 @@ def _run(values: flags.FlagValues) -> int:
 
 def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
     """Write the scan's variants beside `target`: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
-    volume = read_volume(source)
+    volume = read_volume(source, nan=0.0)
     warn("mdcsrn-variants", volume.told)
     places = {kind: target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz") for kind in kinds}
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,8 +68,8 @@ class _Bench:
 
     def __init__(self, task: Task) -> None:
         self.task, subject, plan = task, task.subject, task.plan
-        self.low_res = read_volume(subject.low_res) if subject.low_res else None
-        self.reference = read_volume(subject.high_res) if subject.high_res else None
+        self.low_res = read_volume(subject.low_res, nan=0.0) if subject.low_res else None
+        self.reference = read_volume(subject.high_res, nan=0.0) if subject.high_res else None
         ground = self.reference if self.reference is not None else self.low_res
         if ground is None:
             raise UserError(f"{subject.name} has neither a high- nor a low-resolution scan.")

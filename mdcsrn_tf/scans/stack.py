@@ -60,7 +60,7 @@ def read_stack(path: Path, series_uid: str | None = None, plane: str | None = No
         own = _dicom_stack(path, series_uid)
         if plane in (None, own.plane):
             return own
-    volume = read_volume(path, series_uid)
+    volume = read_volume(path, series_uid, nan=0.0)
     found = slice_geometry(path, volume.affine, volume.header)
     axis = _DIRECTIONS[found.direction] if plane is None else PLANES[plane]
     thickness = found.thickness if axis == _DIRECTIONS[found.direction] else None

@@ -189,6 +189,17 @@ def test_a_doubtful_header_is_told(tmp_path, capsys):
     assert "flipped.nii: its sform and qform disagree on what is left and right" in capsys.readouterr().err
 
 
+def test_nan_in_the_air_is_taken_as_zero_and_told(tmp_path, capsys):
+    head = make_phantom((20, 18, 16), 1).astype(np.float32)
+    head[:2] = np.nan
+    for name, data in (("nan", head), ("zero", np.nan_to_num(head))):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / f"{name}.nii")
+        assert run(tmp_path / f"{name}.nii", tmp_path / f"{name}_low.nii", "--quiet") == 0
+    assert "nan.nii: 576 voxels outside the head are NaN; they are taken as 0." in capsys.readouterr().err
+    of_nan, of_zero = (nib.load(tmp_path / f"{name}_low.nii").get_fdata() for name in ("nan", "zero"))
+    np.testing.assert_array_equal(of_nan, of_zero)
+
+
 def test_help_names_every_flag(capsys):
     assert degrade.main(["--help"]) == 0
     text = capsys.readouterr().out

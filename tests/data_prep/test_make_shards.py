@@ -195,6 +195,23 @@ def test_a_doubtful_header_is_told_at_every_run_and_in_the_manifest(tmp_path, ca
     assert ["remarks" in entry for entry in entries] == [entry["source"] == path.name for entry in entries]
 
 
+def test_nan_in_the_air_is_taken_as_zero_and_told(tmp_path, capsys):
+    scans = write_scans(tmp_path / "scans", 2)
+    path = sorted(scans.iterdir())[0]
+    data = nib.load(path).get_fdata(dtype=np.float32)
+    data[:1] = np.nan
+    for folder, voxels in (("of_nan", data), ("of_zero", np.nan_to_num(data))):
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+        assert make_shards.main(shards_command(scans, tmp_path / folder, split="1,1")) == 0
+    told = f"{path.name}: {data[0].size} voxels outside the head are NaN; they are taken as 0"
+    assert told in capsys.readouterr().err
+    of_nan, of_zero = (
+        [shard.read_bytes() for shard in sorted((tmp_path / folder).rglob("*.tfrecord"))]
+        for folder in ("of_nan", "of_zero")
+    )
+    assert of_nan == of_zero and len(of_nan) == 2
+
+
 def test_copies_of_a_scan_in_two_splits_are_pointed_out(tmp_path, capsys):
     scans = write_scans(tmp_path / "scans", 1)
     shutil.copy(scans / "sub-01_T1w.nii.gz", scans / "sub-02_T1w.nii.gz")
