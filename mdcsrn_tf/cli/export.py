@@ -58,6 +58,7 @@ def _run(values: flags.FlagValues) -> int:
     from mdcsrn_tf.inference.export import export
 
     export(model, output, values.bn)
+    print(f"mdcsrn-export: {model.stem} -> {output}")
     return 0
 
 

@@ -218,7 +218,9 @@ def test_nothing_but_an_export_is_replaced(exported, tmp_path, capsys):
     shutil.copy(folder / "saved_model.pb", stranger)
     assert main([f"--model={model}", f"--output={stranger}", "--overwrite"]) == 1
     assert (stranger / "saved_model.pb").exists()
+    capsys.readouterr()
     assert main([f"--model={model}", f"--output={folder}", f"--bn={bn}", "--overwrite"]) == 0
+    assert capsys.readouterr().out == f"mdcsrn-export: {model.stem} -> {folder}\n"
     for flags in (["--output="], [f"--model={tmp_path}/none.keras", f"--output={tmp_path}/x"], ["--bn=group"]):
         assert main(flags) == 1
     assert main([f"--model={folder}", f"--output={tmp_path}/x"]) == 1
