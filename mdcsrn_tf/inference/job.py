@@ -74,7 +74,7 @@ def process(
     What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
     """
     clock, decision = _Clock(), _decided(scan.sight, wanted, read_any_card(model), settings)
-    _refuse(scan.sight, decision, model, wanted)
+    _refuse(job, scan.sight, decision, model, wanted, say)
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, len(scan.volumes), say)
@@ -123,9 +123,13 @@ def _decided(sight: Sight, wanted: ScanSettings, card: ModelCard, settings: Sett
     return decide(sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
 
 
-def _refuse(sight: Sight, decision: Decision, model: Path, wanted: ScanSettings) -> None:
+def _refuse(job: Job, sight: Sight, decision: Decision, model: Path, wanted: ScanSettings, say: Say) -> None:
     """UserError for what should not, or cannot, be done."""
-    refuse_doubts(sight.volume, decision, wanted)
+    try:
+        refuse_doubts(sight.volume, decision, wanted)
+    except UserError:
+        _say_warnings(job, sight.volume.remarks, say)  # a doubtful header may be the reason
+        raise
     if wanted.self_check and not decision.axes:
         raise UserError(
             f"--self_check degrades the scan once more, which means nothing to {model.stem}, a network on "
@@ -148,7 +152,11 @@ def _say_remarks(job: Job, remarks: Remarks, volumes: int, say: Say) -> None:
     say(f"{job.source.name}: {remarks.seen}")
     if volumes > 1:
         say(f"{job.source.name}: {volumes} volumes, one after the other; --volume=N takes one of them")
-    for warning in remarks.warnings:
+    _say_warnings(job, remarks.warnings, say)
+
+
+def _say_warnings(job: Job, warnings: Sequence[str], say: Say) -> None:
+    for warning in warnings:
         say(f"warning: {job.source.name}: {warning}")
 
 
@@ -232,8 +240,7 @@ def _self_checked(
         f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
     )
     checked = remarks.and_of(check)
-    for warning in checked.warnings[len(remarks.warnings) :]:
-        say(f"warning: {job.source.name}: {warning}")
+    _say_warnings(job, checked.warnings[len(remarks.warnings) :], say)
     return checked
 
 

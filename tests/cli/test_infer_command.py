@@ -132,6 +132,17 @@ def test_it_refuses_what_would_not_come_out_better(model, scans, tmp_path, capsy
         (tmp_path / f"{name}.json").unlink()
 
 
+def test_a_doubtful_header_is_told_of_a_refused_scan_too(model, scans, tmp_path, capsys):
+    image = nib.load(scans[0])
+    image.set_sform(np.diag([-1.0, 1, 1, 1]), 1)
+    image.set_qform(np.eye(4), 1)
+    nib.save(image, tmp_path / "flipped.nii")
+    assert infer(f"--input={tmp_path}/flipped.nii", f"--output={tmp_path}/x.nii.gz", f"--model={model}") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert "its sform and qform disagree on what is left and right" in told[0] and "--force" in told[1]
+    assert len(told) == 2
+
+
 def test_one_line_says_what_is_seen_and_done(model, scans, tmp_path, capsys):
     assert infer(f"--input={scans[1]}", f"--output={tmp_path}/a.nii.gz", f"--model={model}") == 0
     first = capsys.readouterr().err.splitlines()[0]
