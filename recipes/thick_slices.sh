@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The variants of the scans in
-# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here.
+# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: two stretches,
+# each from patches of its own.
 set -euo pipefail
 scans=$1 work=$2
 bin=.venv/bin
@@ -19,16 +20,26 @@ awk '$2 == "validation" {print $1}' "$work/split.tsv" | while read -r person; do
   ls "$variants/$person"_*.nii.gz
 done >> "$work/thick.txt"
 
-for factor in 3 2 4 5; do
-  for profile in box kspace; do
-    folder=$work/thick/f$factor-$profile
-    $bin/mdcsrn-shards --input="$work/thick.txt" --output="$folder" --patch=32 --patches_per_subject=6 \
-      --epochs_of_patches=8 --axes=IS --factor=$factor --slice_profile=$profile --split="$work/split.tsv" \
-      --interpolation=sinc --normalisation=tissue_level --seed=1$factor
-    folders+=("$folder")
+shards() { # STRETCH: eight folders of shards, their patches drawn anew; `folders` names them
+  folders=()
+  for factor in 3 2 4 5; do
+    for profile in box kspace; do
+      local folder=$work/thick$1/f$factor-$profile
+      $bin/mdcsrn-shards --input="$work/thick.txt" --output="$folder" --patch=32 --patches_per_subject=6 \
+        --epochs_of_patches=8 --axes=IS --factor="$factor" --slice_profile="$profile" --split="$work/split.tsv" \
+        --interpolation=sinc --normalisation=tissue_level --seed="$1$factor"
+      folders+=("$folder")
+    done
   done
-done
+}
 
-exec $bin/mdcsrn-train --data="$(IFS=,; echo "${folders[*]}")" --workdir="$work/run_thick" --preset=fast/b4u4k16 \
-  --recipe=robust --phase=l1 --set=patch_size=32 --set=exchange=never --batch_size=4 --learning_rate=7e-4 --steps=8000 \
-  --init_from=mdcsrn_tf/weights/fast-b4u4k16.keras --precision=mixed_bfloat16 --seed=31 --set=run.validate_every=1000
+train() { # STRETCH RATE SEED START.keras
+  $bin/mdcsrn-train --data="$(IFS=,; echo "${folders[*]}")" --workdir="$work/run_thick$1" --preset=fast/b4u4k16 \
+    --recipe=robust --phase=l1 --set=patch_size=32 --set=exchange=never --batch_size=4 --learning_rate="$2" --steps=8000 \
+    --init_from="$4" --precision=mixed_bfloat16 --seed="$3" --set=run.validate_every=1000
+}
+
+shards 1
+train 1 7e-4 31 mdcsrn_tf/weights/fast-b4u4k16.keras
+shards 2
+train 2 5e-4 32 "$work/run_thick1/best_l1.keras"
