@@ -24,6 +24,9 @@ from mdcsrn_tf.scans.find import files_of
 # Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
 
+# Settings that sidecars of older versions do not name, at what they were.
+_SINCE = {"detail": 1.0}
+
 _SHOWN = ("Seen", "Warnings", "Tile", "Margin", "Tiles", "BatchNormalization", "SeamFigure")  # by a picture drawn later
 
 
@@ -102,7 +105,7 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
     """How a finished result was made otherwise than is asked now, a phrase each; None: its sidecar does not say."""
     try:
         content = json.loads(job.sidecar.read_text(encoding="utf-8"))
-        made = dict(content["Request"])
+        made = {**_SINCE, **content["Request"]}
         _ = [content["Model"]["sha256"], *(content[member] for member in _SHOWN)]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

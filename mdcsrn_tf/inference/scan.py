@@ -14,6 +14,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision, decide
+from mdcsrn_tf.inference.detail import check_detail, with_detail
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.volume import Progress, Result, run
@@ -98,10 +99,14 @@ def run_prepared(
     prepared: Prepared, engine: Engine, settings: Settings, wanted: ScanSettings, on_progress: Progress | None = None
 ) -> Outcome:
     """The network's part."""
+    decision = prepared.decision
+    check_detail(wanted.detail, decision, engine.card.preset)
     if wanted.consistency:
         check_consistency(prepared, engine.card)
     result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
     data = prepared.stored(result.data)
+    if wanted.detail != 1:
+        data = with_detail(data, wanted.detail, decision.axes, decision.factors)
     if wanted.consistency:
         data = consistent(data, prepared)
     elif prepared.volume.data.min() >= 0:

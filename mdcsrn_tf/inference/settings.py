@@ -55,6 +55,7 @@ class ScanSettings:
     factor: str | None = None
     force: bool = False  # also what the scan or the model card speaks against
     consistency: bool = False
+    detail: float = 1.0  # times what the network restores beyond the measured k-space (inference.detail)
     self_check: bool = False
     dtype: Literal["float32", "same"] = "float32"  # or "same": of the voxels on disk
     keep_header_text: bool = False

@@ -104,6 +104,18 @@ def test_consistency_keeps_what_was_measured(model, scans, tmp_path):
     assert np.abs(plain - measured).max() > 0.01 * measured.max()
 
 
+def test_detail_is_what_lies_beyond_the_measured_frequencies(model, scans, tmp_path):
+    results = {}
+    for strength in ("0", "1", "1.5"):
+        target = tmp_path / f"{strength}.nii.gz"
+        assert infer(f"--input={scans[1]}", f"--output={target}", f"--model={model}", f"--detail={strength}") == 0
+        results[strength] = data_of(target).astype(np.float64)
+    seen = np.min(list(results.values()), axis=0) > 0  # no voxel of a magnitude image goes below it
+    detail = results["1"] - results["0"]
+    np.testing.assert_allclose((results["1.5"] - results["0"])[seen], 1.5 * detail[seen], atol=1e-3 * detail.max())
+    assert np.abs(detail).max() > 0.01 * results["1"].max()
+
+
 def test_consistency_needs_to_know_what_was_measured(model, scans, tmp_path, capsys):
     high = scans[0]
     flags = (f"--input={high}", f"--output={tmp_path}/x.nii.gz", f"--model={model}", "--consistency")

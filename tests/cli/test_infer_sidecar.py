@@ -55,6 +55,13 @@ def test_a_second_run_compares_itself_with_the_first(model, scan, tmp_path, caps
     assert "is there already, but --tile was not given and is 30; --overwrite replaces it" in capsys.readouterr().err
     assert infer(*flags[:2]) == 1  # the default network is asked for, and was not the one
     assert f"but --model was {sha(model)[:12]} and is not given" in capsys.readouterr().err
+    assert infer(*flags, "--detail=1.5") == 1
+    assert "but --detail was 1.0 and is 1.5" in capsys.readouterr().err
+    story = json.loads((tmp_path / "sr.json").read_text())
+    del story["Request"]["detail"]  # as a version wrote it that had no such setting
+    (tmp_path / "sr.json").write_text(json.dumps(story))
+    assert infer(*flags) == 0
+    assert "1 of 1 scans are finished already" in capsys.readouterr().err
     write_scan(scan, data_of(scan) + 1)
     assert infer(*flags) == 1
     assert "the scan has changed since" in capsys.readouterr().err

@@ -112,5 +112,6 @@ def test_the_command_turns_a_scan_to_the_planes_and_back(tmp_path, capfd):
         stored = np.transpose(expected[::-1, ::-1], (1, 2, 0))
         np.testing.assert_allclose(found.get_fdata(), np.maximum(stored, 0), rtol=1e-4, atol=1e-2)
     assert "super-resolving slice by slice" in capfd.readouterr().err
-    assert infer([asked[0], f"--output={tmp_path / 'c.nii.gz'}", f"--model={path}", "--consistency"]) == 1
-    assert "works on slices; leave it out" in capfd.readouterr().err
+    for flag in ("--consistency", "--detail=1.5"):
+        assert infer([asked[0], f"--output={tmp_path / 'c.nii.gz'}", f"--model={path}", flag]) == 1
+        assert "works on slices; leave it out" in capfd.readouterr().err
