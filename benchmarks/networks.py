@@ -38,7 +38,12 @@ METRICS = ("psnr", "ssim", "nrmse", "psnr_head", "ssim_head", "nrmse_head", "ban
 PAIRED_METRICS = ("psnr_head", "ssim_head", "psnr", "ssim")
 NIQE_BLOCK = 48
 # Flags of inference that the default network, or another, is measured with as well.
-WAYS = {"ensemble": "--ensemble=2", "ensemble8": "--ensemble=8", "consistency": "--consistency"}
+WAYS = {
+    "ensemble": "--ensemble=2",
+    "ensemble8": "--ensemble=8",
+    "consistency": "--consistency",
+    "detail": "--detail=1.6",
+}
 
 
 def main() -> None:
