@@ -14,7 +14,7 @@ from mdcsrn_tf.training.settings import TrainSettings, override
 
 PATCH = 8
 NETWORK = MdcsrnConfig(blocks=1, units=2, growth=4, compress_first=True, bottleneck=True, use_bias=True)
-CRITIC = CriticConfig(filters=4, stages=2, dense_units=8)
+CRITIC = CriticConfig(filters=4, stages=1, dense_units=8)
 L1 = replace(JOURNAL.phase("l1"), steps=6)
 GAN = replace(JOURNAL.phase("gan"), objective=replace(JOURNAL.phase("gan").objective, critic=CRITIC))
 BCE = PhaseRecipe(
