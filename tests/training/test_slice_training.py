@@ -56,12 +56,13 @@ def side_of(preset):
     return 64 if preset.startswith(("7t/unet", "7t/pix2pix")) else 16
 
 
-def command(shards, preset, workdir, *more):
-    side = side_of(preset)
+def command(shards, preset, workdir, *more, side=16):
     arguments = [f"--data={shards(preset, side)}", f"--workdir={workdir}", f"--preset={preset}", *QUIET]
     arguments.append(f"--set=patch_size={side}")
     if preset.startswith("srgan2d/"):
         arguments.append("--set=critic.filters=2")
+    if preset.startswith("7t/pix2pix") and side == 16:
+        arguments.append("--set=critic.layers=2")
     return [*arguments, *(f"--set={phase.name}.steps=2" for phase in PRESETS[preset].training.phases), *more]
 
 
@@ -76,7 +77,7 @@ def no_curves(monkeypatch):
 
 @pytest.fixture
 def eagerly(monkeypatch):
-    """Steps as Python runs them, S's network with one block: to compile what is trained here takes minutes.
+    """Steps as Python runs them, S's network with one block, the U-net for 16 pixels: it would take minutes otherwise.
 
     The networks whose features are compared, which learn nothing, are made once.
     """
@@ -84,7 +85,9 @@ def eagerly(monkeypatch):
         short = replace(PRESETS[name].network, blocks=1, filters=8)
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=short))
     for name in (name for name in SLICES if name.startswith(("7t/unet", "7t/pix"))):
-        monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], network=replace(PRESETS[name].network, filters=2)))
+        monkeypatch.setitem(
+            PRESETS, name, replace(PRESETS[name], network=replace(PRESETS[name].network, filters=2, levels=4))
+        )
     monkeypatch.setattr("mdcsrn_tf.training.features.load_features", load_features_once)
     tf.config.run_functions_eagerly(True)
     yield
@@ -154,7 +157,7 @@ def assert_its_terms_are_summed(plan, log):
 
 @pytest.fixture(scope="module")
 def features():
-    return {name: load_features(name, None, random=True, side=32) for name in ("vgg16", "vgg19")}
+    return {name: load_features_once(name, None, random=True, side=32) for name in ("vgg16", "vgg19")}
 
 
 @pytest.mark.parametrize("preset", ["7t/fcn2", "7t/dcgan1", "7t/pix2pix11"])
@@ -233,7 +236,7 @@ def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_sentence(preset, more, sentence, shards, tmp_path, capfd):
-    assert train(command(shards, preset, tmp_path, *more)) == 1
+    assert train(command(shards, preset, tmp_path, *more, side=side_of(preset))) == 1
     assert re.search(sentence, capfd.readouterr().err)
     assert not list(tmp_path.glob("*.keras"))
 
