@@ -6,7 +6,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
+from data_prep import shard_job
+from data_prep.make_shards import main as make_shards
 from data_prep.phantom import make_phantom
 
 REPOSITORY = Path(__file__).parents[1]
@@ -19,6 +22,15 @@ def write_scans(folder, count, size=40):
         data = make_phantom((size, size + 3, size - 2), seed=number).astype(np.int16)
         nib.save(nib.Nifti1Image(data, affine), folder / f"sub-{number:02d}_T1w.nii.gz")
     return folder
+
+
+def phantom_shards(output, *flags):
+    """Patches of 12^3, 4 of each phantom, which is a twentieth as large as the command's own."""
+    patches = ("--patch=12", "--patches_per_subject=4", "--workers=1", "--quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_job, "_PHANTOM_SHAPE", (48, 54, 48))
+        assert make_shards([*flags, *patches, f"--output={output}"]) == 0
+    return output
 
 
 def shards_command(scans, output, **flags):

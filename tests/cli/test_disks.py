@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from eval_helpers import make_scans
 from infer_helpers import write_pair, write_tiny_model
-from shard_helpers import contents, shards_command, write_scans
+from shard_helpers import contents, phantom_shards, shards_command, write_scans
 
 NOBODY = 65534
 TRAIN = (
@@ -83,10 +83,7 @@ def inputs():
         _, low_res, _ = write_pair(folder / "pairs", seed=number)
         (folder / "scans").mkdir(exist_ok=True)
         low_res.rename(folder / "scans" / f"{number}.nii.gz")
-    from data_prep.make_shards import main
-
-    flags = ["--phantoms=4", "--patch=12", "--patches_per_subject=4", "--split=2,1,1,0", "--workers=1", "--quiet"]
-    assert main([*flags, f"--output={folder / 'shards'}"]) == 0
+    phantom_shards(folder / "shards", "--phantoms=4", "--split=2,1,1,0")
     yield folder
     shutil.rmtree(folder)
 

@@ -112,7 +112,8 @@ def test_the_manifest_says_everything(scans, shards):
         (["--recipe=journal", "--patch=16", "--interpolation=sinc"], ("sinc", "zscore_of_voxels_above_mean", 16, 18)),
     ],
 )
-def test_what_is_not_said_is_as_the_recipe_wants_it(tmp_path, flags, expected):
+def test_what_is_not_said_is_as_the_recipe_wants_it(tmp_path, flags, expected, monkeypatch):
+    monkeypatch.setattr(shard_job, "_PHANTOM_SHAPE", (72, 80, 72))
     asked = ["--phantoms=1", "--split=1", "--workers=1", "--quiet", f"--output={tmp_path}", *flags]
     assert make_shards.main(asked) == 0
     settings = manifest_of(tmp_path)["settings"]

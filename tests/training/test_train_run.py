@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import train_small
 from command_helpers import files_of_at_most
+from shard_helpers import phantom_shards
 
-from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.locks import only_run_in
@@ -37,7 +37,7 @@ SMALL = (
     "--batch_size=2",
     "--set=patch_size=12",
     "--set=critic.filters=4",
-    "--set=critic.stages=2",
+    "--set=critic.stages=1",
     "--set=critic.dense_units=8",
     "--set=gan.critic_warmup_steps=2",
     "--set=gan.steps=3",
@@ -55,10 +55,7 @@ FSRCNN = "--preset=fsrcnn3d"  # where it is no matter what is trained: the small
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    arguments = ["--phantoms=4", "--patch=12", "--patches_per_subject=4", "--split=2,1,1,0", "--workers=1", "--quiet"]
-    assert make_shards([*arguments, f"--output={folder}"]) == 0
-    return folder
+    return phantom_shards(tmp_path_factory.mktemp("shards"), "--phantoms=4", "--split=2,1,1,0")
 
 
 def train_small_network(*arguments):

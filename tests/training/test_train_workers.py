@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import train_worker
+from shard_helpers import phantom_shards
 
-from data_prep.make_shards import main as make_shards
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 
 HERE = Path(__file__).parents[1]
@@ -102,9 +102,7 @@ def test_two_processes_of_batch_3_take_the_steps_of_one_of_6(single, tmp_path):
 
 
 def test_a_killed_worker_rejoins_and_a_polite_stop_of_one_stops_both(tmp_path):
-    shards = tmp_path / "shards"
-    arguments = ["--phantoms=3", "--patch=12", "--patches_per_subject=4", "--split=2,1,0,0", "--workers=1", "--quiet"]
-    assert make_shards([*arguments, f"--output={shards}"]) == 0
+    shards = phantom_shards(tmp_path / "shards", "--phantoms=3", "--split=2,1,0,0")
     command = [
         sys.executable,
         str(HERE.parent / "train.py"),
