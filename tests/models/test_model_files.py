@@ -67,7 +67,10 @@ def test_plain_keras_reads_the_file_without_this_package(saved, tmp_path):
     volumes = random_volumes(1, 5, 6, 7)
     np.save(tmp_path / "in.npy", volumes)
     code = (
-        "import sys, keras, numpy as np\n"
+        "import gc, sys\n"
+        "gc.disable()\n"  # what is loaded is no garbage, and of these Keras needs none: half the time
+        "sys.modules.update(dict.fromkeys(('sklearn', 'matplotlib', 'cv2')))\n"
+        "import keras, numpy as np\n"
         "model = keras.models.load_model(sys.argv[1])\n"
         "np.save(sys.argv[3], model(np.load(sys.argv[2]), training=False))\n"
         "assert not any(name.startswith('mdcsrn_tf') for name in sys.modules)\n"
