@@ -19,9 +19,10 @@ $(READY): setup.py constraints.txt
 
 # Three processes of one thread each: on two cores more threads would only wait for one another, and tests wait now and
 # then for what they started or stopped, when the third goes on. A file stays in one process, which makes its fixtures
-# once; tests/conftest.py says which files begin.
+# once; tests/conftest.py says which files begin. Python keeps what it compiles even where the environment says not to:
+# a hundred processes would each compile every module.
 test: $(READY) browser
-	TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	PYTHONDONTWRITEBYTECODE= TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # The report is tested in a real headless Chromium; where it is missing and we may, Debian's package is installed.
