@@ -132,6 +132,12 @@ def _read_card(path: Path) -> None:
     check_archive(path)
 
 
+def _read_graph(path: Path) -> None:
+    from mdcsrn_tf.models.graph_of_file import load_graph
+
+    load_graph(path)
+
+
 def _read_model(path: Path) -> None:
     from mdcsrn_tf.models.files import load_model
 
@@ -179,6 +185,7 @@ READERS = {
     "manifest": Reader(_make_manifest, _read_shards),
     "checkpoints": Reader(_make_checkpoint, _read_checkpoint),
     "cards": Reader(_make_model, _read_card),
+    "graphs": Reader(_make_model, _read_graph, ("h5py", "mdcsrn_tf.models.graph_of_file")),
     "models": Reader(_make_model, _read_model, ("keras",)),
     "scans": Reader(malformed_scans.make_scans, malformed_scans.super_resolve_scan, malformed_scans.MODULES),
     "niqe": Reader(_make_niqe, _read_niqe, ("scipy.io", "mdcsrn_tf.metrics.niqe_files")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -11,85 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdcsrn_tf.chatter import as_if_not_installed
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.device import choose_device, choose_precision
-from mdcsrn_tf.inference.settings import ApplyColumn, ApplyTiles, Settings
-from mdcsrn_tf.inference.tiling import PerAxis, per_axis
-from mdcsrn_tf.models.files import ModelCard, card_of, load_model, load_stock_model, read_card, with_precision
+from mdcsrn_tf.inference.engine import Engine, read_metadata
+from mdcsrn_tf.inference.openvino_engine import OpenVinoEngine
+from mdcsrn_tf.inference.settings import ApplyTiles, Settings
+from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card, with_precision
 from mdcsrn_tf.models.forest import is_forest
+from mdcsrn_tf.models.graph import Graph
+from mdcsrn_tf.models.networks import load_network
+from mdcsrn_tf.models.sizes import feature_channels, seamless_margin, size_multiple
 from mdcsrn_tf.weights import find_model
-from mdcsrn_tf.workers import available_cores
 
 if TYPE_CHECKING:
-    from mdcsrn_tf.inference.sliding import SlidingNetwork
+    import keras
+    import tensorflow as tf
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 ENGINES = ("tensorflow", "openvino")
 DEVICES = ("auto", "cpu", "gpu")
-_KEPT_APPLIERS = 4  # scans of many shapes ask for tiles of many
-
-
-class Engine:
-    """A network ready to run; `applier` gives the function for one tile size and batch."""
-
-    multiple: int = 1  # of which the sides of what it takes must be multiples
-
-    def __init__(self, card: ModelCard, bn: str, radius: int | None):
-        self.card = card
-        self.bn = bn
-        self.radius = radius  # of the receptive field, or a bound of it; None: it is not known
-        self.feature_channels: int | None = None  # of all feature maps together; None: not known
-        self.overhead = 0  # bytes that it takes beside them
-        self.sliding: SlidingNetwork | None = None  # what runs columns slab by slab; None: it has only tiles
-        self._appliers: dict[tuple[tuple[int, ...], int], Any] = {}
-
-    def applier(self, tile: PerAxis, batch: int) -> ApplyTiles:
-        """The function from a batch of tiles to a batch of tiles; built once for each shape."""
-        return self._kept((per_axis(tile), batch), self._build)
-
-    def column_applier(self, column: PerAxis) -> ApplyColumn:
-        """The same for one column at a time, which slides through the network; where `sliding` is not None."""
-        assert self.sliding is not None
-        return self._kept((per_axis(column), 0), self.sliding.applier)
-
-    def _kept(self, key: tuple[tuple[int, ...], int], build: Callable) -> Any:
-        if key not in self._appliers:
-            if len(self._appliers) >= _KEPT_APPLIERS:
-                self._appliers.pop(next(iter(self._appliers)))
-            self._appliers[key] = build(*key)
-        return self._appliers[key]
-
-    def forget(self) -> None:
-        """Free what was built."""
-        self._appliers.clear()
-
-    def runs_on_processor(self) -> bool:
-        """Whether the tiles take the system's memory, and not a GPU's."""
-        return room.runs_on_processor()
-
-    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
-        raise NotImplementedError
 
 
 class KerasEngine(Engine):
     """A `.keras` file, run by TensorFlow."""
 
     def __init__(self, path: Path, bn: str, precision: str):
-        model, card = load_stock_model(path)
-        from mdcsrn_tf.inference.fused import why_not_fused
-        from mdcsrn_tf.inference.plain import network_of
+        network, card = load_network(path)
         from mdcsrn_tf.inference.sliding import sliding_form
-        from mdcsrn_tf.models.sizes import feature_channels, seamless_margin, size_multiple
 
-        if why_not_fused(model):
-            model = with_precision(model, "float32")  # it runs by layers of ours; the fast way reads weights alone
-
-        super().__init__(card, bn, seamless_margin(model))
-        self.feature_channels, self.multiple = feature_channels(model), size_multiple(model)
+        super().__init__(card, bn, seamless_margin(network))
+        self.feature_channels, self.multiple = feature_channels(network), size_multiple(network)
         self.overhead = room.TENSORFLOW_OVERHEAD
-        self._network = network_of(model, bn, "bfloat16" if precision == "bfloat16" else "float32")
+        self._network = _function_of(network, bn, "bfloat16" if precision == "bfloat16" else "float32")
         if bn == "moving" and self.runs_on_processor():
             self.sliding = sliding_form(self._network)
 
@@ -99,6 +52,16 @@ class KerasEngine(Engine):
         shape = tf.TensorSpec((batch, *tile, 1), tf.float32)
         function = tf.function(self._network, input_signature=[shape], autograph=False).get_concrete_function()
         return lambda tiles: function(tf.constant(tiles[..., np.newaxis])).numpy()[..., 0]
+
+
+def _function_of(network: Graph | keras.Model, bn: str, precision: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    if isinstance(network, Graph):
+        from mdcsrn_tf.inference.fused import FusedNetwork
+
+        return FusedNetwork(network, bn, precision)
+    from mdcsrn_tf.inference.plain import network_of
+
+    return network_of(with_precision(network, "float32"), bn)  # by layers of ours, where they compute the same
 
 
 class SliceEngine(Engine):
@@ -123,12 +86,12 @@ class SliceNetworkEngine(SliceEngine):
             self._loaded = _load_saved_model(path)
             self._network = lambda slices: self._loaded.signatures["serving_default"](tiles=slices)["tiles"]
         else:
+            model, card = load_model(path)
             import tensorflow as tf
 
             from mdcsrn_tf.inference.plain import PlainNetwork
-            from mdcsrn_tf.models.sizes import live_channels, receptive_field_radius, size_multiple
+            from mdcsrn_tf.models.sizes import live_channels, receptive_field_radius
 
-            model, card = load_model(path)
             self.channels, self.multiple = model.input_shape[-1], size_multiple(model)
             radius, live = receptive_field_radius(model), live_channels(model)
             self._network = tf.function(PlainNetwork(model, bn), autograph=False, reduce_retracing=True)
@@ -185,45 +148,6 @@ class SavedModelEngine(Engine):
         return apply
 
 
-class OpenVinoEngine(Engine):
-    """Either kind of model, converted and run by OpenVINO."""
-
-    def __init__(self, path: Path, bn: str, precision: str):
-        try:
-            with as_if_not_installed("openvino_telemetry"):  # by which it tells its makers of each start
-                import openvino
-        except ImportError as error:
-            raise UserError("OpenVINO is not installed: pip install 'mdcsrn-tf[openvino]'.") from error
-        self._openvino = openvino
-        with tempfile.TemporaryDirectory() as folder:
-            saved = path if path.is_dir() else _export_tiles_only(path, bn, Path(folder))
-            card, metadata = read_metadata(saved)
-            super().__init__(card, bn, metadata["seamless_margin"])
-            self.multiple = metadata["size_multiple"]
-            try:
-                # Not by convert_model, which reports every conversion where another program imported OpenVINO.
-                self._model = openvino.Core().read_model(str(saved))
-            except Exception as error:  # its readers raise what they like
-                reason = first_line(error)
-                raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
-        self.feature_channels, self.overhead = room.channels_in_blocks(self._model), room.OPENVINO_OVERHEAD
-        self._precision = "bf16" if precision == "bfloat16" else "f32"
-
-    def runs_on_processor(self) -> bool:
-        """Always: the model is compiled for it below."""
-        return True
-
-    def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
-        self._model.reshape({self._model.inputs[0]: (batch, *tile, 1)})
-        options = {
-            "INFERENCE_PRECISION_HINT": self._precision,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": available_cores(),
-        }
-        request = self._openvino.compile_model(self._model, "CPU", options).create_infer_request()
-        return lambda tiles: request.infer({0: tiles[..., np.newaxis]})[0][..., 0]
-
-
 def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Engine:
     """The engine for a model and settings; kept, so that a second volume does not load it again."""
     path = find_model(model)
@@ -262,14 +186,6 @@ def read_any_card(path: Path) -> ModelCard:
     return read_metadata(path)[0] if path.is_dir() else read_card(path)
 
 
-def read_metadata(path: Path) -> tuple[ModelCard, dict[str, Any]]:
-    """The card and the other metadata of an exported folder."""
-    from mdcsrn_tf.inference.export import load_metadata
-
-    metadata = load_metadata(path)
-    return card_of(path, metadata["card"]), metadata
-
-
 def _load_saved_model(path: Path) -> Any:
     import tensorflow as tf
 
@@ -289,10 +205,3 @@ def _statistics_mode(path: Path, settings: Settings) -> str:
     if path.is_dir() and bn != card.bn:
         raise UserError(f"{path} was exported with --bn={card.bn}; export it again with --bn={bn}, or name the .keras.")
     return bn
-
-
-def _export_tiles_only(path: Path, bn: str, folder: Path) -> Path:
-    from mdcsrn_tf.inference.export import export
-
-    export(path, folder / "model", bn, whole_volumes=False)
-    return folder / "model"

@@ -1,4 +1,4 @@
-"""A Keras network as inference runs it: the same weights and results, a fraction of the memory traffic.
+"""A network as inference runs it: the same weights and results, a fraction of the memory traffic.
 
 After the convolutions, element-wise work dominates: batch normalisation, ELU and concatenation touch far more
 memory than they compute on. So this walks the network's layers while the graph is traced, and
@@ -23,12 +23,11 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.inference.kernels import Kernels, Term
-from mdcsrn_tf.models.files import is_elu, is_plain_norm
+from mdcsrn_tf.models.graph import Graph, Layer
+from mdcsrn_tf.models.graph_of_keras import graph_of
 
 if TYPE_CHECKING:
     import keras
-
-_KINDS = ("InputLayer", "Conv3D", "Conv3DTranspose", "BatchNormalization", "Activation", "PReLU", "Concatenate", "Add")
 
 
 class FusedNetwork:
@@ -37,10 +36,10 @@ class FusedNetwork:
     `compiled` lets XLA fuse the element-wise work; a graph that is to be exported is built without it.
     """
 
-    def __init__(self, model: keras.Model, bn: str, precision: str = "float32", compiled: bool = True):
-        self.layers = [NetworkLayer(layer) for layer in model.layers]
-        self.output = id(model.outputs[0])
-        self.exact = _computed_exactly(self.layers, self.output)
+    def __init__(self, network: Graph | keras.Model, bn: str, precision: str = "float32", compiled: bool = True):
+        graph = graph_of(network)
+        self.layers, self.output = graph.layers, graph.output
+        self.exact = _computed_exactly(graph)
         self.bn = bn
         self.kernels = Kernels(tf.as_dtype(precision), compiled)
 
@@ -51,16 +50,16 @@ class FusedNetwork:
         return tf.map_fn(lambda tile: self._run(tile[tf.newaxis])[0], tiles, parallel_iterations=1)
 
     def _run(self, tiles: tf.Tensor) -> tf.Tensor:
-        values: dict[int, _Value] = {}
+        values: dict[str, _Value] = {}
         for layer in self.layers:
-            values[layer.output] = self._apply(layer, tiles, [values[key] for key in layer.inputs])
+            values[layer.name] = self._apply(layer, tiles, [values[key] for key in layer.inputs])
         return self._exact(values[self.output])
 
-    def _apply(self, layer: NetworkLayer, tiles: tf.Tensor, inputs: list[_Value]) -> _Value:
+    def _apply(self, layer: Layer, tiles: tf.Tensor, inputs: list[_Value]) -> _Value:
         if layer.kind == "InputLayer":
             return _Value(tf.cast(tiles, self.kernels.dtype), exact=tiles)
         if layer.kind == "Conv3D":
-            return self._output(layer, inputs[0]) if layer.output in self.exact else self._convolution(layer, inputs[0])
+            return self._output(layer, inputs[0]) if layer.name in self.exact else self._convolution(layer, inputs[0])
         if layer.kind == "Conv3DTranspose":
             return self._spread(layer, inputs[0])
         if layer.kind == "BatchNormalization":
@@ -73,7 +72,7 @@ class FusedNetwork:
             return _Value(parts=inputs)
         return self._sum(layer, inputs)
 
-    def _scale_and_shift(self, layer: NetworkLayer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
+    def _scale_and_shift(self, layer: Layer, value: _Value) -> tuple[tf.Tensor, tf.Tensor]:
         weights = layer.weights
         if self.bn == "batch":
             mean, variance = self._statistics(value)
@@ -91,7 +90,7 @@ class FusedNetwork:
                 value.statistics = self.kernels.statistics(self._tensor(value))
         return value.statistics
 
-    def _convolution(self, layer: NetworkLayer, value: _Value) -> _Value:
+    def _convolution(self, layer: Layer, value: _Value) -> _Value:
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
         if layer.is_pointwise and value.parts and value.tensor is None:
             return _Value(self._pointwise_over_parts(kernel, bias, value.parts))
@@ -100,12 +99,12 @@ class FusedNetwork:
             return _Value(tf.cast(exact, self.kernels.dtype), exact=exact)
         return _Value(self.kernels.convolve(self._tensor(value), kernel, bias, layer.strides))
 
-    def _spread(self, layer: NetworkLayer, value: _Value) -> _Value:
-        x = self._exact(value) if layer.output in self.exact else self._tensor(value)
+    def _spread(self, layer: Layer, value: _Value) -> _Value:
+        x = self._exact(value) if layer.name in self.exact else self._tensor(value)
         return _Value(self.kernels.spread(x, layer.weights["kernel"], layer.weights.get("bias")))
 
-    def _sum(self, layer: NetworkLayer, values: list[_Value]) -> _Value:
-        if layer.output in self.exact:
+    def _sum(self, layer: Layer, values: list[_Value]) -> _Value:
+        if layer.name in self.exact:
             return _Value(tf.add_n([self._exact(value) for value in values]))
         return _Value(self.kernels.total([self._term(value) for value in values]))
 
@@ -117,7 +116,7 @@ class FusedNetwork:
         one = None if bias is None else np.ones_like(bias)
         return self.kernels.total([Term(products[0], one, bias), *map(Term, products[1:])])
 
-    def _output(self, layer: NetworkLayer, value: _Value) -> _Value:
+    def _output(self, layer: Layer, value: _Value) -> _Value:
         """The output layer, or one whose result is only added to it, in float32 under every precision."""
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias", 0.0)
         if layer.is_pointwise:
@@ -177,43 +176,13 @@ class FusedNetwork:
         return Term(self._tensor(value.source), value.scale, value.shift, value.activation, value.slopes)
 
 
-def why_not_fused(model: keras.Model) -> str | None:
-    """Why `FusedNetwork` cannot run this network as Keras would, in words; None: it can."""
-    if len(model.inputs[0].shape) != 5:
-        return "it does not work on volumes"
-    unknown = [layer for layer in model.layers if not _is_known(layer)]
-    return f"it has the layer {unknown[0].name} ({type(unknown[0]).__name__})" if unknown else None
-
-
-def _is_known(layer: keras.layers.Layer) -> bool:
-    import keras
-
-    kind = next((kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind))), None)
-    if kind == "Conv3D":
-        linear = layer.activation is keras.activations.linear
-        simple = {*layer.dilation_rate, layer.groups} == {1}
-        padded = layer.padding == "same" or {*layer.kernel_size} == {1}
-        return linear and simple and padded and layer.data_format == "channels_last"
-    if kind == "Conv3DTranspose":
-        linear = layer.activation is keras.activations.linear
-        apart = tuple(layer.kernel_size) == tuple(layer.strides) and layer.output_padding is None
-        return linear and apart and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
-    if kind == "PReLU":
-        return tuple(layer.shared_axes or ()) == (1, 2, 3)
-    if kind == "Concatenate":
-        return layer.axis in (-1, 4)
-    if kind == "BatchNormalization":
-        return is_plain_norm(layer)
-    return is_elu(layer) if kind == "Activation" else kind is not None
-
-
-def _computed_exactly(layers: list[NetworkLayer], output: int) -> set[int]:
-    """The outputs of the output layer, and of those from which sums and transposed convolutions alone lead to it."""
-    exact = {output}
-    for layer in reversed(layers):
-        readers = [reader for reader in layers if layer.output in reader.inputs]
-        if readers and all(r.output in exact and r.kind in ("Conv3DTranspose", "Add") for r in readers):
-            exact.add(layer.output)
+def _computed_exactly(graph: Graph) -> set[str]:
+    """The output layer, and those from which sums and transposed convolutions alone lead to it."""
+    exact = {graph.output}
+    for layer in reversed(graph.layers):
+        readers = graph.readers(layer.name)
+        if readers and all(r.name in exact and r.kind in ("Conv3DTranspose", "Add") for r in readers):
+            exact.add(layer.name)
     return exact
 
 
@@ -242,20 +211,3 @@ class _Value:
             value.scale, value.shift = self.scale, self.shift
         value.activation, value.slopes = activation, slopes
         return value
-
-
-class NetworkLayer:
-    """What is needed of a Keras layer: its kind, its weights by name, and whose outputs it reads."""
-
-    def __init__(self, layer: keras.layers.Layer):
-        import keras
-
-        self.kind = next(kind for kind in _KINDS if isinstance(layer, getattr(keras.layers, kind)))
-        self.weights = {weight.name: np.asarray(weight) for weight in layer.weights}
-        self.epsilon = getattr(layer, "epsilon", None)
-        self.output = id(layer.output)
-        tensors = [] if self.kind == "InputLayer" else layer.input
-        self.inputs = [id(tensor) for tensor in (tensors if isinstance(tensors, list) else [tensors])]
-        self.strides = tuple(getattr(layer, "strides", (1, 1, 1)))
-        points = self.strides == (1, 1, 1) and self.kind == "Conv3D"
-        self.is_pointwise = points and self.weights["kernel"].shape[:3] == (1, 1, 1)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.fused import FusedNetwork, why_not_fused
+from mdcsrn_tf.inference.fused import FusedNetwork
 from mdcsrn_tf.models.files import is_plain_norm
+from mdcsrn_tf.models.graph_of_keras import why_no_graph
 from mdcsrn_tf.models.layers import moving_statistics_kept
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def network_of(
 
     `model` is as `models.files.load_model` gives it. Where it is the slow one, a line on standard error says why.
     """
-    reason = why_not_fused(model)
+    reason = why_no_graph(model)
     if reason is None:
         return FusedNetwork(model, bn, precision, compiled)
     if len(model.inputs[0].shape) == 5:

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mdcsrn_tf.inference.fused import FusedNetwork, NetworkLayer
+from mdcsrn_tf.inference.fused import FusedNetwork
 from mdcsrn_tf.inference.kernels import Kernels, Term
 from mdcsrn_tf.inference.settings import ApplyColumn, Progress
+from mdcsrn_tf.models.graph import Layer
 
 PLANES = 7  # of a slab: more would save no work, and take more memory
 NOTHING = Term(None)  # no scale, no shift, no activation
@@ -29,7 +30,7 @@ NOTHING = Term(None)  # no scale, no shift, no activation
 class Source:
     """What a layer reads: streams side by side, all at one lag, with what is still to be done to them."""
 
-    streams: tuple[int, ...]
+    streams: tuple[str, ...]
     lag: int
     todo: Term = NOTHING  # to all their channels side by side
 
@@ -47,11 +48,11 @@ class Stream:
 class Plan:
     """The streams by the layer that makes them, in its order, and what it makes them of."""
 
-    streams: dict[int, Stream] = field(default_factory=dict)
-    steps: list[tuple[NetworkLayer, Source]] = field(default_factory=list)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    steps: list[tuple[Layer, Source]] = field(default_factory=list)
     # Of a pointwise output layer: its weights for each stream, whose share of the sum is kept in place of the stream.
-    weights: dict[int, np.ndarray] = field(default_factory=dict)
-    shares: dict[int, Stream] = field(default_factory=dict)
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    shares: dict[str, Stream] = field(default_factory=dict)
 
     def read(self, source: Source, before: int) -> None:
         """Note that `before` planes are read ahead of as many as a slab has."""
@@ -59,7 +60,7 @@ class Plan:
             stream = self.streams[key]
             stream.past = max(stream.past, source.lag - stream.lag + before)
 
-    def width(self, layer: NetworkLayer, source: Source) -> int:
+    def width(self, layer: Layer, source: Source) -> int:
         """The channels, over all planes, that the layer reads for a slab."""
         planes = PLANES + layer.weights["kernel"].shape[0] - 1
         return planes * sum(self.streams[key].channels for key in source.streams)
@@ -67,17 +68,17 @@ class Plan:
 
 def plan_of(network: FusedNetwork) -> Plan | None:
     """How the network slides; None where it cannot: strides, sums, kernels that are no cubes, activations in a row."""
-    plan, sources = Plan(), dict[int, Source]()
+    plan, sources = Plan(), dict[str, Source]()
     for layer in network.layers:
         source = _source_of(layer, [sources[key] for key in layer.inputs], plan, network.output)
         if source is None:
             return None
-        sources[layer.output] = source
-    ends = plan.steps and plan.steps[-1][0].output == network.output
+        sources[layer.name] = source
+    ends = plan.steps and plan.steps[-1][0].name == network.output
     return plan if ends else None
 
 
-def _shared_out(layer: NetworkLayer, source: Source, plan: Plan) -> None:
+def _shared_out(layer: Layer, source: Source, plan: Plan) -> None:
     """Let each stream's share of the output be computed with the stream."""
     ends = np.cumsum([plan.streams[key].channels for key in source.streams])[:-1]
     for key, weights in zip(source.streams, np.split(layer.weights["kernel"], ends, axis=3), strict=True):
@@ -85,13 +86,13 @@ def _shared_out(layer: NetworkLayer, source: Source, plan: Plan) -> None:
         plan.shares[key] = Stream(plan.streams[key].lag, 1, source.lag - plan.streams[key].lag)
 
 
-def _source_of(layer: NetworkLayer, inputs: list[Source], plan: Plan, output: int) -> Source | None:
+def _source_of(layer: Layer, inputs: list[Source], plan: Plan, output: str) -> Source | None:
     """What those that read the layer read."""
     if layer.kind == "InputLayer":
-        plan.streams[layer.output] = Stream(0, 1)
-        return Source((layer.output,), 0)
+        plan.streams[layer.name] = Stream(0, 1)
+        return Source((layer.name,), 0)
     if layer.kind == "Conv3D":
-        return _convolved(layer, inputs[0], plan, layer.output == output)
+        return _convolved(layer, inputs[0], plan, layer.name == output)
     if layer.kind == "Concatenate" and all(source.todo.is_plain for source in inputs):
         keys = tuple(key for source in inputs for key in source.streams)
         return Source(keys, max(source.lag for source in inputs))
@@ -110,7 +111,7 @@ def _with(source: Source, **todo: Any) -> Source:
     return replace(source, todo=replace(source.todo, **todo))
 
 
-def _convolved(layer: NetworkLayer, source: Source, plan: Plan, output: bool) -> Source | None:
+def _convolved(layer: Layer, source: Source, plan: Plan, output: bool) -> Source | None:
     *size, _, filters = layer.weights["kernel"].shape
     if len({*size}) > 1 or size[0] % 2 == 0 or {*layer.strides} != {1}:
         return None
@@ -122,8 +123,8 @@ def _convolved(layer: NetworkLayer, source: Source, plan: Plan, output: bool) ->
         plan.read(source, size[0] - 1)
     plan.steps.append((layer, source))
     lag = source.lag + size[0] // 2
-    plan.streams[layer.output] = Stream(lag, filters)
-    return Source((layer.output,), lag)
+    plan.streams[layer.name] = Stream(lag, filters)
+    return Source((layer.name,), lag)
 
 
 def sliding_form(network: Any) -> SlidingNetwork | None:
@@ -140,7 +141,7 @@ class SlidingNetwork:
         self.plan = plan
         self.kernels = kernels
         *self._between, self._last = plan.steps
-        self._input, output = next(iter(plan.streams)), plan.streams[self._last[0].output]
+        self._input, output = next(iter(plan.streams)), plan.streams[self._last[0].name]
         self.lag = output.lag
         self._keeping = [*plan.streams.values(), *plan.shares.values()]
         # What a column holds for a place in its cross-section: the channels, over all planes, of the streams, of what
@@ -185,18 +186,18 @@ class SlidingNetwork:
         known[self._input] = _after(known[self._input], slab)
         for layer, source in self._between:
             made = self._convolution(layer, source, known)
-            if (key := layer.output) in shares:
+            if (key := layer.name) in shares:
                 shares[key] = _after(shares[key], self.kernels.dot(made[tf.newaxis], self.plan.weights[key])[0])
             known[key] = _after(known[key], tf.cast(made, self.kernels.dtype))
         output = self._output(known, shares)
         ends = zip([*known.values(), *shares.values()], self._keeping, strict=True)
         return output, [_last(tensor, stream.past) for tensor, stream in ends]
 
-    def _convolution(self, layer: NetworkLayer, source: Source, known: dict[int, tf.Tensor]) -> tf.Tensor:
+    def _convolution(self, layer: Layer, source: Source, known: dict[str, tf.Tensor]) -> tf.Tensor:
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
         return self.kernels.convolve(self._window(source, kernel.shape[0] - 1, known), kernel, bias, padding="VALID")[0]
 
-    def _output(self, known: dict[int, tf.Tensor], shares: dict[int, tf.Tensor]) -> tf.Tensor:
+    def _output(self, known: dict[str, tf.Tensor], shares: dict[str, tf.Tensor]) -> tf.Tensor:
         """The output layer, in float32 under every precision."""
         layer, source = self._last
         kernel, bias = layer.weights["kernel"], layer.weights.get("bias", 0.0)
@@ -206,7 +207,7 @@ class SlidingNetwork:
         window = tf.cast(self._window(source, kernel.shape[0] - 1, known), tf.float32)
         return self.kernels.convolve(window, kernel, None, padding="VALID")[0] + bias
 
-    def _window(self, source: Source, before: int, known: dict[int, tf.Tensor]) -> tf.Tensor:
+    def _window(self, source: Source, before: int, known: dict[str, tf.Tensor]) -> tf.Tensor:
         """What a layer reads for a slab of its output: the streams side by side, what is to be done to them done."""
         leaves, todo = list(self._leaves(source, before, known)), source.todo
         if len(leaves) > 1 and (todo.is_plain or not self.kernels.joins_on_the_way([x.shape[-1] for x in leaves])):
@@ -218,7 +219,7 @@ class SlidingNetwork:
             terms.append(Term(leaf, own[0], own[1], todo.activation, own[2]))
         return self.kernels.total(terms) if len(terms) == 1 else self.kernels.join(terms)
 
-    def _leaves(self, source: Source, before: int, known: dict[int, tf.Tensor]) -> Iterator[tf.Tensor]:
+    def _leaves(self, source: Source, before: int, known: dict[str, tf.Tensor]) -> Iterator[tf.Tensor]:
         """Each stream's planes and the middle of them, [1, before + planes, h, w, c], at the source's lag."""
         for key in source.streams:
             stream = self.plan.streams[key]

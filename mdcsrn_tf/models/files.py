@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.models.archive import CARD_MEMBER, check_archive, make_portable, read_member
-from mdcsrn_tf.models.sizes import size_multiple
+from mdcsrn_tf.models.sizes import probes, with_fixed
 
 if TYPE_CHECKING:
     import keras
@@ -192,8 +192,8 @@ def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
     if not single or rank not in (2, 3) or (rank == 3 and model.inputs[0].shape[-1] != 1):
         raise UserError(f"{path} does not take one volume and give one; no scan can be put through it.")
     *fixed, channels = model.inputs[0].shape[1:]
-    for probe in _probes(model, rank):
-        sides = tuple(size or free for size, free in zip(fixed, probe, strict=True))
+    for probe in probes(model, rank):
+        sides = with_fixed(probe, fixed)
         try:
             found = tuple(model.compute_output_shape((1, *sides, channels)))
         except Exception as error:  # Keras raises whatever a layer raises
@@ -203,15 +203,6 @@ def _check_keeps_size(path: str | os.PathLike[str], model: keras.Model) -> None:
                 f"{path} makes {found[1:-1]} of a volume of {sides}: its convolutions are unpadded or strided; "
                 "only networks that keep the size can be used."
             )
-
-
-def _probes(model: keras.Model, rank: int) -> list[tuple[int, ...]]:
-    """Sizes that a network of that rank must take; one may halve and double its image."""
-    multiple = size_multiple(model)
-    if rank == 3 and multiple == 1:
-        return [(24, 26, 28), (23, 25, 27)]
-    sides = (24, 26, 28) if rank == 3 else (24, 28)
-    return [tuple(multiple * max(place, side // multiple) for place, side in enumerate(sides, 1))]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

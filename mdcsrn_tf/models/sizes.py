@@ -1,18 +1,20 @@
 """What a network's graph says of sizes: how far an output voxel sees, which sizes go in, how much work it is.
 
-Read off the Keras graph, so it holds for any network of convolutions, pools and voxel-wise layers, of any rank.
+Read off the Keras graph, so it holds for any network of convolutions, pools and voxel-wise layers, of any rank; what
+inference needs, also off a graph that was read without Keras.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.models.graph import Graph
 
 if TYPE_CHECKING:
     import keras
@@ -42,23 +44,23 @@ def receptive_field_radius(model: keras.Model) -> int | None:
     return max(max(-along.low, along.high) for along in reaches[-1])
 
 
-def seamless_margin(model: keras.Model) -> int:
+def seamless_margin(network: Graph | keras.Model) -> int:
     """How wide a border tiles need so that where they are cut changes nothing, if all begin at multiples of its grid.
 
     The receptive field's radius, or for a network with strides a bound of what any voxel sees, a multiple of
     `size_multiple`.
     """
-    *_, (_, _, last) = _walk(model)
-    multiple = size_multiple(model)
+    *_, (_, _, last) = _walk(network)
+    multiple = size_multiple(network)
     return multiple * math.ceil(max(max(-along.low, along.high) for along in last) / multiple)
 
 
-def feature_channels(model: keras.Model) -> int:
+def feature_channels(network: Graph | keras.Model) -> int:
     """The channels of all feature maps that the network computes: an upper bound of what it keeps for an input voxel.
 
     A map on a coarser grid counts for its share of the voxels.
     """
-    return math.ceil(sum(int(getattr(layer, "filters", 0)) / _voxels(after) for layer, _, after in _walk(model)))
+    return math.ceil(sum(int(getattr(layer, "filters", 0)) / _voxels(after) for layer, _, after in _walk(network)))
 
 
 def live_channels(model: keras.Model) -> int:
@@ -78,9 +80,23 @@ def live_channels(model: keras.Model) -> int:
     return math.ceil(fullest)
 
 
-def size_multiple(model: keras.Model) -> int:
+def size_multiple(network: Graph | keras.Model) -> int:
     """Every side of an image must be a multiple of this number."""
-    return max([1, *(math.ceil(along.jump) for _, _, after in _walk(model) for along in after)])
+    return max([1, *(math.ceil(along.jump) for _, _, after in _walk(network) for along in after)])
+
+
+def probes(network: Graph | keras.Model, rank: int) -> list[tuple[int, ...]]:
+    """Sides that a network on images of that rank must take; one may halve and double its images."""
+    multiple = size_multiple(network)
+    if rank == 3 and multiple == 1:
+        return [(24, 26, 28), (23, 25, 27)]
+    sides = (24, 26, 28) if rank == 3 else (24, 28)
+    return [tuple(multiple * max(place, side // multiple) for place, side in enumerate(sides, 1))]
+
+
+def with_fixed(sides: Sequence[int], fixed: Sequence[int | None]) -> tuple[int, ...]:
+    """The sides, but for those that a network's input has fixed."""
+    return tuple(size or free for size, free in zip(fixed, sides, strict=True))
 
 
 def check_sides(model: keras.Model, sides: tuple[int, ...]) -> None:
@@ -124,19 +140,34 @@ def _written(step: Step) -> list[tuple[int, Fraction]]:
     return [(id(tensor), tensor.shape[-1] / _voxels(after)) for tensor in keras.tree.flatten(operation.output)]
 
 
-def _walk(model: keras.Model) -> Iterator[Step]:
+def _walk(network: Graph | keras.Model) -> Iterator[Step]:
     """Each operation of the graph with the reach, along each axis, of what it reads and of what it gives."""
-    import keras
-
-    known = {id(tensor): (Reach(),) * (len(tensor.shape) - 2) for tensor in model.inputs}
-    for operation in model.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        sources = [known[id(tensor)] for tensor in keras.tree.flatten(operation.input)]
+    known = _inputs(network)
+    for operation, inputs, outputs in _wired(network):
+        sources = [known[key] for key in inputs]
         before = tuple(functools.reduce(Reach.joined, along) for along in zip(*sources, strict=True))
         after = tuple(_after(operation, along, axis) for axis, along in enumerate(before))
-        known |= {id(tensor): after for tensor in keras.tree.flatten(operation.output)}
+        known |= dict.fromkeys(outputs, after)
         yield operation, before, after
+
+
+def _inputs(network: Graph | keras.Model) -> dict[Any, tuple[Reach, ...]]:
+    if isinstance(network, Graph):
+        return {layer.name: (Reach(),) * len(network.sides) for layer in network.layers if not layer.inputs}
+    return {id(tensor): (Reach(),) * (len(tensor.shape) - 2) for tensor in network.inputs}
+
+
+def _wired(network: Graph | keras.Model) -> Iterator[tuple[Any, Sequence[Any], Sequence[Any]]]:
+    """Each operation that reads something, what it reads, and what it gives."""
+    if isinstance(network, Graph):
+        yield from ((layer, layer.inputs, [layer.name]) for layer in network.layers if layer.inputs)
+        return
+    import keras
+
+    for operation in network.operations:
+        if not isinstance(operation, keras.layers.InputLayer):
+            tensors = [keras.tree.flatten(which) for which in (operation.input, operation.output)]
+            yield operation, *([id(tensor) for tensor in some] for some in tensors)
 
 
 def _after(operation: Any, before: Reach, axis: int) -> Reach:
@@ -161,4 +192,4 @@ def _setting(operation: Any, axis: int, *names: str) -> int:
 
 
 def _is_transposed(operation: Any) -> bool:
-    return "Transpose" in type(operation).__name__
+    return "Transpose" in getattr(operation, "kind", type(operation).__name__)

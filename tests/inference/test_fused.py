@@ -11,10 +11,11 @@ import tensorflow as tf
 from infer_helpers import TINY_RADIUS, lively, tiny_model
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.fused import FusedNetwork, why_not_fused
+from mdcsrn_tf.inference.fused import FusedNetwork
 from mdcsrn_tf.inference.plain import PlainNetwork, network_of
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import portable, with_precision
+from mdcsrn_tf.models.graph_of_keras import why_no_graph
 from mdcsrn_tf.models.layers import moving_statistics_kept
 from mdcsrn_tf.models.sizes import receptive_field_radius
 from mdcsrn_tf.papers import get_preset
@@ -165,7 +166,7 @@ def test_what_the_fast_layers_do_not_cover_runs_as_keras_wrote_it(name, capsys):
     expected = model(batch, training=False).numpy()
     np.testing.assert_allclose(copy(batch, training=False).numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(portable(copy)(batch, training=False).numpy(), expected, atol=1e-5)
-    assert why_not_fused(copy) is not None
+    assert why_no_graph(copy) is not None
     np.testing.assert_allclose(run(network_of(copy, "moving"), batch), expected, atol=1e-5)
     assert "stranger runs as Keras wrote it" in capsys.readouterr().err
 
