@@ -26,18 +26,34 @@ class Chatter:
     wanted: bool = False
 
 
-def load_tensorflow_quietly(own_process: bool = False) -> None:
+_left_out: set[str] = set()  # what a command's process has not loaded with TensorFlow, and may need later
+
+
+def load_tensorflow_quietly(own_process: bool = False, with_keras: bool = True) -> None:
     """Import TensorFlow and look for devices, if that is still to be done.
 
     What it prints is shown only if that fails, or if there is a GPU, not hidden by the user, that TensorFlow cannot
     use: it says why. A command, in a process of its own, starts sooner: what stays to the end anyway is not searched
     for garbage, Keras does without what it would only draw or wrap with, and XLA takes the shorter way to the same
-    code. UserError where the process is another's, and has Keras on JAX or PyTorch.
+    code. There, `with_keras=False` leaves Keras out, which TensorFlow else imports, until `load_keras_quietly` is
+    called. UserError where the process is another's, and has Keras on JAX or PyTorch.
     """
     if "tensorflow" not in sys.modules:
-        _load_tensorflow(own_process)
+        _load_tensorflow(own_process, with_keras)
     if not own_process:
         _refuse_other_backends()
+
+
+def load_keras_quietly() -> None:
+    """Import Keras where a command's process has left it out, as it would have been imported with TensorFlow.
+
+    Anywhere else whoever needs it imports it.
+    """
+    if "keras" not in _left_out:
+        return
+    _left_out.remove("keras")
+    with without_library_chatter(), _nothing_searched_for_garbage(), as_if_not_installed(*_NOT_NEEDED):
+        import keras  # noqa: F401
 
 
 def _refuse_other_backends() -> None:
@@ -55,7 +71,7 @@ def _refuse_other_backends() -> None:
         )
 
 
-def _load_tensorflow(own_process: bool) -> None:
+def _load_tensorflow(own_process: bool, with_keras: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if own_process:
         # Whatever the user's other programs run Keras on, and whatever ~/.keras/keras.json sets for them: there is no
@@ -66,6 +82,9 @@ def _load_tensorflow(own_process: bool) -> None:
         if own_process:
             loading.enter_context(_nothing_searched_for_garbage())
             loading.enter_context(as_if_not_installed(*_NOT_NEEDED))
+        if own_process and not with_keras and "keras" not in sys.modules:
+            loading.enter_context(as_if_not_installed("keras"))
+            _left_out.add("keras")
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")

@@ -23,7 +23,6 @@ The result lies exactly on its input, in the same intensity units. Which axes we
 is found from the header and from k-space, and the network is chosen by it; --grid, --axes, --factor and --model
 override."""
 
-
 HEADINGS = {
     "input": "Everyday",
     "grid": "What the scan is, where it is not to be found out",
@@ -243,11 +242,12 @@ def _check_axes(values: flags.FlagValues) -> None:
 
 
 def _load_tensorflow() -> None:
+    """Without Keras, which most files do without."""
     from mdcsrn_tf.chatter import load_tensorflow_quietly
     from mdcsrn_tf.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    load_tensorflow_quietly(own_process=in_own_process())
+    load_tensorflow_quietly(own_process=in_own_process(), with_keras=False)
 
 
 def _check_folder(folder: Path) -> None:

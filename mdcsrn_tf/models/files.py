@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from mdcsrn_tf.chatter import load_keras_quietly
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.models.archive import CARD_MEMBER, check_archive, make_portable, read_member
@@ -172,6 +173,7 @@ def load_model(path: str | os.PathLike[str], precision: str = "float32") -> tupl
 def load_stock_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelCard]:
     """Read a model as it is in the file, of Keras's own layers, and its card."""
     card = read_card(path)
+    load_keras_quietly()
     import keras
 
     check_archive(path)
