@@ -43,7 +43,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.19,<2.22"],
         "dicom": ["pydicom>=2.4"],
-        "openvino": ["openvino>=2024.4"],
+        "openvino": ["openvino>=2025.0"],  # the first whose opsets are its own modules
         "cluster": ["dask[distributed]", "joblib"],
         "segmentation": ["SimpleITK", "dipy"],
         "registration": ["SimpleITK"],

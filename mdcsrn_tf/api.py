@@ -71,7 +71,7 @@ def super_resolve(
     from mdcsrn_tf.inference.sight import look
 
     sight = look(volume)
-    load_tensorflow_quietly()
+    _before_network(how.engine)
     engine = load_engine(choose_model(sight, wanted, _text(model)), how)
     outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
     return _as_given(scan, volume, outcome.data, outcome.affine)
@@ -150,11 +150,16 @@ def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
     if output is None:
         raise UserError("A scan that is a file needs the name of the file to write.")
     jobs = plan(source, Path(output))
-    failed = Run(_text(model), how, wanted, True, load_tensorflow_quietly).over(jobs, Quiet())
+    failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, Quiet())
     if failed:
         reasons = "; ".join(f"{job.source.name} ({why})" for job, why in failed)
         raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")
     return jobs[0].target if len(jobs) == 1 else Path(output)
+
+
+def _before_network(engine: str) -> None:
+    if engine == "tensorflow":
+        load_tensorflow_quietly()
 
 
 def _requests(settings: dict[str, Any], **known: Any):

@@ -226,7 +226,7 @@ def _run_of(values: flags.FlagValues) -> Run:
     from mdcsrn_tf.inference.folder import Run
 
     _check_axes(values)
-    return Run(values.model, network_settings(values), scan_settings(values), values.overwrite, _load_tensorflow)
+    return Run(values.model, network_settings(values), scan_settings(values), values.overwrite, _prepare)
 
 
 def _check_axes(values: flags.FlagValues) -> None:
@@ -241,13 +241,14 @@ def _check_axes(values: flags.FlagValues) -> None:
         parse_factors(values.factor, values.axes)
 
 
-def _load_tensorflow() -> None:
-    """Without Keras, which most files do without."""
+def _prepare(engine: str) -> None:
+    """What is to be done before a network is loaded. OpenVINO does without TensorFlow, and most files without Keras."""
     from mdcsrn_tf.chatter import load_tensorflow_quietly
     from mdcsrn_tf.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    load_tensorflow_quietly(own_process=in_own_process(), with_keras=False)
+    if engine == "tensorflow":
+        load_tensorflow_quietly(own_process=in_own_process(), with_keras=False)
 
 
 def _check_folder(folder: Path) -> None:

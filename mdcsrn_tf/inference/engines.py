@@ -153,7 +153,8 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
     path = find_model(model)
     bn = _statistics_mode(path, settings)
     choose_device(settings.device, settings.engine)
-    choose_precision(settings.precision)
+    if settings.engine == "tensorflow":
+        choose_precision(settings.precision)
     stamp = max((p.stat().st_mtime_ns for p in [path, *path.glob("*.pb")]), default=0)
     return _load(path.resolve(), stamp, bn, settings.precision, settings.engine)
 

@@ -60,12 +60,12 @@ class Run:
     settings: Settings
     wanted: ScanSettings
     overwrite: bool
-    before_tensorflow: Callable[[], None] = lambda: None
+    before_network: Callable[[str], None] = lambda engine: None  # told which engine is about to be loaded
     _broken: Exception | None = field(default=None, init=False)  # why no scan can be done: the network cannot be loaded
 
     def load(self, model: Path) -> Engine:
         """The engine for a model file."""
-        self.before_tensorflow()
+        self.before_network(self.settings.engine)
         try:
             return load_engine(model, self.settings)
         except UserError as error:

@@ -23,7 +23,7 @@ def keep_freed_memory() -> bool:
 
     glibc maps every tensor of more than 32 MB anew and unmaps it when freed, so that the system has to clear
     each of its pages again: up to half of the time of a tile. The peak does not change, the tensors of one
-    tile being as large as those of the next. Call it before TensorFlow starts its threads.
+    tile being as large as those of the next. Call it before TensorFlow, or OpenVINO, starts its threads.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,30 +1,47 @@
-"""OpenVINO as an engine: it converts either kind of model, and runs it."""
+"""OpenVINO as an engine: a `.keras` file's network built without TensorFlow, or an exported folder."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mdcsrn_tf.chatter import as_if_not_installed
+from mdcsrn_tf.chatter import as_if_not_installed, load_tensorflow_quietly
+from mdcsrn_tf.command_line import in_own_process
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.engine import Engine, read_metadata
+from mdcsrn_tf.inference.openvino_model import CHANNELS, channels_in_blocks, model_of
 from mdcsrn_tf.inference.settings import ApplyTiles
+from mdcsrn_tf.models.graph import Graph
+from mdcsrn_tf.models.graph_of_file import load_graph
+from mdcsrn_tf.models.sizes import seamless_margin, size_multiple
 from mdcsrn_tf.workers import available_cores
 
 
 class OpenVinoEngine(Engine):
-    """Either kind of model, converted and run by OpenVINO."""
+    """Either kind of model, run by OpenVINO."""
 
     def __init__(self, path: Path, bn: str, precision: str):
-        try:
-            with as_if_not_installed("openvino_telemetry"):  # by which it tells its makers of each start
-                import openvino
-        except ImportError as error:
-            raise UserError("OpenVINO is not installed: pip install 'mdcsrn-tf[openvino]'.") from error
-        self._openvino = openvino
+        self._openvino = _openvino()
+        graph, card = (None, None) if path.is_dir() else load_graph(path)
+        if graph is not None and card is not None:
+            super().__init__(card, bn, seamless_margin(graph))
+            self._take(graph)
+        else:
+            self._read(path, bn)
+        self.overhead = room.OPENVINO_OVERHEAD
+        self._precision = "bf16" if precision == "bfloat16" else "f32"
+
+    def _take(self, graph: Graph) -> None:
+        """Build the model from a graph."""
+        self.multiple, self.feature_channels = size_multiple(graph), channels_in_blocks(graph)
+        self._model, self._channel_axis = model_of(graph, self.bn), CHANNELS
+
+    def _read(self, path: Path, bn: str) -> None:
+        """Read the model that was exported, or is now, because no graph knows the file's network."""
         with tempfile.TemporaryDirectory() as folder:
             saved = path if path.is_dir() else _export_tiles_only(path, bn, Path(folder))
             card, metadata = read_metadata(saved)
@@ -32,29 +49,44 @@ class OpenVinoEngine(Engine):
             self.multiple = metadata["size_multiple"]
             try:
                 # Not by convert_model, which reports every conversion where another program imported OpenVINO.
-                self._model = openvino.Core().read_model(str(saved))
+                self._model = self._openvino.Core().read_model(str(saved))
             except Exception as error:  # its readers raise what they like
                 reason = first_line(error)
                 raise UserError(f"{path} cannot be read by OpenVINO ({reason}); export it again.") from error
-        self.feature_channels, self.overhead = room.channels_in_blocks(self._model), room.OPENVINO_OVERHEAD
-        self._precision = "bf16" if precision == "bfloat16" else "f32"
+        self._channel_axis, self.feature_channels = 4, room.channels_in_blocks(self._model)
 
     def runs_on_processor(self) -> bool:
         """Always: the model is compiled for it below."""
         return True
 
     def _build(self, tile: tuple[int, ...], batch: int) -> ApplyTiles:
-        self._model.reshape({self._model.inputs[0]: (batch, *tile, 1)})
+        shape = [batch, *tile]
+        shape.insert(self._channel_axis, 1)
+        self._model.reshape({self._model.inputs[0]: shape})
         options = {
             "INFERENCE_PRECISION_HINT": self._precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": available_cores(),
         }
         request = self._openvino.compile_model(self._model, "CPU", options).create_infer_request()
-        return lambda tiles: request.infer({0: tiles[..., np.newaxis]})[0][..., 0]
+
+        def apply(tiles: np.ndarray) -> np.ndarray:
+            return request.infer({0: tiles.reshape(shape)})[0].reshape(tiles.shape)
+
+        return apply
+
+
+def _openvino() -> Any:
+    try:
+        with as_if_not_installed("openvino_telemetry"):  # by which it tells its makers of each start
+            import openvino
+    except ImportError as error:
+        raise UserError("OpenVINO is not installed: pip install 'mdcsrn-tf[openvino]'.") from error
+    return openvino
 
 
 def _export_tiles_only(path: Path, bn: str, folder: Path) -> Path:
+    load_tensorflow_quietly(own_process=in_own_process(), with_keras=False)
     from mdcsrn_tf.inference.export import export
 
     export(path, folder / "model", bn, whole_volumes=False)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from infer_helpers import ROOT, data_of, lively, write_pair, write_tiny_model
 
-from mdcsrn_tf.models.files import ModelCard, save_model
+from mdcsrn_tf.inference.volume import super_resolve_volume
+from mdcsrn_tf.models.files import ModelCard, load_model, save_model
+from mdcsrn_tf.scans.normalisation import Normalisation
 
 
 def stranger(path):
@@ -44,14 +46,23 @@ def scan(tmp_path_factory):
 
 
 @pytest.mark.parametrize("bn", ["batch", "moving"])
-def test_a_command_loads_no_keras(scan, tmp_path, bn):
+def test_a_command_by_openvino_loads_no_tensorflow_and_one_by_tensorflow_no_keras(scan, tmp_path, bn):
     model = write_tiny_model(tmp_path / "tiny.keras", tile=16)
-    flags = [f"--input={scan}", f"--model={model}", f"--bn={bn}", f"--output={tmp_path}/a.nii.gz"]
-    assert command(*flags) == (["tensorflow"], "")
-    assert np.isfinite(data_of(tmp_path / "a.nii.gz")).all()
+    flags = [f"--input={scan}", f"--model={model}", f"--bn={bn}"]
+    assert command(*flags, f"--output={tmp_path}/a.nii.gz", "--engine=openvino") == (["openvino"], "")
+    assert command(*flags, f"--output={tmp_path}/b.nii.gz") == (["tensorflow"], "")
+    ours, theirs = data_of(tmp_path / "a.nii.gz"), data_of(tmp_path / "b.nii.gz")
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+    assert np.abs(ours - data_of(scan)).max() > 0.01 * np.abs(theirs).max(), "the network must do something"
 
 
-def test_a_network_that_no_graph_knows_is_run_by_way_of_keras_without_what_that_does_not_need(scan, tmp_path):
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_a_network_that_no_graph_knows_is_run_by_way_of_keras_without_what_that_does_not_need(scan, tmp_path, engine):
     model, output = stranger(tmp_path / "stranger.keras"), tmp_path / "sr.nii.gz"
-    found = command(f"--input={scan}", f"--model={model}", f"--output={output}")
-    assert found == (["tensorflow", "keras"], "tensorflow")
+    found = command(f"--input={scan}", f"--model={model}", f"--output={output}", f"--engine={engine}")
+    assert found == (["tensorflow", "keras", *(["openvino"] if engine == "openvino" else [])], "tensorflow")
+    volume = np.random.default_rng(0).standard_normal((8, 8, 8)).astype(np.float32)
+    norm = Normalisation.from_low_res(volume)
+    expected = norm.undo(load_model(model)[0](norm.apply(volume)[None, ..., None], training=False).numpy()[0, ..., 0])
+    result = super_resolve_volume(model, volume, engine=engine, tile=8, margin=0)
+    np.testing.assert_allclose(result, expected, atol=1e-4 * np.abs(expected).max())
