@@ -134,8 +134,10 @@ CHANGES = """## What was changed, and what it bought
 - **Seamless volumes slide** through the network where they are more than a tile (`inference/sliding.py`): of 256^3
   voxels each product and sum is done 1.4 times, where those tiles do it 3.6 times, and tiles of 70^3 10.5 times.
   Measured beside the first in results.md ("A volume ..., before and after").
-- **Starting up** (results.md): Keras imports scikit-learn, matplotlib and OpenCV wherever they are installed; a command
-  hides them while TensorFlow loads. XLA's older emitters compile the same code to the same results in less time.
+- **Starting up** (results.md): a network is read from its file without Keras, layer by layer, where all that the file
+  holds is known (decisions.md), and `mdcsrn-infer` hides Keras while TensorFlow loads. Commands that need Keras hide
+  what it imports wherever it is installed: scikit-learn, matplotlib and OpenCV. XLA's older emitters compile the same
+  code to the same results in less time. OpenVINO builds its model from the same graph and needs no TensorFlow.
 - **A training step keeps its feature maps alone** (`training/frugal`): concatenations are written again for the
   gradient where it needs them, and not at all for that of 1x1x1 convolutions. The peak of an L1 step of 6 x 40^3, 4.3
   GB before, is {peak} GB (results.md).
@@ -155,10 +157,10 @@ CHANGES = """## What was changed, and what it bought
 - **bfloat16 features times bfloat16 weights, summed in float32**: TensorFlow has no such product on a processor
   (`BatchMatMulV3` takes no bfloat16 there). Features are widened on their way in.
 - **Larger tiles for their own sake**: a voxel costs as much in them; only the margins become less.
-- **Starting within three seconds**: importing TensorFlow and the arithmetic of the first tile take most of them. What
-  is left is Keras, which builds each layer of the file, and the tracing and compiling of the graph. Tried without
-  gain: XLA's optimisation level 1 (level 0 makes the tiles three times as slow), fewer of LLVM's passes, one part of
-  code at a time. Not tried: a reader of `.keras` files without Keras.
+- **Starting within three seconds by TensorFlow**: importing it and the arithmetic of the first tile take most of them.
+  What is left is the tracing and compiling of the graph. Tried without gain: XLA's optimisation level 1 (level 0 makes
+  the tiles three times as slow), fewer of LLVM's passes, one part of code at a time. OpenVINO asks for less
+  than three seconds of all cores together.
 - **XLA's sums over voxels**, in a training step: it rewrites a sum over many rows into windows of sums, and writes what
   is summed in full before. With them the passes took no less time than TensorFlow's kernels one after the other. Sums
   of slabs, of strided rows, by matrix products with ones, and as a tree were no better. TensorFlow's kernel for the
