@@ -8,8 +8,9 @@ scan is overruled), and measured by
 eval.py with the interpolations beside it, split by split. Then what no table of scores shows: registration shift, the
 measured k-space kept, patterns of the tiles' period, and the self-check (the network on the scan degraded once more).
 NIQE's model is fitted on training scans for blocks of 48 pixels, since small scans hold no two blocks of 96.
-`--workdir` keeps the results, and a run that was stopped goes on there. Writes benchmarks/results/networks.json,
-docs/images/compare_*.png, and docs/results.md anew.
+`--workdir` keeps the results, and a run that was stopped goes on there. `--beside` keeps the record's other rows, which
+take an hour, and its pictures. Writes benchmarks/results/networks.json, docs/images/compare_*.png, and docs/results.md
+anew.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ def main() -> None:
         record.results = evaluate(arguments, scans, finished, models, workdir)
         record.results["infer_seconds"] = seconds
         record.results["checks"] = network_checks.all_checks(scans, finished)
-        pictures = arguments.pictures.split(",")
+        pictures = [] if arguments.beside else arguments.pictures.split(",")
         record.results["pictures"] = comparison.draw_all(scans, pictures, pictured(finished, models, arguments))
+    if arguments.beside:
+        models = keep_other_rows(record, json.loads((pages.RESULTS / "networks.json").read_text(encoding="utf-8")))
     record.results["paired"] = paired(record.results["values"], splits, models)
     record.write(pages.RESULTS / "networks.json", folders_kept=False)
     from benchmarks import results_doc
@@ -106,6 +109,7 @@ def parsed() -> argparse.Namespace:
         help="also tissue Dice of sinc and networks on the test scans, half a minute each",
     )
     parser.add_argument("--workdir", type=Path, help="keep results here, and go on here after a stop")
+    parser.add_argument("--beside", action="store_true", help="keep the record's other rows, and its pictures")
     return parser.parse_args()
 
 
@@ -202,6 +206,22 @@ def paired(values: dict[str, Any], splits: dict[str, list[str]], models: Sequenc
                 one, two = ([float(values[name][metric][scan]) for scan in scans] for name in (first, second))
                 found.append({"split": split, **asdict(compare(metric, first, second, one, two, Conventions()))})
     return found
+
+
+def keep_other_rows(record: RunRecord, older: dict[str, Any]) -> list[str]:
+    """Put the rows of an older record beside those that were measured now; the names of all networks."""
+    if any(older["config"][key] != record.config[key] for key in ("splits", "precision", "niqe_block")):
+        raise SystemExit("The record is of other scans, or measured otherwise: measure all rows.")
+    new = record.results
+    fresh = [name for name in new["values"] if name not in older["results"]["values"]]
+    for key in ("methods", "values", "infer_seconds", "checks"):
+        new[key] = {**older["results"][key], **new[key]}
+    new["bands"] = {scan: {**older["results"]["bands"][scan], **found} for scan, found in new["bands"].items()}
+    new["pictures"] = older["results"]["pictures"]
+    record.data["models"] = {**older["data"]["models"], **record.data["models"]}
+    record.config["metrics"] = older["config"]["metrics"]
+    record.config["added"] = {"rows": fresh, "to": older["started"], "by": older["command"]}
+    return list(record.data["models"])
 
 
 def pictured(finished: dict[str, Path], models: Sequence[str], arguments: argparse.Namespace) -> dict[str, Path]:

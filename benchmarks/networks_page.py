@@ -20,7 +20,7 @@ SPLITS = {
     "test": "Test scans: never trained on, tuned or chosen by",
     "development": "Development scans: never trained on, but looked at while choosing",
 }
-WAYS = "A flag after a network's name: by `--ensemble=2` (`ensemble8`: 8), `--consistency` or both."
+WAYS = "Flags after a network's name: `--ensemble=2` (`ensemble8`: 8), `--consistency`, `--detail=1.6` (`detail`)."
 MEASURES = ("measured_error", "checkerboard_db", "tiles_db")
 KINSHIP = (
     "Of the test scans 11 comes from the scanner of a validation scan (10), 19 from that of a training scan (18), "
@@ -40,7 +40,7 @@ def section(record: dict[str, Any]) -> str:
         "power in the k-space that was removed, relative to the original's (0 is right, below it blur), and its "
         "correlation with the original's (1 is truth, 0 invention). NIQE's model has blocks of "
         f"{config['niqe_block']} pixels. {WAYS} DSC: grey and white matter and fluid against the original's, by "
-        "eval.py's own segmenter, where it was measured.",
+        f"eval.py's own segmenter, where it was measured.{_added(config)}",
         "",
     ]
     for split, scans in config["splits"].items():
@@ -50,6 +50,14 @@ def section(record: dict[str, Any]) -> str:
     for part in (intervals, price_of_gans, checks, bands, pictures, seconds):
         lines += part(record)
     return "\n".join([*lines, *beside_the_papers(record), ""])
+
+
+def _added(config: dict[str, Any]) -> str:
+    """Which rows were measured later than the others, where any were."""
+    added = config.get("added")
+    if not added:
+        return ""
+    return f" All rows but {', '.join(added['rows'])} were measured on {added['to'][:10]}."
 
 
 def readme_lines(record: dict[str, Any]) -> list[str]:

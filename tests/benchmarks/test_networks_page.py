@@ -1,11 +1,13 @@
 """The networks' section from a record made by hand, and the comparison pictures from a volume made by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks import comparison, network_checks, networks_page
-from benchmarks.networks import paired
+from benchmarks.networks import keep_other_rows, paired
 
 SCANS = [f"sub-{k}_{'T1w' if k % 2 else 'T2w'}" for k in range(1, 8)]
 
@@ -54,6 +56,31 @@ def record():
         "device": device,
         "versions": {"mdcsrn_tf": "0"},
     }
+
+
+def test_rows_measured_later_stand_beside_the_others():
+    older, now = record(), record()
+    now["config"] = {**now["config"], "metrics": ["psnr"]}
+    for name in ("net", "net-gan"):
+        now["results"]["values"].pop(name)
+    now["results"]["values"] |= {"new": older["results"]["values"]["net"], "sinc": {"psnr": dict.fromkeys(SCANS, 1.0)}}
+    now["results"]["checks"] = {"new": older["results"]["checks"]["net"]}
+    now["results"] |= {"methods": {"new": {}}, "infer_seconds": {"new": 3.0}, "pictures": []}
+    now["results"]["bands"] = {scan: {"new": {"near_db": -2.0}} for scan in SCANS}
+    now["data"] = {"models": {"new": {"preset": "fast/b4u4k16", "notes": {}}}}
+    older["results"]["methods"], older["command"] = {"net": {}}, ["networks.py"]
+    found = SimpleNamespace(**now)
+    assert keep_other_rows(found, older) == ["net", "net-gan", "new"]
+    values = found.results["values"]
+    assert values["net"] == older["results"]["values"]["net"] and values["sinc"]["psnr"][SCANS[0]] == 1.0
+    assert found.results["infer_seconds"] == {"net": 70.0, "new": 3.0}
+    assert found.results["bands"][SCANS[0]]["new"] == {"near_db": -2.0} and "net" in found.results["bands"][SCANS[0]]
+    assert found.results["pictures"] == ["compare_sub-1_T1w.png"]
+    assert found.config["added"]["rows"] == ["new"] and found.config["metrics"] == older["config"]["metrics"]
+    assert "All rows but new were measured on 2026-01-01." in networks_page.section(vars(found))
+    found.config["niqe_block"] = 96
+    with pytest.raises(SystemExit, match="measured otherwise"):
+        keep_other_rows(found, older)
 
 
 def rows(text, heading):
