@@ -214,8 +214,9 @@ def keep_other_rows(record: RunRecord, older: dict[str, Any]) -> list[str]:
         raise SystemExit("The record is of other scans, or measured otherwise: measure all rows.")
     new = record.results
     fresh = [name for name in new["values"] if name not in older["results"]["values"]]
-    for key in ("methods", "values", "infer_seconds", "checks"):
+    for key in ("methods", "values", "checks"):
         new[key] = {**older["results"][key], **new[key]}
+    new["infer_seconds"] = older["results"]["infer_seconds"]  # those of another day do not compare
     new["bands"] = {scan: {**older["results"]["bands"][scan], **found} for scan, found in new["bands"].items()}
     new["pictures"] = older["results"]["pictures"]
     record.data["models"] = {**older["data"]["models"], **record.data["models"]}
