@@ -2,7 +2,8 @@
 
     python recipes/mean_of_models.py RESULT.keras SHARE=MODEL.keras SHARE=MODEL.keras
 
-The card is the last model's, with a word about the mean, and without a validation, which none made of it.
+A negative share goes beyond the other, along the line through both. The card is the last model's, with a word about the
+mean, and without a validation, which none made of it.
 """
 
 from __future__ import annotations
