@@ -22,7 +22,7 @@ def check_detail(strength: float, decision: Decision, preset: str) -> None:
     """UserError for a strength that means nothing, or a network that does not say what was measured."""
     if not 0 <= strength <= STRONGEST:
         raise UserError(f"--detail={strength:g} must be from 0 (what was measured alone) to {STRONGEST:g}.")
-    if strength != 1 and not decision.axes:
+    if not decision.axes:
         raise UserError(f"--detail is of what was not measured, but {preset} works on slices; leave it out.")
 
 

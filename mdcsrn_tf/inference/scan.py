@@ -100,7 +100,8 @@ def run_prepared(
 ) -> Outcome:
     """The network's part."""
     decision = prepared.decision
-    check_detail(wanted.detail, decision, engine.card.preset)
+    if wanted.detail != 1:
+        check_detail(wanted.detail, decision, engine.card.preset)
     if wanted.consistency:
         check_consistency(prepared, engine.card)
     result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
