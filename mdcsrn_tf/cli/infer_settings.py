@@ -1,6 +1,9 @@
-"""The flags of mdcsrn-infer as the settings that the library takes."""
+"""The flags of mdcsrn-infer as the settings that the library takes: each field has the flag of its name."""
 
 from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
 
 from absl import flags
 
@@ -10,40 +13,17 @@ from mdcsrn_tf.inference.settings import ScanSettings, Settings
 
 def network_settings(values: flags.FlagValues) -> Settings:
     """How the network is to be run."""
-    return Settings(
-        tile=values.tile,
-        margin=values.margin,
-        bn=values.bn,
-        seamless=values.seamless,
-        ensemble=int(values.ensemble),
-        batch_tiles=values.batch_tiles,
-        precision=values.precision,
-        device=values.device,
-        engine=values.engine,
-        plane=values.plane,
-        stride=values.stride,
-        merge=values.merge,
-    )
+    return Settings(**{**_named(Settings, values), "ensemble": int(values.ensemble)})
 
 
 def scan_settings(values: flags.FlagValues) -> ScanSettings:
     """What is said of the scan, and what is to be written."""
-    return ScanSettings(
-        grid=values.grid,
-        axes=values.axes,
-        factor=values.factor,
-        force=values.force,
-        consistency=values.consistency,
-        detail=values.detail,
-        self_check=values.self_check,
-        dtype=values.dtype,
-        qc=values.qc or values.qc_seams,
-        qc_seams=values.qc_seams,
-        series=values.series,
-        volume=values.volume,
-        nan=_number(values.nan),
-        keep_header_text=values.keep_header_text,
-    )
+    said = {"qc": values.qc or values.qc_seams, "nan": _number(values.nan)}
+    return ScanSettings(**{**_named(ScanSettings, values), **said})
+
+
+def _named(kind: Any, values: flags.FlagValues) -> dict[str, Any]:
+    return {field.name: values[field.name].value for field in fields(kind)}
 
 
 def _number(nan: str) -> float | None:
