@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchmarks.pages import TITLES, circumstances, number, table
+from benchmarks.pages import TITLES, added, circumstances, number, table
 from mdcsrn_tf.papers import TABLES, get_recipe
 
 HEAD = ("psnr_head", "ssim_head", "nrmse_head", "psnr3d_head", "ssim3d_head")
@@ -40,7 +40,7 @@ def section(record: dict[str, Any]) -> str:
         "power in the k-space that was removed, relative to the original's (0 is right, below it blur), and its "
         "correlation with the original's (1 is truth, 0 invention). NIQE's model has blocks of "
         f"{config['niqe_block']} pixels. {WAYS} DSC: grey and white matter and fluid against the original's, by "
-        f"eval.py's own segmenter, where it was measured.{_added(config)}",
+        f"eval.py's own segmenter, where it was measured.{added(config)}",
         "",
     ]
     for split, scans in config["splits"].items():
@@ -50,14 +50,6 @@ def section(record: dict[str, Any]) -> str:
     for part in (intervals, price_of_gans, checks, bands, pictures, seconds):
         lines += part(record)
     return "\n".join([*lines, *beside_the_papers(record), ""])
-
-
-def _added(config: dict[str, Any]) -> str:
-    """Which rows were measured later than the others, where any were."""
-    added = config.get("added")
-    if not added:
-        return ""
-    return f" All rows but {', '.join(added['rows'])} were measured on {added['to'][:10]}."
 
 
 def readme_lines(record: dict[str, Any]) -> list[str]:

@@ -67,6 +67,12 @@ def mean_cell(found: dict[str, Any] | None, metric: str, scans: int) -> str:
     return f"{mean} ± {deviation}" + ("" if found["subjects"] == scans else f" (n = {found['subjects']})")
 
 
+def added(config: dict[str, Any]) -> str:
+    """Which rows were measured later than the others, where any were."""
+    later = config.get("added")
+    return f" All rows but {', '.join(later['rows'])} were measured on {later['to'][:10]}." if later else ""
+
+
 def circumstances(record: dict[str, Any]) -> str:
     """When, on what and by which version."""
     device, version = record["device"], record["versions"]["mdcsrn_tf"]

@@ -66,7 +66,7 @@ def section(record: dict[str, Any]) -> str:
         f"quick2d in {config['steps']} steps of {config['batch']} patches of 32 x 32 (SRGAN: {config['gan_steps']} "
         "more, mean squares in place of VGG's features). Inside the head, in a slab around its middle; 'between': thin "
         "slices on which no thick one is centred. Of a band, energy over the truth's / correlation with it: the upper "
-        "half in the axial plane, and what thick slices have lost along their normal.",
+        f"half in the axial plane, and what thick slices have lost along their normal.{pages.added(config)}",
         "",
     ]
     for split, scans in record["results"].items():
