@@ -136,11 +136,11 @@ def _define_result(own: dict[str, Any]) -> None:
     """What is written."""
     switch, choice = flags.DEFINE_bool, flags.DEFINE_enum
     switch("consistency", False, "Put the measured centre of k-space back into the result.", **own)
-    flags.DEFINE_float(
+    flags.DEFINE_string(
         "detail",
-        1.0,
-        "How strong the detail that was not measured is: 1 as the network restores it, 1.6 with about an original's "
-        "power and more error, 0 none.",
+        "1",
+        "How strong the detail that was not measured is: 1 as the network restores it, auto with about an original's "
+        "power, as the scan itself tells, and more error, 0 none; or another number up to 4.",
         **own,
     )
     choice("dtype", "float32", ["float32", "same"], "The voxels on disk: float32, or as the input stores them.", **own)

@@ -18,7 +18,7 @@ def network_settings(values: flags.FlagValues) -> Settings:
 
 def scan_settings(values: flags.FlagValues) -> ScanSettings:
     """What is said of the scan, and what is to be written."""
-    said = {"qc": values.qc or values.qc_seams, "nan": _number(values.nan)}
+    said = {"qc": values.qc or values.qc_seams, "nan": _number(values.nan), "detail": _detail(values.detail)}
     return ScanSettings(**{**_named(ScanSettings, values), **said})
 
 
@@ -31,3 +31,10 @@ def _number(nan: str) -> float | None:
         return None if nan == "refuse" else float(nan)
     except ValueError:
         raise UserError(f"--nan={nan} is neither a number nor refuse.") from None
+
+
+def _detail(strength: str) -> float | str:
+    try:
+        return strength if strength == "auto" else float(strength)
+    except ValueError:
+        raise UserError(f"--detail={strength} is neither a number nor auto.") from None

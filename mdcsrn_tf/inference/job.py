@@ -23,6 +23,7 @@ from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.volume import Progress, Result
+from mdcsrn_tf.inference.words import with_and
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
@@ -82,12 +83,12 @@ def process(
         run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
         for volume in map(scan.sight.surround.volume, scan.volumes)
     ]
-    _say_tiles((outcome := outcomes[0]).result, clock, say)
-    if wanted.self_check:
-        remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say)
+    _say_done(job, wanted, outcomes, clock, say)
+    outcome = outcomes[0]
+    remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say) if wanted.self_check else remarks
 
     def describe(written: Path) -> None:
-        content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
+        content = provenance.describe(job, model, engine.card, asked, outcomes, remarks)
         write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": sha256_of(written)})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
             _draw_new(job, outcome, wanted, remarks)
@@ -160,9 +161,13 @@ def _say_warnings(job: Job, warnings: Sequence[str], say: Say) -> None:
         say(f"warning: {job.source.name}: {warning}")
 
 
-def _say_tiles(result: Result, clock: _Clock, say: Say) -> None:
+def _say_done(job: Job, wanted: ScanSettings, outcomes: Sequence[Outcome], clock: _Clock, say: Say) -> None:
+    result = outcomes[0].result
     clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
     _say_fallbacks(result, say)
+    if wanted.detail == "auto":
+        strengths = with_and([f"{outcome.detail:.2f}" for outcome in outcomes])
+        say(f"{job.source.name}: the detail is made {strengths} times as strong, near the power that an original's has")
 
 
 def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> None:

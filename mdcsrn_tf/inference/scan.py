@@ -14,7 +14,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision, decide
-from mdcsrn_tf.inference.detail import check_detail, with_detail
+from mdcsrn_tf.inference.detail import check_detail, strength_of_original, with_detail
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.volume import Progress, Result, run
@@ -66,6 +66,7 @@ class Outcome:
     affine: np.ndarray
     prepared: Prepared
     result: Result
+    detail: float = 1.0  # how many times as strong as the network restored it
 
     def framed(self, whole: Volume, surround: ZeroFrame) -> Outcome:
         """The same with the zeros that lay around the picture in the `whole` scan."""
@@ -106,8 +107,9 @@ def run_prepared(
         check_consistency(prepared, engine.card)
     result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
     data = prepared.stored(result.data)
-    if wanted.detail != 1:
-        data = with_detail(data, wanted.detail, decision.axes, decision.factors)
+    strength = _strength(wanted, data, prepared)
+    if strength != 1:
+        data = with_detail(data, strength, decision.axes, decision.factors)
     if wanted.consistency:
         data = consistent(data, prepared)
     elif prepared.volume.data.min() >= 0:
@@ -117,7 +119,14 @@ def run_prepared(
             f"{prepared.volume.path}: the network gave NaN or infinite values; nothing was written. Take another "
             "--model, or --precision=float32 where that was changed."
         )
-    return Outcome(data, prepared.affine, prepared, result)
+    return Outcome(data, prepared.affine, prepared, result, strength)
+
+
+def _strength(wanted: ScanSettings, data: np.ndarray, prepared: Prepared) -> float:
+    """How strong the detail of the network's result is to be."""
+    if wanted.detail != "auto":
+        return wanted.detail
+    return strength_of_original(data, prepared.affine, prepared.volume, prepared.decision)
 
 
 def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.measured import samples_of
 from mdcsrn_tf.inference.scan import Prepared, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
-from mdcsrn_tf.scans.resampling import measured_samples
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
             f"--self_check degrades the scan in k-space, but {engine.card.preset} was trained on two scans of each "
             "person; leave it out."
         )
-    truth, affine = _measured(prepared)
+    truth, affine = samples_of(prepared.volume, prepared.decision)
     decision = replace(prepared.decision, grid="small")
     small = kspace.acquire(truth, decision.factors, decision.axes, slices=_slices(engine.card, decision.factors))
     on_grid = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, engine.card.interpolation)
@@ -61,20 +61,6 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
     found = run_prepared(again, engine, settings, ScanSettings()).data
     mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
     return SelfCheck(psnr_inside(found, truth, mask), psnr_inside(sinc, truth, mask))
-
-
-def _measured(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
-    """The scan without what was interpolated, and its affine (to the scan's own first sample)."""
-    decision, data = prepared.decision, prepared.volume.data
-    affine = prepared.volume.affine.copy()
-    if decision.grid == "same":
-        for axis, finding in zip(decision.axes, decision.findings, strict=True):
-            if finding.sampling is None:
-                continue
-            method = "sinc" if finding.method == "unknown" else finding.method or "sinc"
-            data = measured_samples(data, axis, finding.sampling, method)
-            affine[:3, axis] *= finding.sampling.step
-    return np.ascontiguousarray(data, np.float32), affine
 
 
 def _slices(card: ModelCard, factors: Sequence[int]) -> SliceProfile | None:

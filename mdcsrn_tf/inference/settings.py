@@ -55,7 +55,8 @@ class ScanSettings:
     factor: str | None = None
     force: bool = False  # also what the scan or the model card speaks against
     consistency: bool = False
-    detail: float = 1.0  # times what the network restores beyond the measured k-space (inference.detail)
+    # Times what the network restores beyond the measured k-space; "auto": so that it comes near an original's power.
+    detail: float | Literal["auto"] = 1.0
     self_check: bool = False
     dtype: Literal["float32", "same"] = "float32"  # or "same": of the voxels on disk
     keep_header_text: bool = False

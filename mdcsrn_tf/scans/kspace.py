@@ -109,6 +109,23 @@ def low_pass_axis(volume: np.ndarray, kept: int, axis: int) -> np.ndarray:
     return scipy.fft.irfft(spectrum, n=size, axis=axis, overwrite_x=True)
 
 
+def mirrored_low_pass(volume: np.ndarray, kept: Sequence[int], axes: Sequence[int]) -> np.ndarray:
+    """The volume without all but the `kept` lowest frequencies of its cosine transform along each of `axes`; float32.
+
+    As `low_pass_axis`, but each axis goes on as its mirror image: its ends need not meet, as they would in k-space.
+
+    >>> waves = np.cos(np.pi * 6 * (np.arange(8) + 0.5) / 8)[:, None, None]  # beyond the lowest four of eight
+    >>> bool(np.allclose(mirrored_low_pass(waves + 7, [4], [0]), 7))
+    True
+    """
+    image = np.asarray(volume, np.float32)
+    for axis, count in zip(axes, kept, strict=True):
+        spectrum = scipy.fft.dct(image, axis=axis, norm="ortho")
+        _part(spectrum, axis, slice(count, None))[...] = 0
+        image = scipy.fft.idct(spectrum, axis=axis, norm="ortho", overwrite_x=True)
+    return image
+
+
 def acquire(
     volume: np.ndarray,
     factors: Sequence[int],

@@ -183,6 +183,11 @@ def test_four_dimensions_are_done_one_after_the_other(model, scan, tmp_path, cap
     np.testing.assert_array_equal(four[..., 0], one)
     np.testing.assert_array_equal(data_of(tmp_path / "0.nii.gz"), one)
     np.testing.assert_allclose(four[..., 1], 2 * one, rtol=1e-3, atol=1e-2)
+    told = (f"--input={tmp_path}/four.nii.gz", f"--output={tmp_path}/told.nii.gz", "--detail=auto", common[0])
+    assert infer(*told) == 0
+    first, second = json.loads((tmp_path / "told.json").read_text())["Detail"]
+    assert first == pytest.approx(second, rel=1e-3)  # the same anatomy in other units
+    assert f"the detail is made {first:.2f} and {second:.2f} times as strong" in capsys.readouterr().err
 
 
 def test_an_ensemble_of_two_is_the_mean_with_the_mirror_image(model, scan, tmp_path):
