@@ -44,6 +44,7 @@ WAYS = {
     "ensemble8": "--ensemble=8",
     "consistency": "--consistency",
     "detail": "--detail=1.6",
+    "auto": "--detail=auto",
 }
 
 
@@ -70,7 +71,7 @@ def main() -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         scans = list_file(arguments.data, ",".join(filter(None, (arguments.test, arguments.development))), workdir)
         finished, seconds = super_resolve(scans, models, workdir, arguments.precision, ways)
-        record.results = evaluate(arguments, scans, finished, models, workdir)
+        record.results = evaluate(arguments, scans, finished, workdir)
         record.results["infer_seconds"] = seconds
         record.results["checks"] = network_checks.all_checks(scans, finished)
         pictures = [] if arguments.beside else arguments.pictures.split(",")
@@ -106,7 +107,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--dice",
         action="store_true",
-        help="also tissue Dice of sinc and networks on the test scans, half a minute each",
+        help="also tissue Dice of sinc and all rows on the test scans, half a minute each",
     )
     parser.add_argument("--workdir", type=Path, help="keep results here, and go on here after a stop")
     parser.add_argument("--beside", action="store_true", help="keep the record's other rows, and its pictures")
@@ -153,9 +154,7 @@ def whose(way: str, default: str) -> tuple[str, str]:
     return (name if colon else default), flags
 
 
-def evaluate(
-    arguments: argparse.Namespace, scans: Path, finished: dict[str, Path], models: Sequence[str], workdir: Path
-) -> dict[str, Any]:
+def evaluate(arguments: argparse.Namespace, scans: Path, finished: dict[str, Path], workdir: Path) -> dict[str, Any]:
     """eval.py's results over all rows and scans, and the bands of k-space; tissue Dice too, if that is asked for."""
     niqe = workdir / f"niqe{NIQE_BLOCK}.npz"
     if not niqe.is_file():
@@ -170,9 +169,8 @@ def evaluate(
     }
     if arguments.dice:
         chosen = list_file(arguments.data, arguments.test or arguments.development, workdir, "dice.txt")
-        rows = {Path(name).stem: finished[Path(name).stem] for name in models}
         flags = ("--metrics=dice", "--segmenter=builtin", "--baselines=sinc")
-        for row, found in measured(chosen, rows, workdir / "tissues", *flags)["values"].items():
+        for row, found in measured(chosen, finished, workdir / "tissues", *flags)["values"].items():
             if "dice" in found:  # the original is its own truth
                 results["values"][row]["dice"] = found["dice"]
     return results
@@ -221,7 +219,8 @@ def keep_other_rows(record: RunRecord, older: dict[str, Any]) -> list[str]:
     new["pictures"] = older["results"]["pictures"]
     record.data["models"] = {**older["data"]["models"], **record.data["models"]}
     record.config["metrics"] = older["config"]["metrics"]
-    record.config["added"] = {"rows": fresh, "to": older["started"], "by": older["command"]}
+    first = older["config"].get("added") or {"rows": [], "to": older["started"], "by": older["command"]}
+    record.config["added"] = {**first, "rows": [*first["rows"], *fresh]}
     return list(record.data["models"])
 
 

@@ -20,7 +20,10 @@ SPLITS = {
     "test": "Test scans: never trained on, tuned or chosen by",
     "development": "Development scans: never trained on, but looked at while choosing",
 }
-WAYS = "Flags after a network's name: `--ensemble=2` (`ensemble8`: 8), `--consistency`, `--detail=1.6` (`detail`)."
+WAYS = (
+    "Flags after a network's name: `--ensemble=2` (`ensemble8`: 8), `--consistency`, `--detail=1.6` (`detail`), "
+    "`--detail=auto` (`auto`)."
+)
 MEASURES = ("measured_error", "checkerboard_db", "tiles_db")
 KINSHIP = (
     "Of the test scans 11 comes from the scanner of a validation scan (10), 19 from that of a training scan (18), "

@@ -78,6 +78,9 @@ def test_rows_measured_later_stand_beside_the_others():
     assert found.results["pictures"] == ["compare_sub-1_T1w.png"]
     assert found.config["added"]["rows"] == ["new"] and found.config["metrics"] == older["config"]["metrics"]
     assert "All rows but new were measured on 2026-01-01." in networks_page.section(vars(found))
+    older["config"]["added"] = {"rows": ["net"], "to": "2025-12-24", "by": ["networks.py"]}  # net was a late row itself
+    keep_other_rows(found, older)
+    assert "All rows but net, new were measured on 2025-12-24." in networks_page.section(vars(found))
     found.config["niqe_block"] = 96
     with pytest.raises(SystemExit, match="measured otherwise"):
         keep_other_rows(found, older)
