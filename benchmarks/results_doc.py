@@ -21,6 +21,7 @@ MARKERS = ("<!-- results: made by benchmarks/results_doc.py -->", "<!-- end of r
 SECTIONS = {
     "networks.json": "networks_page",
     "gan_search.json": "gan_search",
+    "detail_law.json": "detail_law",
     "thick_slices.json": "thick_slices",
     "default_network.json": "default_network",
     "whole_heads.json": "whole_heads",
@@ -57,6 +58,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 |---|---|
 | networks | `python benchmarks/networks.py --data=SCANS --test=... --development=...` |
 | the search for a GAN | `python benchmarks/gan_search.py --data=SCANS --models=L1.keras,TRIAL.keras` |
+| how much detail an original has | `python benchmarks/detail_law.py --data=SCANS --variants=WORK/variants` |
 | thick slices | `python benchmarks/thick_slices.py --data=SCANS --test=... --development=...` |
 | the default network | `python benchmarks/default_network.py --data=SCANS` |
 | where in a head a network gains | `python benchmarks/whole_heads.py --data=SCANS --models=OLD.keras,mdcsrn-b4u4k12` |

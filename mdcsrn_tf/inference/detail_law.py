@@ -22,7 +22,7 @@ from mdcsrn_tf.scans.kspace import mirrored_low_pass
 
 FACTORS = (2, 2)  # what the law was fitted to: two axes of three, each of twice as many voxels
 FEWEST_SAMPLES = 16  # along an axis: fewer have no frequencies to tell from each other
-LEVEL_DB, CORNER, FALL = 3.297, 0.625, -0.294
+LEVEL_DB, CORNER, FALL = 3.26, 0.624, -0.294
 STEEPEST_DB = 9.0  # an axis that a scanner had interpolated falls to nothing, and says no more of the others than this
 _EDGE = 0.875  # of the measured frequencies of an axis: those beyond are at the edge
 _NEAR, _FAR = (0.5, 0.75), (0.9, 1.0)  # of the frequencies along the axis that was measured in full
