@@ -50,7 +50,7 @@ def section(record: dict[str, Any]) -> str:
         if scans:
             lines += [f"### {SPLITS[split]}", "", *means(record, scans), "", *gains(record, scans), ""]
             lines += [KINSHIP, ""] if split == "test" else []
-    for part in (intervals, price_of_gans, checks, bands, pictures, seconds):
+    for part in (intervals, price_of_sharpness, checks, bands, pictures, seconds):
         lines += part(record)
     return "\n".join([*lines, *beside_the_papers(record), ""])
 
@@ -161,30 +161,38 @@ def intervals(record: dict[str, Any]) -> list[str]:
     return ["### Paired differences over scans", "", text, "", *table(head, rows), ""]
 
 
-def price_of_gans(record: dict[str, Any]) -> list[str]:
-    """What each GAN gains in sharpness and loses in fidelity beside the default network, scan by scan."""
+def price_of_sharpness(record: dict[str, Any]) -> list[str]:
+    """What each GAN, and detail as strong as an original's, gains in sharpness and loses in fidelity, scan by scan."""
     default, *others = record["data"]["models"]
     lines: list[str] = []
-    for name in filter(is_gan, others):
+    for name in [*filter(is_gan, others), *(name for name in networks(record) if name.endswith(" auto"))]:
         rows = [_price(record, default, name, scan) for scan in record["results"]["subjects"]]
         nearer = [sum(row[k].endswith("yes") for row in rows) for k in (5, 6)]
         text = (
             f"`{name}` beside `{default}`: what it costs inside the head (PSNR, dB), power in the removed band (dB, "
             "0 is the original's), and the distance of PIQE and NIQE from the original's own, of the default and "
-            f"of the GAN: nearer on {nearer[0]} and {nearer[1]} of {len(rows)} scans. Measured k-space: see Checks."
+            f"of this: nearer on {nearer[0]} and {nearer[1]} of {len(rows)} scans. Measured k-space: see Checks."
         )
-        head = ["", "PSNR less default", "less bicubic", "band: default", "band: GAN", "PIQE: nearer?", "NIQE: nearer?"]
+        head = [
+            "",
+            "PSNR less default",
+            "less bicubic",
+            "band: default",
+            "band: this",
+            "PIQE: nearer?",
+            "NIQE: nearer?",
+        ]
         lines += [f"### The price of {name}", "", text, "", *table(head, rows), ""]
     return lines
 
 
-def _price(record: dict[str, Any], default: str, gan: str, scan: str) -> list[str]:
+def _price(record: dict[str, Any], default: str, sharp: str, scan: str) -> list[str]:
     values = record["results"]["values"]
-    psnr = {name: float(values[name]["psnr_head"][scan]) for name in (default, gan, "bicubic")}
-    row = [scan, *(number(psnr[gan] - psnr[name], "psnr", sign=True) for name in (default, "bicubic"))]
-    row += [number(values[name].get("band_db", {}).get(scan), "band_db") for name in (default, gan)]
+    psnr = {name: float(values[name]["psnr_head"][scan]) for name in (default, sharp, "bicubic")}
+    row = [scan, *(number(psnr[sharp] - psnr[name], "psnr", sign=True) for name in (default, "bicubic"))]
+    row += [number(values[name].get("band_db", {}).get(scan), "band_db") for name in (default, sharp)]
     for metric in ("piqe", "niqe"):
-        found = [values[name].get(metric, {}).get(scan) for name in (default, gan, "original")]
+        found = [values[name].get(metric, {}).get(scan) for name in (default, sharp, "original")]
         if None in found:
             row.append("")
             continue

@@ -146,6 +146,14 @@ def test_the_price_of_a_gan_is_told_scan_by_scan():
     assert prices["sub-7_T1w"][4] == "15.0, 30.0: no"
 
 
+def test_so_is_that_of_detail_as_strong_as_an_originals():
+    given = record()
+    given["results"]["values"]["net auto"] = given["results"]["values"]["net-gan"]
+    text = networks_page.section(given)
+    prices = {row[0]: row[1:] for row in rows(text, "### The price of net auto")}
+    assert prices["sub-2_T2w"][:2] == ["-1.00", "+1.50"] and "`net auto` beside `net`" in text
+
+
 def test_the_readme_shows_the_head_first():
     lines = networks_page.readme_lines(record())
     head = next(line for line in lines if line.startswith("|"))
