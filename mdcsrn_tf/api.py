@@ -54,9 +54,9 @@ def super_resolve(
     model: a bundled network's name or a path; None: the first bundled one that was made for such scans.
     axes, factor, grid, force: as the command's flags; None and "auto": found from header and k-space.
     settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
-        ScanSettings (consistency, nan; of a file also dtype, volume, series, self_check, qc, ...).
+        ScanSettings (consistency, detail, nan; of a file also dtype, volume, series, self_check, qc, ...).
 
-    The result has the input's geometry and units, in float32. A file gets the sidecar that the command writes.
+    The result has the input's geometry and units, in float32. A file gets the command's sidecar (with `auto`'s detail).
     """
     wanted, how = _requests(settings, axes=_joined(axes), factor=_joined(factor), grid=grid, force=force)
     if isinstance(scan, (str, os.PathLike)):
@@ -74,7 +74,13 @@ def super_resolve(
     _before_network(how.engine)
     engine = load_engine(choose_model(sight, wanted, _text(model)), how)
     outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
+    _warn(outcome.warnings)
     return _as_given(scan, volume, outcome.data, outcome.affine)
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)  # at who called super_resolve
 
 
 def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:

@@ -71,6 +71,14 @@ def test_a_small_matrix_grows_and_its_affine_with_it(model):
     np.testing.assert_allclose(result.affine, image.affine, atol=1e-6)
 
 
+def test_what_a_scan_does_not_tell_of_its_detail_is_a_warning(model):
+    noise = np.random.default_rng(2).normal(100, 10, (32, 32, 24)).astype(np.float32)
+    asked = {"affine": np.diag([2.0, 2.0, 1.0, 1.0]), "grid": "small", "axes": "LR,AP", "factor": 2, "model": model}
+    with pytest.warns(UserWarning, match="its outer k-space is mostly noise, so that it does not tell"):
+        result = m.super_resolve(noise, detail="auto", **asked)
+    np.testing.assert_array_equal(result, m.super_resolve(noise, **asked))
+
+
 def test_evaluate_measures_what_skimage_does():
     from skimage.metrics import peak_signal_noise_ratio
 

@@ -8,6 +8,7 @@ nothing is invented that the network did not put there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,18 +16,28 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
 from mdcsrn_tf.inference.detail_law import FACTORS, FEWEST_SAMPLES, power_beyond, signs_of
-from mdcsrn_tf.inference.measured import samples_of
+from mdcsrn_tf.inference.measured import below, samples_of
+from mdcsrn_tf.inference.words import times, with_and
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
-from mdcsrn_tf.scans.resampling import Sampling, measured_samples
+from mdcsrn_tf.scans.resampling import Sampling
 from mdcsrn_tf.scans.volumes import Volume
 
 Strength = float | Literal["auto"]
 
 STRONGEST = 4.0
-# Of a strength that the scan decides (docs/decisions.md): how far below the original's power it stays, and its limits.
+# Of a strength that the scan decides (docs/decisions.md): where its power is to be, beside the original's, and limits.
 AIM_DB = -0.75
 WEAKEST_AUTO, STRONGEST_AUTO = 0.8, 2.2
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a scan tells of the detail that its original had."""
+
+    power: float | None  # mean square inside the head, in the scan's units; None: it does not tell
+    counts: tuple[int, ...]  # samples that were measured along the decision's axes
+    silence: str = ""  # why it does not tell
 
 
 def check_detail(strength: Strength, decision: Decision, preset: str) -> None:
@@ -35,30 +46,56 @@ def check_detail(strength: Strength, decision: Decision, preset: str) -> None:
         raise UserError(f"--detail is of what was not measured, but {preset} works on slices; leave it out.")
     if strength == "auto":
         if sorted(decision.factors) != sorted(FACTORS):
+            asked = f"{times(decision.factors)} along {with_and(decision.names)}"
             raise UserError(
-                "--detail=auto knows how much detail an original has beyond 2x along two axes, and not what is asked "
-                "here; give a number."
+                f"--detail=auto knows how much detail an original has beyond 2x along two axes, not beyond {asked}; "
+                "give a number."
             )
-    elif not 0 <= strength <= STRONGEST:
-        raise UserError(f"--detail={strength:g} must be from 0 (what was measured alone) to {STRONGEST:g}, or auto.")
+    elif not isinstance(strength, int | float) or not 0 <= strength <= STRONGEST:
+        raise UserError(f"--detail={strength} must be from 0 (what was measured alone) to {STRONGEST:g}, or auto.")
 
 
-def strength_of_original(image: np.ndarray, affine: np.ndarray, volume: Volume, decision: Decision) -> float:
-    """The strength by which the detail of a result comes near the power that its original's had, as `volume` tells.
-
-    image: the result, in the stored orientation, `affine` its grid's; `volume`: what it was made of.
-    """
-    samples, grid = _samples(volume, decision)
+def original_of(volume: Volume, decision: Decision) -> Original:
+    """What the measured samples of a scan tell; UserError where they are too few."""
+    samples, affine = _samples(volume, decision)
     if min(samples.shape) < FEWEST_SAMPLES:
         raise UserError(
             f"{volume.path}: --detail=auto needs at least {FEWEST_SAMPLES} samples along every axis, and here are "
             f"{'x'.join(map(str, samples.shape))}; give a number."
         )
-    wanted = power_beyond(signs_of(samples, _spacing(grid), decision.axes)) * 10 ** (AIM_DB / 10)
-    detail = image - _measured(image, decision.axes, decision.factors)
+    signs = signs_of(samples, _spacing(affine), decision.axes)
+    power = None if signs.silence else power_beyond(signs)
+    return Original(power, tuple(samples.shape[axis] for axis in decision.axes), signs.silence)
+
+
+def strength_towards(original: Original, image: np.ndarray, affine: np.ndarray, decision: Decision) -> float:
+    """How strong the detail of a result is to be, to come near its original's power; 1 where that is not known.
+
+    image: the result, in the stored orientation; `affine`: its grid's.
+    """
+    if original.power is None:
+        return 1.0
+    detail = image - kspace.mirrored_low_pass(image, original.counts, decision.axes)
     there = float(np.mean(np.square(detail[head_mask(image, _spacing(affine))], dtype=np.float64)))
-    strongest = wanted >= there * STRONGEST_AUTO**2  # so it is where the result has no detail at all
-    return STRONGEST_AUTO if strongest else max(WEAKEST_AUTO, float(np.sqrt(wanted / there)))
+    return max(WEAKEST_AUTO, strength_for(original.power, there, AIM_DB, STRONGEST_AUTO))
+
+
+def strength_for(wanted: float, there: float, aim_db: float, most: float) -> float:
+    """The strength, `most` at most, that brings a power that is `there` to `aim_db` beside the one `wanted`."""
+    aim = wanted * 10 ** (aim_db / 10)
+    return most if aim >= there * most**2 else float(np.sqrt(aim / there))  # where there is none, too
+
+
+def doubts_about(original: Original, strength: float) -> tuple[str, ...]:
+    """What has to be said of a strength that the scan decided, a sentence each."""
+    if original.power is None:
+        return (
+            f"{original.silence}, so that it does not tell how much detail its original had: --detail=auto leaves the "
+            "detail as the network restored it; a number makes it stronger.",
+        )
+    if strength == STRONGEST_AUTO:
+        return (f"the detail is made no more than {STRONGEST_AUTO:g} times as strong: what lacks is mostly noise.",)
+    return ()
 
 
 def with_detail(image: np.ndarray, strength: float, axes: Sequence[int], factors: Sequence[float]) -> np.ndarray:
@@ -68,28 +105,27 @@ def with_detail(image: np.ndarray, strength: float, axes: Sequence[int], factors
     >>> bool(np.allclose(with_detail(fine + 7, 2, [0], [2]), 2 * fine + 7, atol=1e-6))
     True
     """
-    measured = _measured(image, axes, factors)
-    return (measured + np.float32(strength) * (image - measured)).astype(np.float32)
-
-
-def _measured(image: np.ndarray, axes: Sequence[int], factors: Sequence[float]) -> np.ndarray:
-    """What a scan `factors` times as coarse holds of an image, on the image's own grid."""
     kept = [round(image.shape[axis] / factor) for axis, factor in zip(axes, factors, strict=True)]
-    return kspace.mirrored_low_pass(image, kept, axes)
+    measured = kspace.mirrored_low_pass(image, kept, axes)
+    return (measured + np.float32(strength) * (image - measured)).astype(np.float32)
 
 
 def _samples(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray]:
     """The measured samples, and the affine of their grid.
 
-    Along an axis that does not tell how it was interpolated, what the factor leaves is taken as measured.
+    A small matrix that the scanner had filled up with zeros is taken back, too. On the target grid, what lies beyond
+    the factor counts as not measured, whatever the axis tells of itself.
     """
     samples, affine = samples_of(volume, decision)
-    if decision.grid == "same":
-        for axis, factor, finding in zip(decision.axes, decision.factors, decision.findings, strict=True):
-            if finding.sampling is None:
-                sampling = Sampling(samples.shape[axis], float(factor))
-                samples = measured_samples(samples, axis, sampling, "sinc")
-                affine[:3, axis] *= factor
+    for axis, factor, finding in zip(decision.axes, decision.factors, decision.findings, strict=True):
+        size, sampling = samples.shape[axis], None
+        if decision.grid == "small":
+            sampling = finding.sampling if finding.method == "sinc" else None
+        elif size > (most := round(volume.data.shape[axis] / factor)):
+            sampling = Sampling(size, size / most)
+        if sampling is not None:
+            samples = below(samples, axis, sampling)
+            affine[:3, axis] *= sampling.step
     return samples, affine
 
 

@@ -24,6 +24,8 @@ FACTORS = (2, 2)  # what the law was fitted to: two axes of three, each of twice
 FEWEST_SAMPLES = 16  # along an axis: fewer have no frequencies to tell from each other
 LEVEL_DB, CORNER, FALL = 3.26, 0.624, -0.294
 STEEPEST_DB = 9.0  # an axis that a scanner had interpolated falls to nothing, and says no more of the others than this
+# What the signs of the scans were that the law was fitted to, and 0.8 dB more either way.
+CORNERS_DB, LEAST_FALL_DB = (-6.4, -1.7), 1.7
 _EDGE = 0.875  # of the measured frequencies of an axis: those beyond are at the edge
 _NEAR, _FAR = (0.5, 0.75), (0.9, 1.0)  # of the frequencies along the axis that was measured in full
 
@@ -40,6 +42,14 @@ class Signs:
     def law(self) -> tuple[float, float]:
         """The two signs as the law takes them."""
         return self.corner_db, min(self.fall_db, STEEPEST_DB)
+
+    @property
+    def silence(self) -> str:
+        """Why they tell nothing of the original, in words; empty where they do."""
+        if self.corner_db < CORNERS_DB[0]:
+            return "its outer k-space is filtered or empty"
+        noisy = self.corner_db > CORNERS_DB[1] or self.fall_db < LEAST_FALL_DB
+        return "its outer k-space is mostly noise" if noisy else ""
 
 
 def signs_of(samples: np.ndarray, spacing: Sequence[float], axes: Sequence[int]) -> Signs:

@@ -23,7 +23,6 @@ from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.volume import Progress, Result
-from mdcsrn_tf.inference.words import with_and
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
@@ -79,16 +78,13 @@ def process(
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, len(scan.volumes), say)
-    outcomes = [
-        run_prepared(prepare(volume, decision, engine.card), engine, settings, wanted, on_progress)
-        for volume in map(scan.sight.surround.volume, scan.volumes)
-    ]
-    _say_done(job, wanted, outcomes, clock, say)
+    outcomes = _outcomes(scan, decision, engine, settings, wanted, on_progress)
     outcome = outcomes[0]
-    remarks = _self_checked(job, outcome.prepared, engine, settings, remarks, say) if wanted.self_check else remarks
+    remarks = _say_done(job, wanted, outcome, remarks, clock, say)
+    remarks = _self_checked(job, outcome, engine, settings, remarks, say) if wanted.self_check else remarks
 
     def describe(written: Path) -> None:
-        content = provenance.describe(job, model, engine.card, asked, outcomes, remarks)
+        content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
         write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": sha256_of(written)})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
             _draw_new(job, outcome, wanted, remarks)
@@ -99,6 +95,23 @@ def process(
         _say_written(outcome.result, job, clock, say)
 
     return write
+
+
+def _outcomes(
+    scan: Opened,
+    decision: Decision,
+    engine: Engine,
+    settings: Settings,
+    wanted: ScanSettings,
+    on_progress: Progress | None,
+) -> list[Outcome]:
+    """The result of every volume; the first decides how strong the detail of all is, which are to be compared."""
+    found: list[Outcome] = []
+    for volume in map(scan.sight.surround.volume, scan.volumes):
+        prepared = prepare(volume, decision, engine.card)
+        found.append(run_prepared(prepared, engine, settings, wanted, on_progress))
+        wanted = replace(wanted, detail=found[0].detail)
+    return found
 
 
 def _write(
@@ -161,13 +174,16 @@ def _say_warnings(job: Job, warnings: Sequence[str], say: Say) -> None:
         say(f"warning: {job.source.name}: {warning}")
 
 
-def _say_done(job: Job, wanted: ScanSettings, outcomes: Sequence[Outcome], clock: _Clock, say: Say) -> None:
-    result = outcomes[0].result
+def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks, clock: _Clock, say: Say) -> Remarks:
+    """The remarks with what came up on the way, which is told."""
+    result = outcome.result
     clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
     _say_fallbacks(result, say)
     if wanted.detail == "auto":
-        strengths = with_and([f"{outcome.detail:.2f}" for outcome in outcomes])
-        say(f"{job.source.name}: the detail is made {strengths} times as strong, near the power that an original's has")
+        power = "" if outcome.warnings else ", so that its power is about an original's"
+        say(f"{job.source.name}: the network's detail times {outcome.detail:.2f}{power}")
+    _say_warnings(job, outcome.warnings, say)
+    return replace(remarks, warnings=[*remarks.warnings, *outcome.warnings])
 
 
 def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> None:
@@ -233,12 +249,12 @@ def draw(
 
 
 def _self_checked(
-    job: Job, prepared: Prepared, engine: Engine, settings: Settings, remarks: Remarks, say: Say
+    job: Job, outcome: Outcome, engine: Engine, settings: Settings, remarks: Remarks, say: Say
 ) -> Remarks:
     """The remarks with the self-check's, which is made and told."""
     from mdcsrn_tf.inference.self_check import check_itself
 
-    check = check_itself(prepared, engine, settings)
+    check = check_itself(outcome.prepared, engine, settings, outcome.detail)
     side = "above" if check.gain >= 0 else "below"
     say(
         f"{job.source.name}: self-check: degraded once more, the network is {abs(check.gain):.2f} dB {side} sinc "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mdcsrn_tf.inference.decision import Decision
-from mdcsrn_tf.scans.resampling import measured_samples
+from mdcsrn_tf.scans.kspace import mirrored_low_pass
+from mdcsrn_tf.scans.resampling import Sampling, measured_samples
 from mdcsrn_tf.scans.volumes import Volume
 
 
@@ -20,7 +21,14 @@ def samples_of(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarr
         for axis, finding in zip(decision.axes, decision.findings, strict=True):
             if finding.sampling is None:
                 continue
-            method = "sinc" if finding.method == "unknown" else finding.method or "sinc"
-            data = measured_samples(data, axis, finding.sampling, method)
+            if finding.method in (None, "unknown"):
+                data = below(data, axis, finding.sampling)
+            else:
+                data = measured_samples(data, axis, finding.sampling, finding.method)
             affine[:3, axis] *= finding.sampling.step
     return np.ascontiguousarray(data, np.float32), affine
+
+
+def below(data: np.ndarray, axis: int, sampling: Sampling) -> np.ndarray:
+    """An axis at fewer samples, without the frequencies that so few cannot hold."""
+    return measured_samples(mirrored_low_pass(data, [sampling.count], [axis]), axis, sampling, "sinc")

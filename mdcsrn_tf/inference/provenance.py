@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,10 @@ class Remarks:
 
 
 def describe(
-    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcomes: Sequence[Outcome], remarks: Remarks
+    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, remarks: Remarks
 ) -> dict[str, Any]:
-    """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next.
-
-    `outcomes` are of a 4-D scan's volumes; of most there is one.
-    """
-    outcome, check = outcomes[0], remarks.check
+    """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next."""
+    check = remarks.check
     content: dict[str, Any] = {
         "Description": "Super-resolved by mDCSRN",
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
@@ -75,7 +72,7 @@ def describe(
         "Warnings": remarks.warnings,
         "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
         **_run(outcome.result),
-        "Detail": [one.detail for one in outcomes] if len(outcomes) > 1 else outcome.detail,
+        "Detail": outcome.detail,
         "Versions": versions(),
     }
     return plain(content)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision, decide
-from mdcsrn_tf.inference.detail import check_detail, strength_of_original, with_detail
+from mdcsrn_tf.inference.detail import check_detail, doubts_about, original_of, strength_towards, with_detail
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.volume import Progress, Result, run
@@ -67,6 +67,7 @@ class Outcome:
     prepared: Prepared
     result: Result
     detail: float = 1.0  # how many times as strong as the network restored it
+    warnings: tuple[str, ...] = ()  # about that
 
     def framed(self, whole: Volume, surround: ZeroFrame) -> Outcome:
         """The same with the zeros that lay around the picture in the `whole` scan."""
@@ -105,9 +106,10 @@ def run_prepared(
         check_detail(wanted.detail, decision, engine.card.preset)
     if wanted.consistency:
         check_consistency(prepared, engine.card)
+    original = original_of(prepared.volume, decision) if wanted.detail == "auto" else None  # before all the work
     result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
     data = prepared.stored(result.data)
-    strength = _strength(wanted, data, prepared)
+    strength = strength_towards(original, data, prepared.affine, decision) if original else float(wanted.detail)
     if strength != 1:
         data = with_detail(data, strength, decision.axes, decision.factors)
     if wanted.consistency:
@@ -119,14 +121,8 @@ def run_prepared(
             f"{prepared.volume.path}: the network gave NaN or infinite values; nothing was written. Take another "
             "--model, or --precision=float32 where that was changed."
         )
-    return Outcome(data, prepared.affine, prepared, result, strength)
-
-
-def _strength(wanted: ScanSettings, data: np.ndarray, prepared: Prepared) -> float:
-    """How strong the detail of the network's result is to be."""
-    if wanted.detail != "auto":
-        return wanted.detail
-    return strength_of_original(data, prepared.affine, prepared.volume, prepared.decision)
+    warnings = doubts_about(original, strength) if original else ()
+    return Outcome(data, prepared.affine, prepared, result, strength, warnings)
 
 
 def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:

@@ -39,8 +39,8 @@ class SelfCheck:
         return self.network - self.sinc
 
 
-def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> SelfCheck:
-    """Degrade the measured samples by the scan's own axes and factors, and super-resolve them."""
+def check_itself(prepared: Prepared, engine: Engine, settings: Settings, detail: float = 1.0) -> SelfCheck:
+    """Degrade the measured samples by the scan's own axes and factors, and super-resolve them, as strong in detail."""
     if engine.card.planes:
         raise UserError(
             f"--self_check degrades the scan in k-space, but {engine.card.preset} was trained on two scans of each "
@@ -58,7 +58,7 @@ def check_itself(prepared: Prepared, engine: Engine, settings: Settings) -> Self
         affine=affine,
         decision=decision,
     )
-    found = run_prepared(again, engine, settings, ScanSettings()).data
+    found = run_prepared(again, engine, settings, ScanSettings(detail=detail)).data
     mask = head_mask(truth, np.linalg.norm(affine[:3, :3], axis=0))
     return SelfCheck(psnr_inside(found, truth, mask), psnr_inside(sinc, truth, mask))
 

@@ -119,7 +119,7 @@ def test_detail_is_what_lies_beyond_the_measured_frequencies(model, scans, tmp_p
 def test_the_scan_itself_may_tell_how_strong_its_detail_is_to_be(model, scans, tmp_path, capsys):
     target, common = tmp_path / "auto.nii.gz", (f"--input={scans[1]}", f"--model={model}", "--force")
     assert infer(*common, f"--output={target}", "--detail=auto") == 0
-    said = re.search(r"the detail is made (\d\.\d\d) times as strong", capsys.readouterr().err)
+    said = re.search(r"the network's detail times (\d\.\d\d)", capsys.readouterr().err)
     strength = json.loads((tmp_path / "auto.json").read_text())["Detail"]
     assert said is not None and said[1] == f"{strength:.2f}" and 0.8 <= strength <= 2.2
     assert infer(*common, f"--output={tmp_path}/named.nii.gz", f"--detail={strength!r}", "--quiet") == 0

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
-from mdcsrn_tf.inference.detail import check_detail, strength_of_original, with_detail
-from mdcsrn_tf.scans.kspace import acquire, interpolate, small_affine
+from mdcsrn_tf.inference.detail import check_detail, doubts_about, original_of, strength_towards, with_detail
+from mdcsrn_tf.scans.kspace import acquire, add_noise, interpolate, low_pass_axis, small_affine
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.volumes import read_volume
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = Decision(grid="small", axes=(0, 1), names=("LR", "AP"), factors=(2, 2), findings=(), anatomical=True)
+MEASURED = AxisFinding(None)
+SMALL = Decision("small", (0, 1), (2, 2), ("LR", "AP"), findings=(MEASURED, MEASURED), anatomical=True)
 
 
 def beyond(image, axes, factors):
@@ -50,9 +52,13 @@ def test_strengths_that_mean_nothing_are_refused():
     for strength in (-0.1, 4.1, float("nan")):
         with pytest.raises(UserError, match="must be from 0"):
             check_detail(strength, SMALL, "tiny")
-    for axes, factors in (((2,), (2,)), ((0, 1), (2, 3)), ((0, 1, 2), (2, 2, 2))):
-        with pytest.raises(UserError, match="beyond 2x along two axes"):
-            check_detail("auto", replace(SMALL, axes=axes, factors=factors), "tiny")
+    for strength in ("loud", None):
+        with pytest.raises(UserError, match=f"--detail={strength} must be from 0"):
+            check_detail(strength, SMALL, "tiny")
+    for axes, factors, asked in (((1,), (2,), "2x along AP"), ((0, 1), (3, 3), "3x along LR and AP")):
+        decision = replace(SMALL, axes=axes, factors=factors, names=SMALL.names[-len(axes) :])
+        with pytest.raises(UserError, match=f"beyond 2x along two axes, not beyond {asked};"):
+            check_detail("auto", decision, "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,10 @@ def pair():
     high = read_volume(ROOT / "demo" / "hr.nii.gz")
     small = acquire(high.data.astype(np.float32), (2, 2), (0, 1))
     return high, replace(high, data=small, affine=small_affine(high.affine, (2, 2), (0, 1)))
+
+
+def strength_of_original(image, affine, volume, decision):
+    return strength_towards(original_of(volume, decision), image, affine, decision)
 
 
 def test_a_blurred_result_gets_nearly_the_power_of_its_original(pair):
@@ -80,24 +90,71 @@ def test_no_result_gets_more_than_the_limits(pair):
         assert strength_of_original(image + (times - 1) * detail, high.affine, small, SMALL) == strength
 
 
+def blurred(image, factors=(2, 2)):
+    """As a network leaves it: 0.6 of the detail."""
+    return image - 0.4 * beyond(image, (0, 1), factors)
+
+
 @pytest.mark.parametrize("method", ["sinc", "linear"])
 def test_an_interpolated_scan_tells_what_its_small_matrix_tells(pair, method):
     high, small = pair
     image = high.data.astype(np.float32)
-    blurred = image - 0.4 * beyond(image, (0, 1), (2, 2))
     on_grid = interpolate(small.data, image.shape, (2, 2), (0, 1), method).astype(np.float32)
     findings = tuple(examine_axis(on_grid, axis, 2) for axis in (0, 1))
     assert [finding.method for finding in findings] == [method, method]
     same = replace(SMALL, grid="same", findings=findings)
-    expected = strength_of_original(blurred, high.affine, small, SMALL)
-    told = strength_of_original(blurred, high.affine, replace(high, data=on_grid), same)
+    expected = strength_of_original(blurred(image), high.affine, small, SMALL)
+    told = strength_of_original(blurred(image), high.affine, replace(high, data=on_grid), same)
     assert told == pytest.approx(expected, rel=0.02)
-    # Of an axis that tells nothing, what the user said of it is taken.
-    untold = replace(same, findings=(AxisFinding(None), AxisFinding(None)))
-    if method == "sinc":
-        assert strength_of_original(blurred, high.affine, replace(high, data=on_grid), untold) == pytest.approx(
-            expected, rel=0.02
-        )
+
+
+def test_of_an_axis_that_tells_nothing_half_is_taken_as_measured_without_aliasing(pair):
+    high, _ = pair
+    image = high.data[30:94, 40:120].astype(np.float32)  # cut out of a scan: its ends do not meet
+    untold = replace(SMALL, grid="same")
+    told = strength_of_original(blurred(image), high.affine, replace(high, data=image), untold)
+    assert 20 * np.log10(0.6 * told) == pytest.approx(-0.75, abs=0.8)
+
+
+@pytest.mark.parametrize("phase_resolution", [0.9, 0.8])
+def test_a_small_matrix_that_was_filled_up_with_zeros_is_taken_back(pair, phase_resolution):
+    high, small = pair
+    image = high.data.astype(np.float32)
+    filled = np.abs(low_pass_axis(small.data, round(phase_resolution * small.data.shape[1]), 1))
+    findings = tuple(examine_axis(filled, axis) for axis in (0, 1))
+    assert (findings[0].method, findings[1].method) == (None, "sinc")
+    result = blurred(image, (2, 2 / phase_resolution))
+    told = strength_of_original(result, high.affine, replace(small, data=filled), replace(SMALL, findings=findings))
+    assert 20 * np.log10(0.6 * told) == pytest.approx(-0.75, abs=0.6)
+
+
+def gaussian(small):
+    return ndimage.gaussian_filter(small, (0.5, 0.5, 0.5))
+
+
+def elliptical(small):
+    spectrum = np.fft.fftn(small, axes=(0, 1))
+    radius = np.hypot(*np.meshgrid(*(np.fft.fftfreq(size) / 0.5 for size in small.shape[:2]), indexing="ij"))
+    return np.abs(np.fft.ifftn(spectrum * (radius < 1)[:, :, None], axes=(0, 1))).astype(np.float32)
+
+
+def noisy(small):
+    return add_noise(small, 10, np.random.default_rng(1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("spoiled", "why"), [(gaussian, "filtered"), (elliptical, "filtered"), (noisy, "noise")])
+def test_a_scan_that_does_not_tell_says_so_and_leaves_the_detail_alone(pair, spoiled, why):
+    high, small = pair
+    original = original_of(replace(small, data=spoiled(small.data)), SMALL)
+    assert strength_towards(original, blurred(high.data.astype(np.float32)), high.affine, SMALL) == 1
+    (sentence,) = doubts_about(original, 1.0)
+    assert why in sentence and "leaves the detail as the network restored it" in sentence
+
+
+def test_the_limit_is_told(pair):
+    original = original_of(pair[1], SMALL)
+    assert doubts_about(original, 2.1) == ()
+    assert "no more than 2.2 times as strong" in doubts_about(original, 2.2)[0]
 
 
 def test_a_scan_of_few_slices_is_not_asked(pair):
