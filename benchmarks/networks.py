@@ -99,7 +99,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--models", default="", help="names or files, the default first (default: all bundled for 2x2)")
     parser.add_argument("--niqe_scans", default="sub-01,sub-02,sub-03,sub-04,sub-05", help="training scans")
     parser.add_argument("--pictures", default="sub-13_T1w,sub-15_T2w,sub-28_FLAIR,sub-07_T1w", help="scans to draw")
-    parser.add_argument("--picture_models", default="", help="networks to draw (default: the first, and every GAN)")
+    parser.add_argument(
+        "--picture_models",
+        default="",
+        help="networks to draw (default: the first, every GAN, and rows of --detail=auto)",
+    )
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument(
         "--ways", default="", help="of the default too, or of NAME:, e.g. ensemble,NAME:ensemble+consistency"
@@ -225,11 +229,12 @@ def keep_other_rows(record: RunRecord, older: dict[str, Any]) -> list[str]:
 
 
 def pictured(finished: dict[str, Path], models: Sequence[str], arguments: argparse.Namespace) -> dict[str, Path]:
-    """The folders of the networks that are drawn."""
-    chosen = [Path(name).stem for name in (arguments.picture_models.split(",") if arguments.picture_models else models)]
-    if not arguments.picture_models:
-        chosen = [name for name in chosen if name == chosen[0] or "gan" in name.lower()]
-    return {name: finished[name] for name in chosen}
+    """The folders of the rows that are drawn: the networks that were named, else the first and whatever is sharp."""
+    if arguments.picture_models:
+        return {name: finished[name] for name in (Path(named).stem for named in arguments.picture_models.split(","))}
+    first = Path(models[0]).stem
+    sharp = [name for name in finished if ("gan" in name.lower() and " " not in name) or name.endswith(" auto")]
+    return {name: finished[name] for name in dict.fromkeys([first, *sharp])}
 
 
 if __name__ == "__main__":
