@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The variants of the scans in
-# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: two stretches,
-# each from patches of its own.
+# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: three
+# stretches, each from patches of its own.
 set -euo pipefail
 scans=$1 work=$2
 bin=.venv/bin
@@ -43,3 +43,5 @@ shards 1
 train 1 7e-4 31 mdcsrn_tf/weights/fast-b4u4k16.keras
 shards 2
 train 2 5e-4 32 "$work/run_thick1/best_l1.keras"
+shards 3
+train 3 5e-4 33 "$work/run_thick2/best_l1.keras"
