@@ -17,6 +17,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
 from mdcsrn_tf.inference.detail_law import FACTORS, FEWEST_SAMPLES, power_beyond, signs_of
 from mdcsrn_tf.inference.measured import below, samples_of
+from mdcsrn_tf.inference.settings import check_strength
 from mdcsrn_tf.inference.words import times, with_and
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
@@ -25,7 +26,6 @@ from mdcsrn_tf.scans.volumes import Volume
 
 Strength = float | Literal["auto"]
 
-STRONGEST = 4.0
 # Of a strength that the scan decides (docs/decisions.md): where its power is to be, beside the original's, and limits.
 AIM_DB = -0.75
 WEAKEST_AUTO, STRONGEST_AUTO = 0.8, 2.2
@@ -42,17 +42,15 @@ class Original:
 
 def check_detail(strength: Strength, decision: Decision, preset: str) -> None:
     """UserError for a strength that means nothing, or a network that does not say what was measured."""
+    check_strength(strength)
     if not decision.axes:
         raise UserError(f"--detail is of what was not measured, but {preset} works on slices; leave it out.")
-    if strength == "auto":
-        if sorted(decision.factors) != sorted(FACTORS):
-            asked = f"{times(decision.factors)} along {with_and(decision.names)}"
-            raise UserError(
-                f"--detail=auto knows how much detail an original has beyond 2x along two axes, not beyond {asked}; "
-                "give a number."
-            )
-    elif not isinstance(strength, int | float) or not 0 <= strength <= STRONGEST:
-        raise UserError(f"--detail={strength} must be from 0 (what was measured alone) to {STRONGEST:g}, or auto.")
+    if strength == "auto" and sorted(decision.factors) != sorted(FACTORS):
+        asked = f"{times(decision.factors)} along {with_and(decision.names)}"
+        raise UserError(
+            f"--detail=auto knows how much detail an original has beyond 2x along two axes, not beyond {asked}; give a "
+            "number."
+        )
 
 
 def original_of(volume: Volume, decision: Decision) -> Original:
@@ -94,7 +92,10 @@ def doubts_about(original: Original, strength: float) -> tuple[str, ...]:
             "detail as the network restored it; a number makes it stronger.",
         )
     if strength == STRONGEST_AUTO:
-        return (f"the detail is made no more than {STRONGEST_AUTO:g} times as strong: what lacks is mostly noise.",)
+        return (
+            f"an original's power would ask for more than {STRONGEST_AUTO:g} times the detail, which is the most that "
+            "is given: beyond, a result is likely to err more than sinc does.",
+        )
     return ()
 
 

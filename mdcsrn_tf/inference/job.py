@@ -256,8 +256,9 @@ def _self_checked(
 
     check = check_itself(outcome.prepared, engine, settings, outcome.detail)
     side = "above" if check.gain >= 0 else "below"
+    network = "the network" if outcome.detail == 1 else "the network with its detail so strong"
     say(
-        f"{job.source.name}: self-check: degraded once more, the network is {abs(check.gain):.2f} dB {side} sinc "
+        f"{job.source.name}: self-check: degraded once more, {network} is {abs(check.gain):.2f} dB {side} sinc "
         f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
     )
     checked = remarks.and_of(check)

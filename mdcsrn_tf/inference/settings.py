@@ -8,9 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from mdcsrn_tf.errors import UserError
+
 ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, D, H, W] to the same
 Progress = Callable[[int, int], None]  # parts done, parts in all: tiles, slabs of columns, slices
 ApplyColumn = Callable[[np.ndarray, Progress], np.ndarray]  # float32 [1, D, H, W] to the same, telling of its slabs
+
+
+_STRONGEST_DETAIL = 4.0
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,10 @@ class ScanSettings:
     qc: bool = False
     qc_seams: bool = False
     series: str | None = None
+
+
+def check_strength(detail: object) -> None:
+    """UserError for a strength of detail that is neither "auto" nor a number that means something."""
+    if detail == "auto" or (isinstance(detail, int | float) and 0 <= detail <= _STRONGEST_DETAIL):
+        return
+    raise UserError(f"--detail={detail} must be from 0 (what was measured alone) to {_STRONGEST_DETAIL:g}, or auto.")

@@ -118,14 +118,18 @@ def test_detail_is_what_lies_beyond_the_measured_frequencies(model, scans, tmp_p
 
 def test_the_scan_itself_may_tell_how_strong_its_detail_is_to_be(model, scans, tmp_path, capsys):
     target, common = tmp_path / "auto.nii.gz", (f"--input={scans[1]}", f"--model={model}", "--force")
-    assert infer(*common, f"--output={target}", "--detail=auto") == 0
-    said = re.search(r"the network's detail times (\d\.\d\d)", capsys.readouterr().err)
+    assert infer(*common, f"--output={target}", "--detail=auto", "--self_check") == 0
+    told = capsys.readouterr().err
+    assert "self-check: degraded once more, the network with its detail so strong is" in told
+    said = re.search(r"the network's detail times (\d\.\d\d)", told)
     strength = json.loads((tmp_path / "auto.json").read_text())["Detail"]
     assert said is not None and said[1] == f"{strength:.2f}" and 0.8 <= strength <= 2.2
     assert infer(*common, f"--output={tmp_path}/named.nii.gz", f"--detail={strength!r}", "--quiet") == 0
     np.testing.assert_array_equal(data_of(target), data_of(tmp_path / "named.nii.gz"))
     assert infer(*common, f"--output={tmp_path}/loud.nii.gz", "--detail=loud") == 1
     assert "--detail=loud is neither a number nor auto." in capsys.readouterr().err
+    assert infer(*common, f"--output={tmp_path}/loud.nii.gz", "--detail=4.5") == 1
+    assert "--detail=4.5 must be from 0 (what was measured alone) to 4, or auto." in capsys.readouterr().err
     assert not (tmp_path / "loud.nii.gz").exists()
 
 

@@ -154,7 +154,7 @@ def test_a_scan_that_does_not_tell_says_so_and_leaves_the_detail_alone(pair, spo
 def test_the_limit_is_told(pair):
     original = original_of(pair[1], SMALL)
     assert doubts_about(original, 2.1) == ()
-    assert "no more than 2.2 times as strong" in doubts_about(original, 2.2)[0]
+    assert "ask for more than 2.2 times the detail" in doubts_about(original, 2.2)[0]
 
 
 def test_a_scan_of_few_slices_is_not_asked(pair):
