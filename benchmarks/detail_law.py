@@ -17,6 +17,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ from benchmarks import networks, pages
 from benchmarks.data_helpers import scans_beginning
 from benchmarks.network_checks import result_of, straight
 from mdcsrn_tf.inference.detail import AIM_DB, STRONGEST_AUTO, strength_for
-from mdcsrn_tf.inference.detail_law import FACTORS, power_beyond, signs_of
+from mdcsrn_tf.inference.detail_law import FACTORS, Signs, power_beyond, signs_of
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.axes import resolve_axes, to_ras
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import acquire, degrade, mirrored_low_pass
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume
@@ -86,19 +87,26 @@ def person(name: str) -> str:
 
 def measure(path: Path) -> dict[str, float]:
     """The signs of a scan that was degraded, and by how many dB what was removed is above the edge of what is left."""
-    high, spacing = straight(path), spacing_of(path)
+    high, spacing = straight_with_spacing(path)
     high = high[tuple(slice(size - size % 2) for size in high.shape[:2])]
-    signs = signs_of(acquire(high, FACTORS, AXES), [spacing[0] * 2, spacing[1] * 2, spacing[2]], AXES)
+    signs = signs_when_degraded(high, spacing)
     removed = power(beyond(high), head_mask(high, spacing))
     corner, fall = signs.law
     return {"corner_db": corner, "fall_db": fall, "removed_db": 10 * float(np.log10(removed / signs.edge))}
 
 
-def spacing_of(path: Path) -> list[float]:
-    """Of a scan that is straight already, or as good as: in mm along R, A, S."""
-    affine = read_volume(path).affine[:3, :3]
-    order = np.argmax(np.abs(affine), axis=1)
-    return [float(size) for size in np.linalg.norm(affine, axis=0)[order]]
+def straight_with_spacing(path: Path) -> tuple[np.ndarray, list[float]]:
+    """A scan's voxels, axes R, A, S, and their size in mm along these."""
+    volume = read_volume(path)
+    data, affine = to_ras(volume.data, volume.affine)
+    return data, [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
+
+
+def signs_when_degraded(high: np.ndarray, spacing: Sequence[float]) -> Signs:
+    """What is left of an original tells these."""
+    factors = dict(zip(AXES, FACTORS, strict=True))
+    small = [size * factors.get(axis, 1) for axis, size in enumerate(spacing)]
+    return signs_of(acquire(high, FACTORS, AXES), small, AXES)
 
 
 def beyond(image: np.ndarray) -> np.ndarray:
@@ -146,23 +154,22 @@ def spread(errors: np.ndarray, weights: np.ndarray) -> float:
 
 def tried(path: Path, results: Path) -> dict[str, Any]:
     """The network's result with the strength that each aim and limit gives: its band's power (dB) and gains (dB)."""
-    image, high, spacing = straight(result_of(results, path)), straight(path), spacing_of(path)
+    image = straight(result_of(results, path))
+    high, spacing = straight_with_spacing(path)
     inside = head_mask(high, spacing)
-    small = acquire(high, FACTORS, AXES)
-    wanted = power_beyond(signs_of(small, [spacing[0] * 2, spacing[1] * 2, spacing[2]], AXES))
+    wanted = power_beyond(signs_when_degraded(high, spacing))
     detail = beyond(image)
     there, of_it_inside = power(detail, head_mask(image, spacing)), power(detail, inside)
     removed = power(beyond(high), inside)
     others = {name: power(degrade(high, FACTORS, AXES, name) - high, inside) for name in ("sinc", "cubic")}
     found: dict[str, Any] = {"as it is": gains(image - high, others, inside), "limits": {}}
     kept: dict[float, list[float]] = {}  # a strength that several limits give is tried once
-    for aim in AIMS_DB:
-        for limit in LIMITS:
-            strength = strength_for(wanted, there, aim, limit)
-            band = 10 * float(np.log10(strength**2 * of_it_inside / removed))
-            if strength not in kept:
-                kept[strength] = gains(image + (strength - 1) * detail - high, others, inside)
-            found["limits"][f"{aim:g} {limit:g}"] = [strength, band, *kept[strength]]
+    for aim, limit in product(AIMS_DB, LIMITS):
+        strength = strength_for(wanted, there, aim, limit)
+        band = 10 * float(np.log10(strength**2 * of_it_inside / removed))
+        if strength not in kept:
+            kept[strength] = gains(image + (strength - 1) * detail - high, others, inside)
+        found["limits"][f"{aim:g} {limit:g}"] = [strength, band, *kept[strength]]
     return found
 
 
@@ -213,21 +220,20 @@ def section(record: dict[str, Any]) -> str:
 def rows(scans: dict[str, Any]) -> Sequence[Sequence[str]]:
     """A row for every pair of limits."""
     found = []
-    for aim in AIMS_DB:
-        for limit in LIMITS:
-            values = np.array([scan["limits"][f"{aim:g} {limit:g}"] for scan in scans.values()])
-            band = values[:, 1]
-            mark = "**" if (aim, limit) == (AIM_DB, STRONGEST_AUTO) else ""
-            found.append(
-                [
-                    f"{mark}{aim:g}{mark}",
-                    f"{mark}{limit:g}{mark}",
-                    f"{int(np.sum(np.abs(band) < NEAR_DB))} of {len(band)}",
-                    f"{band.min():+.2f} to {band.max():+.2f}",
-                    f"{values[:, 2].mean():+.2f}",
-                    f"{values[:, 3].min():+.2f}",
-                ]
-            )
+    for aim, limit in product(AIMS_DB, LIMITS):
+        values = np.array([scan["limits"][f"{aim:g} {limit:g}"] for scan in scans.values()])
+        band = values[:, 1]
+        mark = "**" if (aim, limit) == (AIM_DB, STRONGEST_AUTO) else ""
+        found.append(
+            [
+                f"{mark}{aim:g}{mark}",
+                f"{mark}{limit:g}{mark}",
+                f"{int(np.sum(np.abs(band) < NEAR_DB))} of {len(band)}",
+                f"{band.min():+.2f} to {band.max():+.2f}",
+                f"{values[:, 2].mean():+.2f}",
+                f"{values[:, 3].min():+.2f}",
+            ]
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from absl import flags
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.settings import ScanSettings, Settings, check_strength
+from mdcsrn_tf.inference.settings import ScanSettings, Settings, Strength, check_strength
 
 
 def network_settings(values: flags.FlagValues) -> Settings:
@@ -33,10 +33,10 @@ def _number(nan: str) -> float | None:
         raise UserError(f"--nan={nan} is neither a number nor refuse.") from None
 
 
-def _detail(strength: str) -> float | str:
+def _detail(strength: str) -> Strength:
     """Refused here, before any scan is read: inference would say it of each scan anew."""
     try:
-        detail = strength if strength == "auto" else float(strength)
+        detail: Strength = "auto" if strength == "auto" else float(strength)
     except ValueError:
         raise UserError(f"--detail={strength} is neither a number nor auto.") from None
     check_strength(detail)

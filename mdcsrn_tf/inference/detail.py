@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -17,14 +16,12 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
 from mdcsrn_tf.inference.detail_law import FACTORS, FEWEST_SAMPLES, power_beyond, signs_of
 from mdcsrn_tf.inference.measured import below, samples_of
-from mdcsrn_tf.inference.settings import check_strength
+from mdcsrn_tf.inference.settings import Strength, check_strength
 from mdcsrn_tf.inference.words import times, with_and
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.resampling import Sampling
 from mdcsrn_tf.scans.volumes import Volume
-
-Strength = float | Literal["auto"]
 
 # Of a strength that the scan decides (docs/decisions.md): where its power is to be, beside the original's, and limits.
 AIM_DB = -0.75

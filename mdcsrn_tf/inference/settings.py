@@ -11,6 +11,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 
 ApplyTiles = Callable[[np.ndarray], np.ndarray]  # float32 [batch, D, H, W] to the same
+Strength = float | Literal["auto"]  # of detail, times what the network restores; "auto": as the scan tells
 Progress = Callable[[int, int], None]  # parts done, parts in all: tiles, slabs of columns, slices
 ApplyColumn = Callable[[np.ndarray, Progress], np.ndarray]  # float32 [1, D, H, W] to the same, telling of its slabs
 
@@ -61,7 +62,7 @@ class ScanSettings:
     force: bool = False  # also what the scan or the model card speaks against
     consistency: bool = False
     # Times what the network restores beyond the measured k-space; "auto": so that it comes near an original's power.
-    detail: float | Literal["auto"] = 1.0
+    detail: Strength = 1.0
     self_check: bool = False
     dtype: Literal["float32", "same"] = "float32"  # or "same": of the voxels on disk
     keep_header_text: bool = False

@@ -187,7 +187,7 @@ def test_four_dimensions_are_done_one_after_the_other(model, scan, tmp_path, cap
     assert infer(*told) == 0
     strength = json.loads((tmp_path / "told.json").read_text())["Detail"]
     assert f"the network's detail times {strength:.2f}" in capsys.readouterr().err
-    # The first volume decides for all: what a network cannot tell from noise in one of them is no change over time.
+    # The first volume decides for all, whatever the second would have asked for.
     write_scan(tmp_path / "other.nii.gz", np.stack([low, np.sqrt(np.abs(low))], axis=-1))
     told = (f"--input={tmp_path}/other.nii.gz", f"--output={tmp_path}/both.nii.gz", "--detail=auto", *common)
     named = (told[0], f"--output={tmp_path}/named.nii.gz", f"--detail={strength!r}", *common)

@@ -108,12 +108,14 @@ def test_an_interpolated_scan_tells_what_its_small_matrix_tells(pair, method):
     assert told == pytest.approx(expected, rel=0.02)
 
 
-def test_of_an_axis_that_tells_nothing_half_is_taken_as_measured_without_aliasing(pair):
+# Cut out of a scan, whose ends do not meet, and the whole.
+@pytest.mark.parametrize("cut", [(slice(30, 94), slice(40, 120)), (slice(None), slice(None))], ids=["cut", "whole"])
+def test_of_an_axis_that_tells_nothing_half_is_taken_as_measured_without_aliasing(pair, cut):
     high, _ = pair
-    image = high.data[30:94, 40:120].astype(np.float32)  # cut out of a scan: its ends do not meet
+    image = high.data[cut].astype(np.float32)
     untold = replace(SMALL, grid="same")
     told = strength_of_original(blurred(image), high.affine, replace(high, data=image), untold)
-    assert 20 * np.log10(0.6 * told) == pytest.approx(-0.75, abs=0.8)
+    assert 20 * np.log10(0.6 * told) == pytest.approx(-0.75, abs=0.5)
 
 
 @pytest.mark.parametrize("phase_resolution", [0.9, 0.8])
