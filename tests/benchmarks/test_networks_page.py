@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import comparison, network_checks, networks_page
-from benchmarks.networks import keep_other_rows, paired
+from benchmarks.networks import keep_other_rows, paired, pictured
 
 SCANS = [f"sub-{k}_{'T1w' if k % 2 else 'T2w'}" for k in range(1, 8)]
 
@@ -136,6 +136,14 @@ def test_a_way_of_inference_is_a_row_of_its_own_but_no_network():
     assert gains[0] == ["", "net", "net-gan", "net ensemble"]
     assert {row[0]: row[3] for row in gains}["**all 6**"].startswith("+1.25 / ")
     assert "The price of net ensemble" not in text
+
+
+def test_the_first_network_and_whatever_is_sharp_is_drawn_unless_others_are_named():
+    rows = ("net", "net-gan", "small", "net ensemble", "net-gan consistency", "small auto", "small auto+consistency")
+    finished = {row: row.replace(" ", "-") for row in rows}
+    drawn = pictured(finished, ["net.keras", "net-gan", "small"], SimpleNamespace(picture_models=""))
+    assert drawn == {"net": "net", "net-gan": "net-gan", "small auto": "small-auto"}
+    assert pictured(finished, ["net"], SimpleNamespace(picture_models="folder/small.keras")) == {"small": "small"}
 
 
 def test_the_price_of_a_gan_is_told_scan_by_scan():
