@@ -39,6 +39,8 @@ def describe(name: str, folder: Path = _FOLDER) -> str:
 
 def find_model(name: str | os.PathLike[str] | None = None, folder: Path = _FOLDER) -> Path:
     """The file or SavedModel folder that `name` stands for: a bundled network or a path; None: the default."""
+    if name is not None and Path(name).name != str(name) and Path(name).exists():
+        return Path(name)  # no bundled network has such a name: their folder, which may be closed, is not looked into
     names = list_models(folder)
     if name is None or not str(name):
         if not names:

@@ -91,3 +91,17 @@ def test_these_networks_gain_on_a_tight_crop_of_a_whole_head(name):
     images = low_res, super_resolve_volume(name, low_res)
     before, after = (10 * np.log10(np.mean((image - high_res)[head] ** 2)) for image in images)
     assert before - after > 0.5  # dB; the first default, with z-scores, lost 0.9
+
+
+def test_for_a_path_the_bundled_networks_are_not_looked_at(tmp_path, monkeypatch):
+    """Their folder may be closed to who runs a network of their own."""
+
+    def closed(folder):
+        raise PermissionError(folder)
+
+    monkeypatch.setattr("mdcsrn_tf.weights.list_models", closed)
+    own = tmp_path / f"{NAMES[0]}.keras"
+    own.touch()
+    assert weights.find_model(own) == weights.find_model(str(own)) == own
+    with pytest.raises(PermissionError):
+        weights.find_model(own.name)
