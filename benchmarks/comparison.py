@@ -14,12 +14,12 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from benchmarks.data_helpers import read_ras
 from benchmarks.network_checks import AXES, FACTORS, result_of, straight
 from benchmarks.pages import ROOT
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.head import bounding_box, head_mask
 from mdcsrn_tf.scans.kspace import acquire, degrade, interpolate
-from mdcsrn_tf.scans.volumes import read_volume
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 300  # pixels of a panel
@@ -38,12 +38,11 @@ def draw_all(scans: Path, wanted: Sequence[str], folders: dict[str, Path]) -> li
         if name in wanted:
             drawn.append(f"compare_{name}.png")
             results = {title: straight(result_of(folder, path)) for title, folder in folders.items()}
-            spacing = np.linalg.norm(read_volume(path).affine[:3, :3], axis=0)
-            save(IMAGES / drawn[-1], straight(path), results, spacing)
+            save(IMAGES / drawn[-1], *read_ras(path), results)
     return drawn
 
 
-def save(path: Path, high: np.ndarray, results: dict[str, np.ndarray], spacing: np.ndarray) -> None:
+def save(path: Path, high: np.ndarray, spacing: Sequence[float], results: dict[str, np.ndarray]) -> None:
     """One scan's picture as a PNG; volumes with axes R, A, S on one grid, `spacing` in mm along them."""
     small = acquire(high, FACTORS, AXES)
     images = {
@@ -52,7 +51,7 @@ def save(path: Path, high: np.ndarray, results: dict[str, np.ndarray], spacing: 
         **results,
         "original": high,
     }
-    mask = head_mask(high, tuple(spacing))
+    mask = head_mask(high, spacing)
     place = int(np.argmax(mask.sum(axis=(0, 1))))
     box = bounding_box(mask[:, :, place], border=4)
     slices = {name: upright(image[:, :, place][box]) for name, image in images.items()}

@@ -10,7 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdcsrn_tf.scans.volumes import find_volumes
+import numpy as np
+
+from mdcsrn_tf.scans.axes import to_ras
+from mdcsrn_tf.scans.volumes import find_volumes, read_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 HCP_SHAPE = (320, 320, 256)
@@ -20,6 +23,13 @@ DEGRADATION = ("--axes=LR,AP", "--factor=2,2")
 def scans_beginning(data: Path, beginnings: str) -> list[Path]:
     """The scans in `data` whose names begin with one of `beginnings`, `sub-07,sub-08` for instance."""
     return [path for path in find_volumes(data) if path.name.startswith(tuple(beginnings.split(",")))]
+
+
+def read_ras(path: Path) -> tuple[np.ndarray, list[float]]:
+    """A scan's voxels, axes R, A, S, and their size in mm along these: a turned scan stores both in another order."""
+    volume = read_volume(path)
+    data, affine = to_ras(volume.data, volume.affine)
+    return data, [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
 
 
 def run(*command: str, check: bool = True) -> None:

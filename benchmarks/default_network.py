@@ -24,15 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import DEGRADATION, ROOT, run, scans_beginning
+from benchmarks.data_helpers import DEGRADATION, ROOT, read_ras, run, scans_beginning
 from benchmarks.network_checks import shift
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.find import stem_of
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.volumes import find_volumes
 from mdcsrn_tf.weights import list_models
 
 FACTORS, AXES = (2, 2), (0, 1)
@@ -71,7 +70,7 @@ def super_resolve_twice(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarra
     run("-m", "data_prep.degrade", f"--input={path}", f"--output={small}", "--grid=small", *DEGRADATION)
     for result in (first, second):
         run("infer.py", f"--input={small}", f"--output={result}", "--grid=small", *DEGRADATION, "--quiet")
-    high, super_res = (to_ras(scan.data, scan.affine)[0] for scan in (read_volume(path), read_volume(first)))
+    high, super_res = (read_ras(scan)[0] for scan in (path, first))
     if high.shape != super_res.shape:
         raise SystemExit(f"{path} has an odd size along a degraded axis: its result does not lie on its grid.")
     return high, super_res, sha256_of(first) == sha256_of(second)

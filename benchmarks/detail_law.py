@@ -27,15 +27,15 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks import networks, pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from benchmarks.network_checks import result_of, straight
 from mdcsrn_tf.inference.detail import AIM_DB, STRONGEST_AUTO, strength_for
 from mdcsrn_tf.inference.detail_law import FACTORS, Signs, power_beyond, signs_of
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import resolve_axes, to_ras
+from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import acquire, degrade, mirrored_low_pass
-from mdcsrn_tf.scans.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.volumes import find_volumes
 
 AXES = (0, 1)
 VALIDATION = ("sub-06", "sub-10", "sub-14")
@@ -87,19 +87,12 @@ def person(name: str) -> str:
 
 def measure(path: Path) -> dict[str, float]:
     """The signs of a scan that was degraded, and by how many dB what was removed is above the edge of what is left."""
-    high, spacing = straight_with_spacing(path)
+    high, spacing = read_ras(path)
     high = high[tuple(slice(size - size % 2) for size in high.shape[:2])]
     signs = signs_when_degraded(high, spacing)
     removed = power(beyond(high), head_mask(high, spacing))
     corner, fall = signs.law
     return {"corner_db": corner, "fall_db": fall, "removed_db": 10 * float(np.log10(removed / signs.edge))}
-
-
-def straight_with_spacing(path: Path) -> tuple[np.ndarray, list[float]]:
-    """A scan's voxels, axes R, A, S, and their size in mm along these."""
-    volume = read_volume(path)
-    data, affine = to_ras(volume.data, volume.affine)
-    return data, [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
 
 
 def signs_when_degraded(high: np.ndarray, spacing: Sequence[float]) -> Signs:
@@ -155,7 +148,7 @@ def spread(errors: np.ndarray, weights: np.ndarray) -> float:
 def tried(path: Path, results: Path) -> dict[str, Any]:
     """The network's result with the strength that each aim and limit gives: its band's power (dB) and gains (dB)."""
     image = straight(result_of(results, path))
-    high, spacing = straight_with_spacing(path)
+    high, spacing = read_ras(path)
     inside = head_mask(high, spacing)
     wanted = power_beyond(signs_when_degraded(high, spacing))
     detail = beyond(image)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.continuation import REACH, extended
 from mdcsrn_tf.inference.engines import Engine, load_engine
@@ -30,7 +30,6 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.head import bounding_box, head_mask
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation
-from mdcsrn_tf.scans.volumes import read_volume, to_ras
 from mdcsrn_tf.scans.zero_frame import zero_frame
 from mdcsrn_tf.weights import list_models
 
@@ -72,20 +71,13 @@ def main() -> None:
     record.write(arguments.output, folders_kept=False)
 
 
-def read_ras(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A scan [LR, AP, IS] and its voxel sizes in mm."""
-    volume = read_volume(path)
-    data, affine = to_ras(volume.data, volume.affine)
-    return data, np.linalg.norm(affine[:3, :3], axis=0)
-
-
 def examine(
-    scan: tuple[np.ndarray, np.ndarray], model: str, cubes: int, border: str | None = None
+    scan: tuple[np.ndarray, Sequence[float]], model: str, cubes: int, border: str | None = None
 ) -> dict[str, dict[str, float]]:
     """Every view's gain over sinc, and its change against the same voxels of the whole scan, in dB in the head."""
     high_res, spacing = scan
     low_res = degrade(high_res, FACTORS, AXES, "sinc")
-    head = head_mask(high_res, tuple(spacing))
+    head = head_mask(high_res, spacing)
     engine = load_engine(model, Settings(precision="bfloat16"))
     middle, boxes = around_the_middle(head, MIDDLE), dict(random_cubes(head, cubes))
     whole = super_resolve_in(engine, low_res, [middle, *boxes.values()], border)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
@@ -28,10 +28,8 @@ from mdcsrn_tf.metrics import spectra
 from mdcsrn_tf.metrics.piqe import piqe
 from mdcsrn_tf.metrics.slices import eight_bit
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.volumes import read_volume
 
 RESULTS = pages.RESULTS / "gan_search.json"
 AXES, FACTORS = (0, 1), (2, 2)
@@ -51,8 +49,7 @@ def main() -> None:
     record = RunRecord.begin({"axes": AXES, "factors": FACTORS, "slices": SLICES, "models": list(engines)})
     record.results = {"settings": {name: settings(engine.card.notes) for name, engine in engines.items()}, "scans": {}}
     for path in scans_beginning(arguments.data, arguments.scans):
-        volume = read_volume(path)
-        found = examine(to_ras(volume.data, volume.affine)[0], engines)
+        found = examine(read_ras(path)[0], engines)
         record.results["scans"][path.name.split(".")[0]] = found
         for name, scores in found.items():
             print(path.name, name, scores, flush=True)

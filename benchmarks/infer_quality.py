@@ -21,13 +21,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import pages
+from benchmarks.data_helpers import read_ras
 from mdcsrn_tf.inference.memory import keep_freed_memory
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
 from mdcsrn_tf.metrics.fidelity import slice_scores
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.kspace import acquire, interpolate, put_back_centre
-from mdcsrn_tf.scans.volumes import find_volumes, read_volume, to_ras
+from mdcsrn_tf.scans.volumes import find_volumes
 
 RESULTS = Path(__file__).parent / "results" / "infer_quality.json"
 FACTORS, AXES = (2, 2), (0, 1)
@@ -64,8 +65,7 @@ def measure(path: Path, model: str | None, card, ways: list[str]) -> dict[str, d
     """One scan by every way."""
     from mdcsrn_tf.inference.engines import load_engine
 
-    scan = read_volume(path)
-    high = to_ras(scan.data, scan.affine)[0]
+    high, _ = read_ras(path)
     small = acquire(high, FACTORS, AXES)
     low = interpolate(small, high.shape, FACTORS, AXES, card.interpolation).astype(np.float32)
     images = {method: interpolate(small, high.shape, FACTORS, AXES, method) for method in ("linear", "cubic", "sinc")}

@@ -18,14 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from mdcsrn_tf.inference.scan import mirrors
 from mdcsrn_tf.inference.volume import super_resolve_volume
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.volumes import read_volume
 from mdcsrn_tf.weights import find_model, list_models
 
 COUNTS = (1, 2, 4, 8)
@@ -65,8 +63,7 @@ def gains(path: Path, values: argparse.Namespace) -> dict[str, float]:
 
 def middle(path: Path, slices: int) -> np.ndarray:
     """The scan's middle slices, axes R, A, S, cut to sizes that half the samples fit evenly; float32."""
-    volume = read_volume(path)
-    data, _ = to_ras(volume.data, volume.affine)
+    data, _ = read_ras(path)
     first = (data.shape[2] - slices) // 2
     rows, columns = (size - size % 4 for size in data.shape[:2])
     return np.ascontiguousarray(data[:rows, :columns, first : first + slices], np.float32)

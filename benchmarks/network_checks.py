@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from skimage.registration import phase_cross_correlation
 
+from benchmarks.data_helpers import read_ras
 from mdcsrn_tf.evaluation.subjects import subject_name
 from mdcsrn_tf.metrics import spectra
-from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import bounding_box, head_mask
 from mdcsrn_tf.scans.kspace import acquire, degrade, truncate
-from mdcsrn_tf.scans.volumes import find_volumes, read_volume
+from mdcsrn_tf.scans.volumes import find_volumes
 
 FACTORS, AXES = (2, 2), (0, 1)
 CHECKERBOARD = (2.0, 4.0)  # strides that a network might leave behind
@@ -26,8 +26,8 @@ def all_checks(scans: Path, finished: dict[str, Path]) -> dict[str, Any]:
     """Every row's checks, scan by scan: row -> scan -> measures; `sinc` among the rows."""
     found: dict[str, Any] = {name: {} for name in ("sinc", *finished)}
     for path in map(Path, scans.read_text(encoding="utf-8").splitlines()):
-        scan, high = path.name.split(".")[0], straight(path)
-        spacing = np.linalg.norm(read_volume(path).affine[:3, :3], axis=0)
+        scan = path.name.split(".")[0]
+        high, spacing = read_ras(path)
         mask = head_mask(high, spacing)
         images = {"sinc": degrade(high, FACTORS, AXES, "sinc")}
         images |= {name: straight(result_of(folder, path)) for name, folder in finished.items()}
@@ -45,8 +45,7 @@ def result_of(folder: Path, scan: Path) -> Path:
 
 def straight(path: Path) -> np.ndarray:
     """A scan's voxels, axes R, A, S."""
-    volume = read_volume(path)
-    return to_ras(volume.data, volume.affine)[0]
+    return read_ras(path)[0]
 
 
 def check(high: np.ndarray, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:

@@ -20,17 +20,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import run
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.slice_profile import SliceProfile
-from mdcsrn_tf.scans.volumes import read_volume
 
 RESULTS = pages.RESULTS / "thick_slices.json"
 MODEL = "fast-through-plane-b4u4k16"
@@ -67,14 +65,13 @@ def main() -> None:
 
 def examine(path: Path, engine: Engine, factors: list[int]) -> dict[str, dict[str, float]]:
     """PSNR inside the head (dB) by `PROFILE FACTOR` and method."""
-    volume = read_volume(path)
-    whole, affine = to_ras(volume.data, volume.affine)
+    whole, spacing = read_ras(path)
     start = (whole.shape[0] - SLAB) // 2
     middle = np.ascontiguousarray(whole[start : start + SLAB], np.float32)
     found = {}
     for factor in factors:
         truth = middle[..., : middle.shape[AXIS] - middle.shape[AXIS] % factor]
-        head = head_mask(truth, tuple(np.linalg.norm(affine[:3, :3], axis=0)))
+        head = head_mask(truth, spacing)
         for profile in PROFILES:
             images = restored(truth, factor, profile, engine)
             found[f"{profile} {factor}"] = {

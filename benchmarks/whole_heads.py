@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,7 +25,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.inference.volume import super_resolve
@@ -33,7 +33,6 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.scans.normalisation import Normalisation
-from mdcsrn_tf.scans.volumes import read_volume, to_ras
 
 RESULTS = Path(__file__).parent / "results" / "whole_heads.json"
 AXES, FACTORS = (0, 1), (2, 2)
@@ -57,18 +56,16 @@ def main() -> None:
     models = [name for name in arguments.models.split(",") if name]
     record = RunRecord.begin({"axes": AXES, "factors": FACTORS, "exposures": EXPOSURES, "models": models})
     for path in scans_beginning(arguments.data, arguments.scans):
-        volume = read_volume(path)
-        high_res, affine = to_ras(volume.data, volume.affine)
-        found = examine(high_res, np.linalg.norm(affine[:3, :3], axis=0), models)
+        found = examine(*read_ras(path), models)
         record.results[path.name.split(".")[0]] = found
         print(path.name, found, flush=True)
     record.write(arguments.output, folders_kept=False)
 
 
-def examine(high_res: np.ndarray, spacing: np.ndarray, models: list[str]) -> dict[str, object]:
+def examine(high_res: np.ndarray, spacing: Sequence[float], models: list[str]) -> dict[str, object]:
     """The bound of one scan [LR, AP, IS] and every network's gains in dB, by region and exposure."""
     low_res = degrade(high_res, FACTORS, AXES, "sinc")
-    head = head_mask(high_res, tuple(spacing))
+    head = head_mask(high_res, spacing)
     depth = ndimage.distance_transform_edt(head, sampling=spacing)
     error = float(np.mean((low_res - high_res)[head] ** 2))
     bound = 10 * np.log10(error / (0.75 * noise_variance(high_res, head)))  # 3 of 4 samples are lost

@@ -179,7 +179,7 @@ def phantom():
 
 def test_a_comparison_has_a_column_a_method_and_shows_the_vessel(tmp_path):
     high = phantom()
-    comparison.save(tmp_path / "picture.png", high, {"net": high, "gan": high}, np.ones(3))
+    comparison.save(tmp_path / "picture.png", high, [1.0, 1.0, 1.0], {"net": high, "gan": high})
     pixels = np.asarray(Image.open(tmp_path / "picture.png"))
     column = (pixels.shape[1] + comparison.GAP) // 5
     vessel = [np.count_nonzero(pixels[:, k * column : (k + 1) * column].min(axis=2) > 250) for k in range(5)]
