@@ -1,4 +1,4 @@
-"""The networks' section of docs/results.md, and the README's table: what benchmarks/networks.py's record says."""
+"""The networks' section of docs/results.md: what benchmarks/networks.py's record says."""
 
 from __future__ import annotations
 
@@ -55,28 +55,6 @@ def section(record: dict[str, Any]) -> str:
     return "\n".join([*lines, *beside_the_papers(record), ""])
 
 
-def readme_lines(record: dict[str, Any]) -> list[str]:
-    """PSNR and SSIM of every interpolation and network, inside the head first, a column a split."""
-    splits = {name: scans for name, scans in record["config"]["splits"].items() if scans}
-    head = [""]
-    for name, scans in splits.items():
-        head += [f"{name} ({len(scans)} scans), inside the head", f"{name}, all voxels"]
-    rows = []
-    for method in methods(record, "psnr"):
-        cells = [
-            f"{cell(record, method, psnr, scans)} / {cell(record, method, ssim, scans)}"
-            for scans in splits.values()
-            for psnr, ssim in (("psnr_head", "ssim_head"), ("psnr", "ssim"))
-        ]
-        rows.append([method, *cells])
-    sentence = (
-        "PSNR (dB) / SSIM, slice by slice in the degraded plane, means over scans that no network was trained on. "
-        "Inside the head first: in all voxels most of a gain on stripped scans is air made dark, as `sinc-dark` "
-        f"(sinc with its air set to zero) shows. {WAYS}"
-    )
-    return [sentence, "", *table(head, rows), ""]
-
-
 def methods(record: dict[str, Any], metric: str) -> list[str]:
     """The rows that have the metric, in the order of evaluation."""
     return [name for name, found in record["results"]["values"].items() if metric in found]
@@ -115,15 +93,15 @@ def means(record: dict[str, Any], scans: list[str]) -> list[str]:
 
 def gains(record: dict[str, Any], scans: list[str]) -> list[str]:
     """Each network less zero-filled sinc, scan by scan and by contrast, inside the head."""
-    names = networks(record)
-    rows = [[scan, *(gain(record, name, [scan]) for name in names)] for scan in scans]
+    groups = {scan: [scan] for scan in scans}
     for contrast in sorted({scan.rpartition("_")[2] for scan in scans}):
         chosen = [scan for scan in scans if scan.endswith(f"_{contrast}")]
         if len(chosen) > 1:
-            rows.append([f"**all {len(chosen)} {contrast}**", *(gain(record, name, chosen) for name in names)])
-    rows.append([f"**all {len(scans)}**", *(gain(record, name, scans) for name in names)])
+            groups[f"**all {len(chosen)} {contrast}**"] = chosen
+    groups[f"**all {len(scans)}**"] = scans
+    rows = [[name, *(gain(record, name, chosen) for chosen in groups.values())] for name in networks(record)]
     text = "Gain over zero-filled sinc inside the head, PSNR (dB) / SSIM:"
-    return [text, "", *table(["", *names], rows)]
+    return [text, "", *table(["", *groups], rows)]
 
 
 def gain(record: dict[str, Any], name: str, scans: list[str]) -> str:

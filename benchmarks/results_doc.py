@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import networks_page, pages, side_by_side
+from benchmarks import networks_readme, pages, side_by_side
 
 PAGE = pages.ROOT / "docs" / "results.md"
 README = pages.ROOT / "README.md"
@@ -96,7 +96,7 @@ def readme(text: str) -> str:
     """The README with what stands between its two markers made anew."""
     before, _, rest = text.partition(MARKERS[0])
     _, _, after = rest.partition(MARKERS[1])
-    lines = [*networks_page.readme_lines(pages.read("networks.json")), *side_by_side.readme_lines()]
+    lines = [*networks_readme.readme_lines(pages.read("networks.json")), *side_by_side.readme_lines()]
     return "\n".join([before + MARKERS[0], "", *lines, MARKERS[1] + after])
 
 

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmarks import networks_page, results_doc, side_by_side
+from benchmarks import networks_readme, results_doc, side_by_side
 from mdcsrn_tf.weights import list_models
 
 CATALOGUE = {  # PSNR of the published reference pipeline for scans 01 to 08, as the data's description gives it
@@ -28,11 +28,14 @@ def test_the_readmes_results_are_generated():
 def test_every_cell_of_the_readmes_table_is_the_mean_of_its_scans():
     record = json.loads((results_doc.RESULTS / "networks.json").read_text())
     values, splits = record["results"]["values"], record["config"]["splits"]
-    rows = [line.strip("| ").split(" | ") for line in networks_page.readme_lines(record) if line.startswith("| ")]
+    rows = [line.strip("| ").split(" | ") for line in networks_readme.readme_lines(record) if line.startswith("| ")]
     head, _, *rows = rows
     used = [scans for scans in splits.values() if scans]
     assert len(head) == 2 * len(used)  # after the empty first cell
-    for name, *cells in rows:
+    spelled = {shown: name for name, shown in networks_readme.SHOWN.items()}
+    assert spelled.keys() <= {name for name, *_ in rows}
+    for shown, *cells in rows:
+        name = spelled.get(shown, shown)
         for k, scans in enumerate(used):
             for cell, suffix in zip(cells[2 * k : 2 * k + 2], ("_head", ""), strict=True):
                 found = [[values[name][metric + suffix][scan] for scan in scans] for metric in ("psnr", "ssim")]
