@@ -194,10 +194,11 @@ def run(values: flags.FlagValues) -> int:
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
     failed = _run_of(values).over(jobs, Console(NAME, values.quiet))
-    if any(job.bids_root for job in jobs) and len(failed) < len(jobs):
+    datasets = {job.bids_root for job in jobs if job.bids_root}
+    if datasets and len(failed) < len(jobs):
         from mdcsrn_tf.inference.outputs import write_dataset_description
 
-        write_dataset_description(output if output.is_dir() else output.parent)
+        write_dataset_description(output, datasets)
     if failed:
         names = "".join(f"\n  {_named(job.source, reason)}" for job, reason in failed)
         print(f"{NAME}: error: {len(failed)} of {len(jobs)} scans failed:{names}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import Any
 from mdcsrn_tf import __version__
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference.decision import Decision
-from mdcsrn_tf.inference.outputs import GENERATOR, Job
+from mdcsrn_tf.inference.outputs import Job
 from mdcsrn_tf.inference.scan import Outcome
 from mdcsrn_tf.inference.self_check import SelfCheck
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.run_record import plain, versions
-from mdcsrn_tf.scans.find import files_of
+from mdcsrn_tf.scans.find import GENERATOR, files_of, place_below, sha256_of_scan
 
 # Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
@@ -132,11 +133,8 @@ def identity_of(model: Path) -> str:
 
 
 def source_hash(source: Path) -> str | None:
-    """The SHA-256 of a scan's file; of one in several files, of theirs together; None where there is none."""
-    if not source.exists():
-        return None
-    sums = [sha256_of(file) for file in files_of(source)]
-    return sums[0] if len(sums) == 1 else _hash("".join(sums))
+    """The SHA-256 of a scan's file, or files; None where there is none."""
+    return sha256_of_scan(source) if source.exists() else None
 
 
 def stamps_of(source: Path) -> list[tuple[str, int, int]]:
@@ -151,8 +149,7 @@ def stamps_of(source: Path) -> list[tuple[str, int, int]]:
 def _source(job: Job) -> str:
     if job.bids_root is None:
         return job.source.name
-    inside = job.source.relative_to(job.bids_root) if job.source.is_relative_to(job.bids_root) else job.source.name
-    return f"bids:raw:{inside}"
+    return f"bids:raw:{place_below(Path(os.path.abspath(job.source)), job.bids_root).as_posix()}"  # noqa: PTH100
 
 
 def _hash(text: str) -> str:

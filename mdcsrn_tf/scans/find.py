@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,8 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import can_be_read
+from mdcsrn_tf.files import can_be_read, sha256_of
 
+GENERATOR = "mdcsrn_tf"  # what the sidecars of our results, and our datasets, name as their maker
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PAIR_SUFFIXES = (".hdr", ".img")  # NIfTI in two files
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
@@ -41,6 +44,33 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     if not found:
         raise UserError(f"{path} holds no {', '.join(VOLUME_SUFFIXES)} file and no DICOM series; check the path.")
     return sorted(found)
+
+
+def without_results(scans: list[Path], source: Path) -> list[Path]:
+    """The scans that `source` stands for, without mdcsrn-infer's results among them; a file that was named itself is
+    taken. UserError where nothing is left: a network's work is not to be taken for what a scanner measured."""
+    if source.is_file() and scans == [source]:
+        return scans
+    kept = [scan for scan in scans if not is_result(scan)]
+    if not kept:
+        raise UserError(f"{source} holds results of {GENERATOR} alone; name the folder of the scans.")
+    return kept
+
+
+def is_result(scan: Path) -> bool:
+    """Whether a file is a result of mdcsrn-infer: the sidecar beside it says so."""
+    return made_by_us(scan.with_name(f"{stem_of(scan)}.json"))
+
+
+def made_by_us(sidecar: Path) -> bool:
+    """Whether a JSON file names this package as the maker of what lies beside it."""
+    if not can_be_read(sidecar):
+        return False
+    try:
+        generators = json.loads(sidecar.read_text(encoding="utf-8")).get("GeneratedBy", [])
+        return any(one.get("Name") == GENERATOR for one in generators)
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return False
 
 
 def why_no_file(path: Path) -> str:
@@ -183,6 +213,12 @@ def files_of(scan: Path) -> list[Path]:
     if not scan.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(scan):
         return files_of(scan.parent)
     return [scan]
+
+
+def sha256_of_scan(scan: Path) -> str:
+    """The SHA-256 of a scan's file; of one in several files, of theirs together."""
+    sums = [sha256_of(file) for file in files_of(scan)]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def stem_of(name: str | os.PathLike[str]) -> str:

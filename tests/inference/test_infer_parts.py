@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import importlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -26,12 +27,13 @@ from mdcsrn_tf.chatter import (
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import job
 from mdcsrn_tf.inference.memory import is_out_of_memory
-from mdcsrn_tf.inference.outputs import Job, is_ours, plan
+from mdcsrn_tf.inference.outputs import Job, plan, write_dataset_description
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers import PRESETS, get_preset
+from mdcsrn_tf.scans.find import is_result
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace import degrade
 from mdcsrn_tf.weights import describe, find_model, list_models
@@ -107,6 +109,43 @@ def test_plan_table(tmp_path):
     assert sorted(places) == ["a_sr.nii.gz", "also_sr.nii.gz", "beside_sr.nii.gz"], "all within the output"
 
 
+@pytest.mark.parametrize("named", ["", "sub-1", "sub-1/ses-2", "sub-1/ses-2/anat"])
+def test_a_part_of_a_bids_dataset_gives_the_same_derivatives_as_the_whole(tmp_path, monkeypatch, named):
+    touch(tmp_path / "raw/sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz", tmp_path / "raw/dataset_description.json")
+    monkeypatch.chdir(tmp_path / "raw")
+    for source in (Path(named or "."), tmp_path / "raw" / named):
+        (job,) = plan(source, Path("../out"))
+        assert job.target == Path("../out/sub-1/ses-2/anat/sub-1_ses-2_desc-sr_T1w.nii.gz")
+        assert job.bids_root == tmp_path / "raw"
+    (job,) = plan(Path("sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz"), Path("../out"))
+    assert job.target == Path("../out/sub-1_ses-2_desc-sr_T1w.nii.gz"), "a file alone goes into the folder as it is"
+    assert job.bids_root == tmp_path / "raw"
+
+
+def test_folders_that_are_only_called_as_in_bids_stay_what_they_are(tmp_path):
+    touch(tmp_path / "in/sub-1/T1.nii", tmp_path / "in/sub-1/sub-1_T1w.nii")
+    one, other = plan(tmp_path / "in/sub-1", tmp_path / "out")
+    assert (one.target, one.bids_root) == (tmp_path / "out/T1_sr.nii.gz", None)
+    assert (other.target, other.bids_root) == (tmp_path / "out/sub-1_desc-sr_T1w.nii.gz", None)
+
+
+def test_the_derivatives_link_to_their_one_dataset(tmp_path):
+    """Where the reader of a sidecar's bids:raw:... starts, from the folder of the derivatives, as BIDS 1.9 has it."""
+    raw, out = tmp_path / "raw", tmp_path / "my raw" / "derivatives" / "sr"
+    raw.mkdir()
+    out.mkdir(parents=True)
+    write_dataset_description(out, [raw, raw])
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetLinks"] == {"raw": "../../../raw"}
+    (tmp_path / "link").symlink_to(out)  # `..` of a link is the folder that it leads to
+    (out / "dataset_description.json").unlink()
+    write_dataset_description(tmp_path / "link", [tmp_path / "my raw"])
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetLinks"] == {"raw": "../.."}
+    write_dataset_description(raw, [tmp_path / "my raw"])
+    assert json.loads((raw / "dataset_description.json").read_text())["DatasetLinks"] == {"raw": "../my%20raw"}
+    write_dataset_description(tmp_path, [raw, out])
+    assert "DatasetLinks" not in json.loads((tmp_path / "dataset_description.json").read_text())
+
+
 def test_plan_refuses_collisions_and_overwriting(tmp_path):
     touch(tmp_path / "in/a.nii", tmp_path / "in/a.nii.gz")
     with pytest.raises(UserError, match="would both become"):
@@ -136,7 +175,7 @@ def test_a_sidecar_of_somebody_elses_is_not_replaced_and_makes_no_result_of_ours
     with pytest.raises(UserError, match=r"a\.json.*somebody else's file; name another --output"):
         plan(tmp_path / "in/a.nii", tmp_path / "out/a.nii.gz")
     touch(tmp_path / "out/a.nii")
-    assert not is_ours(tmp_path / "out/a.nii")
+    assert not is_result(tmp_path / "out/a.nii")
 
 
 @pytest.mark.parametrize(
