@@ -21,7 +21,7 @@ from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.run_record import plain
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.find import place_below, refuse_other_formats, stem_of
+from mdcsrn_tf.scans.find import is_result, place_below, refuse_other_formats, sha256_of_scan, stem_of
 from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 from mdcsrn_tf.workers import available_cores
@@ -124,15 +124,15 @@ def _run(values: flags.FlagValues) -> int:
     record = _record(planned, Path(values.output), values)
     pairs = [pair for pair in planned if values.overwrite or not pair[1].exists()]
     if record and not values.overwrite:
-        record.refuse_others([target for _, target in planned if target.exists()])
-    if len(planned) == 1 and not pairs:
+        record.refuse_others([pair for pair in planned if pair[1].exists()])
+    if planned[0][1] == Path(values.output) and not pairs:  # a file by its own name; of a folder it is passed over
         raise UserError(f"{planned[0][1]} is there already; --overwrite replaces it.")
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=True if values.quiet or len(pairs) == 1 else None):
         try:
             degrade_file(source, target, values)
             if record:
-                record.add(target)
+                record.add(target, sha256_of_scan(source))
         except UserError as error:
             failed += 1
             print(f"mdcsrn-degrade: error: {error}", file=sys.stderr)
@@ -164,7 +164,7 @@ def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values
     how = "the small matrix" if values.grid == "small" else f"{_method(values)} interpolation"
     factors = "x".join(map(str, parse_factors(values.factor, values.axes)))
     what = f"{factors} times coarser along {values.axes}, {how}"
-    if len(planned) == 1:
+    if len(planned) == len(pairs) == 1:
         return f"{planned[0][0].name} -> {planned[0][1]}: {what}"
     there = len(planned) - len(pairs)
     passed_over = f"; {there} were there already, --overwrite replaces them" if there else ""
@@ -194,8 +194,10 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 
 def _without_earlier_results(sources: list[Path], source: Path, output: Path) -> list[Path]:
-    """The scans of a folder without what lies in an output folder within it: it came of the others."""
+    """The scans of a folder without what came of the others: mdcsrn-infer's results beside them, and what lies in an
+    output folder within it. Results alone are taken, to see what was measured in them."""
     folder, results = source.resolve(), output.resolve()
+    sources = [path for path in sources if not is_result(path)] or sources
     if folder not in results.parents:
         return sources
     scans = [path for path in sources if results not in (path.parent.resolve() / path.name).parents]

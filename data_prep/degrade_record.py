@@ -1,4 +1,4 @@
-"""degraded.json: by which settings each scan of a folder was degraded, so that no run takes one kind for another."""
+"""degraded.json: of what and by which settings each scan of a folder was made, so that no run takes one for another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.run_record import write_json
+from mdcsrn_tf.scans.find import sha256_of_scan
 
 NAME = "degraded.json"
+_SOURCE = "source_sha256"  # beside the settings; records of older versions lack it
 
 
 class DegradeRecord:
@@ -21,9 +23,10 @@ class DegradeRecord:
         self.folder, self.settings = folder, dict(settings)
         self._scans = self._read()
 
-    def refuse_others(self, there: Sequence[Path]) -> None:
-        """UserError if one of the scans that are there already came of other settings; unknown ones pass."""
-        for path in there:
+    def refuse_others(self, there: Sequence[tuple[Path, Path]]) -> None:
+        """UserError if a scan (the second of a pair) that is there already came of other settings, or of another file
+        than the first of the pair is now; unknown ones pass."""
+        for source, path in there:
             found = self._scans.get(self._key(path))
             differing = sorted(name for name in self.settings if found and found.get(name) != self.settings[name])
             if found and differing:
@@ -33,10 +36,16 @@ class DegradeRecord:
                     f"{path} is there already, but was made with {was}, not with {asked}; "
                     "name another folder, or replace it with --overwrite."
                 )
+            if found and found.get(_SOURCE) and found[_SOURCE] != sha256_of_scan(source):
+                raise UserError(
+                    f"{path} is there already, but was made of another {source.name} than there is now; remove it to "
+                    "have it made anew, or name another folder."
+                )
 
-    def add(self, path: Path) -> None:
-        """Note that `path` now holds a scan by this run's settings; called once it is there."""
-        self._scans = {**self._read(), self._key(path): self.settings}  # another run may write here as well
+    def add(self, path: Path, source_sha256: str) -> None:
+        """Note that `path` now holds that source by this run's settings; called once it is there."""
+        made = {**self.settings, _SOURCE: source_sha256}
+        self._scans = {**self._read(), self._key(path): made}  # another run may write here as well
         write_json(self.folder / NAME, self._scans)
 
     def _key(self, path: Path) -> str:

@@ -16,7 +16,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
-from mdcsrn_tf.scans.find import files_of
+from mdcsrn_tf.scans.find import files_of, sha256_of_scan
 from mdcsrn_tf.scans.normalisation import ABOVE_MEAN
 from mdcsrn_tf.scans.slice_profile import SliceProfile, SliceSettings, profile_for
 from mdcsrn_tf.scans.volumes import Normalisation, axes_are_anatomical, read_volume, resolve_axes, to_ras
@@ -82,7 +82,7 @@ def is_source_of(entry: dict[str, Any], scan: Scan, root: str) -> bool:
     path = Path(root, scan.source)
     if not path.exists() or entry["source_bytes"] != _size_of(path):
         return False
-    return entry["source_sha256"] == _checksum_of(path)
+    return entry["source_sha256"] == sha256_of_scan(path)
 
 
 def _make_shard(job: ShardJob) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _make_shard(job: ShardJob) -> dict[str, Any]:
         "split": scan.split,
         "source": scan.source,
         "source_bytes": _size_of(path) if path else 0,
-        "source_sha256": _checksum_of(path) if path else hashlib.sha256(data.tobytes()).hexdigest(),
+        "source_sha256": sha256_of_scan(path) if path else hashlib.sha256(data.tobytes()).hexdigest(),
         "matrix": list(data.shape),
         "voxel_mm": [round(float(mm), 5) for mm in voxel_mm],
         "array_axes": list(axes),
@@ -175,9 +175,3 @@ def _corners(low_res: np.ndarray, scan: Scan, settings: ShardSettings) -> np.nda
 
 def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files_of(path))
-
-
-def _checksum_of(path: Path) -> str:
-    """SHA-256 of the file; of a scan in several, of theirs in order."""
-    sums = [sha256_of(file) for file in files_of(path)]
-    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

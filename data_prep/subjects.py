@@ -13,7 +13,7 @@ from pathlib import Path
 from data_prep.splits import assign_splits, wanted_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of, fitting_name
-from mdcsrn_tf.scans.find import below_common_folder, stem_of
+from mdcsrn_tf.scans.find import below_common_folder, stem_of, without_results
 from mdcsrn_tf.scans.volumes import find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
@@ -42,7 +42,10 @@ def list_scans(
     source: Path, split: str, seed: int, tell: Callable[[str], None] = lambda sentence: None
 ) -> tuple[Scan, ...]:
     """The scans below `source` (file, folder, BIDS tree or list file) that a split wants; of others `tell` hears."""
-    paths = find_volumes(source)
+    found = find_volumes(source)
+    paths = without_results(found, source)
+    if len(paths) < len(found):
+        tell(f"{len(found) - len(paths)} of {len(found)} files are results of mdcsrn-infer and left out.")
     _refuse_twins(paths)
     relative = below_common_folder(paths)
     subjects = [subject_of(path) for path in relative]

@@ -1,5 +1,6 @@
 """mdcsrn-degrade: grids and geometry in the files, folders, noise, mistakes."""
 
+import hashlib
 import json
 
 import nibabel as nib
@@ -124,6 +125,40 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
     assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
 
 
+def test_a_scan_that_was_exchanged_since_is_not_passed_over(scan, tmp_path, capsys):
+    """A scan that was defaced or cut after the first run must not keep the low-resolution one of before."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "b.nii").write_bytes(nib.load(scan).to_bytes())
+    assert run(source, output) == 0
+    record = json.loads((output / "degraded.json").read_text())
+    assert record["b.nii.gz"]["source_sha256"] == hashlib.sha256((source / "b.nii").read_bytes()).hexdigest()
+    assert run(source, output) == 0  # the same file: passed over
+    before = (output / "b.nii.gz").read_bytes()
+    image = nib.load(scan)
+    nib.save(nib.Nifti1Image(image.get_fdata()[::-1], image.affine), source / "b.nii")
+    capsys.readouterr()
+    assert run(source, output) == 1
+    assert "was made of another b.nii than there is now" in capsys.readouterr().err
+    assert (output / "b.nii.gz").read_bytes() == before
+    (output / "b.nii.gz").unlink()
+    assert run(source, output) == 0 and (output / "b.nii.gz").read_bytes() != before
+    record["b.nii.gz"].pop("source_sha256")  # as older versions wrote it
+    (output / "degraded.json").write_text(json.dumps(record))
+    assert run(source, output) == 0
+
+
+def test_results_of_a_network_are_no_scans_but_where_nothing_else_is(scan, tmp_path):
+    (tmp_path / "scan_sr.nii.gz").write_bytes(scan.read_bytes())
+    (tmp_path / "scan_sr.json").write_text('{"GeneratedBy": [{"Name": "mdcsrn_tf"}]}')
+    output = tmp_path / "low"
+    assert degrade.plan_outputs(tmp_path, output) == [(scan, output / "scan.nii.gz")]
+    result = tmp_path / "scan_sr.nii.gz"
+    assert degrade.plan_outputs(result, output) == [(result, output / "scan_sr.nii.gz")]
+    scan.unlink()
+    assert degrade.plan_outputs(tmp_path, output) == [(result, output / "scan_sr.nii.gz")]
+
+
 def test_what_was_degraded_into_the_folder_itself_is_not_degraded_again(scan, tmp_path):
     (tmp_path / "low").symlink_to(tmp_path / "there")
     (tmp_path / "there").mkdir()
@@ -137,8 +172,8 @@ def test_what_was_degraded_into_the_folder_itself_is_not_degraded_again(scan, tm
 
 def test_the_record_of_a_folder_knows_what_other_runs_write_there(scan, tmp_path):
     record = DegradeRecord(tmp_path, {"factor": [2, 2]})
-    DegradeRecord(tmp_path, {"factor": [3, 3]}).add(tmp_path / "b.nii.gz")  # while the first still degrades
-    record.add(tmp_path / "a.nii.gz")
+    DegradeRecord(tmp_path, {"factor": [3, 3]}).add(tmp_path / "b.nii.gz", "")  # while the first still degrades
+    record.add(tmp_path / "a.nii.gz", "")
     assert run(scan, tmp_path / "b.nii.gz", "--factor=1,2") == 0  # one file by its name, into the same folder
     found = json.loads((tmp_path / "degraded.json").read_text())
     assert {name: one["factor"] for name, one in found.items()} == {"a.nii.gz": [2, 2], "b.nii.gz": [1, 2]}

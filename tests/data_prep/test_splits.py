@@ -126,6 +126,22 @@ def test_a_split_that_gets_nobody_is_told_of(tmp_path):
     assert told == ["--split=0.6,0.4 leaves nobody for validation."]
 
 
+def test_results_of_a_network_are_not_learned_from(tmp_path):
+    """mdcsrn-infer may have written them beside the scans: what it wrote next to each says so."""
+    for name in ("a.nii.gz", "a_sr.nii.gz", "b.nii.gz", "b_sr.nii.gz"):
+        (tmp_path / name).touch()
+    for name in ("a_sr.json", "b_sr.json"):
+        (tmp_path / name).write_text('{"GeneratedBy": [{"Name": "mdcsrn_tf", "Version": "0.1.0"}]}')
+    (tmp_path / "b.json").write_text('{"Manufacturer": "Siemens"}')
+    told = []
+    assert [scan.source for scan in list_scans(tmp_path, "1", 0, told.append)] == ["a.nii.gz", "b.nii.gz"]
+    assert told == ["2 of 4 files are results of mdcsrn-infer and left out."]
+    (tmp_path / "a.nii.gz").unlink()
+    (tmp_path / "b.nii.gz").unlink()
+    with pytest.raises(UserError, match="holds results of mdcsrn_tf alone; name the folder of the scans"):
+        list_scans(tmp_path, "1", 0)
+
+
 def test_a_list_may_lead_out_of_its_folder(tmp_path):
     for name in ("one/T1w.nii", "lists/two/T1w.nii"):
         (tmp_path / name).parent.mkdir(parents=True)
