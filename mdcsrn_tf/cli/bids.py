@@ -35,12 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """The three places, the subjects' labels (all words behind their flag), and everything else."""
+    """The three places, the subjects' labels (all words behind their flag), and everything else.
+
+    >>> _parted(["raw", "out", "participant", "--model", "fsrcnn3d", "--qc", "--participant-label", "01", "02"])
+    (['raw', 'out', 'participant'], ['01', '02'], ['--model', 'fsrcnn3d', '--qc'])
+    """
     places: list[str] = []
     labels: list[str] = []
     others: list[str] = []
     into = places
-    for argument in arguments:
+    rest = iter(arguments)
+    for argument in rest:
         name, equals, value = argument.partition("=")
         if name in _LABELS:
             into = labels
@@ -48,6 +53,16 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         elif argument.startswith("-"):
             into = places
             others.append(argument)
+            if not equals and _takes_a_value(name):  # which follows, as BIDS Apps' values do
+                others += [following for following in (next(rest, None),) if following is not None]
         else:
             into.append(argument)
     return places, labels, others
+
+
+def _takes_a_value(name: str) -> bool:
+    """Whether a flag of mdcsrn-infer needs more than its name."""
+    values = flags.FlagValues()
+    infer.define_flags(values)
+    bare = name.lstrip("-").replace("-", "_")
+    return bare in values and not values[bare].boolean

@@ -241,6 +241,11 @@ def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
     assert names == ["sub-01_desc-sr_T1w.nii.gz", "sub-03_desc-sr_T1w.nii.gz"]
     assert bids.main([*places, "--participant_label=07", *flags]) == 1
     assert "names sub-07, which the dataset has not" in capsys.readouterr().err
+    spaced = ["--model", str(model), "--tile", "40", *places, "--quiet", "--participant_label", "02"]
+    assert bids.main(spaced) == 0, "values behind a space, as BIDS Apps have them"
+    assert json.loads((tmp_path / "out/sub-02/anat/sub-02_desc-sr_T1w.json").read_text())["Request"]["tile"] == 40
+    assert bids.main([*places, "--model"]) == 1
+    assert "Missing value for flag --model" in capsys.readouterr().err
     assert bids.main([*places[:2], "group", *flags]) == 1
     assert "BIDS_FOLDER OUTPUT_FOLDER participant" in capsys.readouterr().err
 
