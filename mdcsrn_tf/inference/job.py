@@ -55,7 +55,9 @@ def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     sha256 = provenance.source_hash(job.source)
     if provenance.stamps_of(job.source) != before:  # else the sidecar would name a file that the result is not of
         raise UserError(f"{job.source} was written to while it was read; run the same command again once it is whole.")
-    return Opened(volumes, look(volumes[0], zero_frame([volume.data for volume in volumes])), sha256)
+    remarks = dict.fromkeys(remark for volume in volumes for remark in volume.remarks)
+    first = replace(volumes[0], remarks=tuple(remarks))  # it decides for all, and is asked what is to be told of them
+    return Opened(volumes, look(first, zero_frame([volume.data for volume in volumes])), sha256)
 
 
 def process(

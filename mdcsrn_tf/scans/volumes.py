@@ -47,22 +47,24 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, *, 
 
     A slice of a DICOM series stands for its folder. With `nan`, NaN outside the head becomes that number and a remark.
     """
-    volumes = _read(Path(path), series_uid, nan)
+    volumes = _read(Path(path), series_uid)
     if len(volumes) > 1:
         raise UserError(f"{path} holds {len(volumes)} volumes; give one 3-D volume, split from the others.")
-    return volumes[0]
+    return _checked(volumes[0], nan)
 
 
 def read_volumes(
     path: str | os.PathLike[str], series_uid: str | None = None, *, which: str = "all", nan: float | None = None
 ) -> list[Volume]:
-    """As `read_volume`, but of a 4-D file `all` volumes, or the one whose number (from 0) `which` is."""
-    volumes = _read(Path(path), series_uid, nan)
-    if which == "all":
-        return volumes
-    if not which.isdigit() or int(which) >= len(volumes):
+    """As `read_volume`, but of a 4-D file `all` volumes, or the one whose number (from 0) `which` is.
+
+    What is wrong with a volume that is not asked for does not matter.
+    """
+    volumes = _read(Path(path), series_uid)
+    if which != "all" and (not which.isdigit() or int(which) >= len(volumes)):
         raise UserError(f"{path} has no volume {which}; --volume takes all or a number up to {len(volumes) - 1}.")
-    return [volumes[int(which)]]
+    wanted = range(len(volumes)) if which == "all" else [int(which)]
+    return [_checked(volumes[place], nan, f"volume {place}" if len(volumes) > 1 else "") for place in wanted]
 
 
 def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
@@ -78,10 +80,11 @@ def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
     return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype(), remarks=remarks), nan)
 
 
-def _read(path: Path, series_uid: str | None, nan: float | None) -> list[Volume]:
+def _read(path: Path, series_uid: str | None) -> list[Volume]:
+    """Every volume of the file or series, as it is stored."""
     folder, series_uid = _series_of(path, series_uid)
     if folder:
-        return [_checked(_attempt(path, lambda: _read_folder(path, folder, series_uid)), nan)]
+        return [_attempt(path, lambda: _read_folder(path, folder, series_uid))]
     if series_uid is not None:
         raise UserError(f"{path} is no DICOM folder, so no series can be chosen in it; drop the series UID.")
     if not path.is_file():
@@ -90,9 +93,9 @@ def _read(path: Path, series_uid: str | None, nan: float | None) -> list[Volume]
         raise UserError(f"{path} is no {', '.join(VOLUME_SUFFIXES)} file or DICOM folder; convert it first.")
     volume = _attempt(path, lambda: _read_image(path))
     if volume.data.ndim == 3:
-        return [_checked(volume, nan)]
+        return [volume]
     frames = [np.ascontiguousarray(volume.data[..., place]) for place in range(volume.data.shape[3])]
-    return [_checked(replace(volume, data=frame), nan) for frame in frames]
+    return [replace(volume, data=frame) for frame in frames]
 
 
 def _series_of(path: Path, series_uid: str | None) -> tuple[Path | None, str | None]:
@@ -199,8 +202,10 @@ def _check_type_and_size(image: Any, available: int, path: Path) -> None:
         raise UserError(f"{path} ends after {available} of {needed} bytes; export or download it again.")
 
 
-def _checked(volume: Volume, nan: float | None) -> Volume:
-    path, data, affine = volume.path, volume.data, volume.affine
+def _checked(volume: Volume, nan: float | None, which: str = "") -> Volume:
+    """The volume, its NaN in the air replaced by `nan`; UserError, with `which` said behind the file's name, for what
+    nothing can be computed with."""
+    path, data, affine = f"{volume.path}: {which}" if which else volume.path, volume.data, volume.affine
     if not np.isfinite(affine).all() or not 1e-30 < abs(np.linalg.det(affine[:3, :3])) < 1e30:
         raise UserError(f"{path} has an affine that maps to no space; repair its sform or qform.")
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
@@ -210,7 +215,7 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
             f"which no scanner makes; {remedy_of_sizes(volume.header)}."
         )
     if nan is not None and np.isnan(data).any():
-        volume = _without_nan(volume, nan)
+        volume = _without_nan(volume, nan, which)
         data = volume.data
     if not np.isfinite(data).all():
         raise UserError(f"{path} holds NaN or infinite voxels; replace them, by 0 for instance.")
@@ -222,14 +227,16 @@ def _checked(volume: Volume, nan: float | None) -> Volume:
     return volume
 
 
-def _without_nan(volume: Volume, value: float) -> Volume:
+def _without_nan(volume: Volume, value: float, which: str) -> Volume:
     """NaN in the air replaced by `value`, with a remark. UserError for NaN inside the head."""
     missing = np.isnan(volume.data)
     data = np.where(missing, np.float32(value), volume.data)
     inside = missing & head_mask(np.where(missing, 0, data), np.linalg.norm(volume.affine[:3, :3], axis=0))
     if inside.any():
-        raise UserError(f"{volume.path} holds NaN in {int(inside.sum())} voxels of the head; replace them.")
-    remark = f"{int(missing.sum())} voxels outside the head are NaN; they are taken as {value:g}."
+        where = f"{volume.path}: {which}" if which else volume.path
+        raise UserError(f"{where} holds NaN in {int(inside.sum())} voxels of the head; replace them.")
+    where = f"in {which}, " if which else ""
+    remark = f"{where}{int(missing.sum())} voxels outside the head are NaN; they are taken as {value:g}."
     return replace(volume, data=data, remarks=(*volume.remarks, remark))
 
 

@@ -10,6 +10,9 @@ from data_prep.dicom_phantom import SeriesTags, write_enhanced
 from data_prep.dicom_phantom import write_series as write_slices
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.job import open_scan
+from mdcsrn_tf.inference.outputs import Job
+from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.scans.find import find_volumes
 from mdcsrn_tf.scans.slice_geometry import slice_geometry
 from mdcsrn_tf.scans.volumes import read_volume, read_volumes, write_volume
@@ -55,6 +58,36 @@ def test_four_dimensions_are_volumes(tmp_path):
     written = nib.load(tmp_path / "out.nii.gz")
     assert written.shape == (8, 5, 6, 2)
     np.testing.assert_allclose(written.affine, finer, atol=1e-6)
+
+
+def test_a_bad_volume_spoils_no_other_and_is_named(tmp_path):
+    four = np.stack([DATA, np.zeros_like(DATA), DATA], axis=-1).astype(np.float32)
+    nib.save(nib.Nifti1Image(four, AFFINE), tmp_path / "four.nii.gz")
+    np.testing.assert_array_equal(read_volumes(tmp_path / "four.nii.gz", which="2")[0].data, DATA)
+    for which in ("all", "1"):
+        with pytest.raises(UserError, match=r"four\.nii\.gz: volume 1 has the value 0 in every voxel; give a scan"):
+            read_volumes(tmp_path / "four.nii.gz", which=which)
+    four[..., 1] = DATA
+    four[2, 2, 2, 2] = np.inf
+    nib.save(nib.Nifti1Image(four, AFFINE), tmp_path / "four.nii.gz")
+    assert len(read_volumes(tmp_path / "four.nii.gz", which="1")) == 1
+    with pytest.raises(UserError, match=r"four\.nii\.gz: volume 2 holds NaN or infinite voxels"):
+        read_volumes(tmp_path / "four.nii.gz")
+    nib.save(nib.Nifti1Image(four[..., 2:], AFFINE), tmp_path / "four.nii.gz")
+    with pytest.raises(UserError, match=r"four\.nii\.gz holds NaN or infinite voxels"):
+        read_volumes(tmp_path / "four.nii.gz")
+
+
+def test_nan_in_the_air_of_one_of_several_volumes_is_told_by_its_number(tmp_path):
+    head = make_phantom((32, 32, 32), 1).astype(np.float32)
+    air = head.copy()
+    air[:2, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(np.stack([head, air], -1), np.eye(4)), tmp_path / "four.nii.gz")
+    remark = "in volume 1, 2 voxels outside the head are NaN; they are taken as 0."
+    first, second = read_volumes(tmp_path / "four.nii.gz", nan=0.0)
+    assert (remark in first.remarks, remark in second.remarks) == (False, True)
+    opened = open_scan(Job(tmp_path / "four.nii.gz", tmp_path / "sr.nii.gz"), ScanSettings(nan=0.0))
+    assert opened.sight.volume.remarks == second.remarks
 
 
 def test_nan_is_air_or_a_hole_in_the_head(tmp_path):
