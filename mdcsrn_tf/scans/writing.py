@@ -15,6 +15,8 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES
 from mdcsrn_tf.scans.volume import Volume, brief, quiet_libraries
 
+_SLICE_TIMES = ("slice_start", "slice_end", "slice_code", "slice_duration")  # they count the old grid's slices
+
 
 def write_volume(
     path: str | os.PathLike[str],
@@ -67,7 +69,9 @@ def _forget_text(header: nib.Nifti1Header) -> None:
 
 
 def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:
-    """Let each form of the header that is in use follow the change of grid."""
+    """Let each form of the header that is in use follow the change of grid; when which slice was measured is gone."""
+    for name in _SLICE_TIMES:
+        header[name] = 0
     step = np.linalg.inv(old) @ new  # new index -> old index
     sform, scode = header.get_sform(coded=True)
     qform, qcode = header.get_qform(coded=True)

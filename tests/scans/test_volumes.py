@@ -151,6 +151,10 @@ def test_another_grid_moves_both_forms(tmp_path):
     image = nib.Nifti1Image(ramp(), affine)
     image.set_sform(affine, 1)
     image.set_qform(other, 2)
+    image.header.set_dim_info(0, 1, 2)
+    times = {"slice_start": 1, "slice_end": 2, "slice_code": 3, "slice_duration": 0.5}
+    for name, value in times.items():
+        image.header[name] = value
     nib.save(image, tmp_path / "scan.nii")
     volume = read_volume(tmp_path / "scan.nii")
     new = affine @ np.diag([2, 2, 1, 1])
@@ -161,6 +165,10 @@ def test_another_grid_moves_both_forms(tmp_path):
     assert code == 2 and written.get_sform(coded=True)[1] == 1
     np.testing.assert_allclose(qform, other @ np.diag([2, 2, 1, 1]), atol=1e-5)
     np.testing.assert_allclose(written.header.get_zooms(), [2, 4, 3], rtol=1e-6)
+    assert written.header.get_dim_info() == (0, 1, 2), "the axes are the same"
+    assert not any(written.header[name] for name in times), "the slices are others"
+    write_volume(tmp_path / "same.nii", volume.data, volume)
+    assert {name: float(nib.load(tmp_path / "same.nii").header[name]) for name in times} == times
 
 
 def test_another_grid_of_a_scan_without_forms(tmp_path):
