@@ -56,7 +56,7 @@ def super_resolve(
     settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
         ScanSettings (consistency, detail, nan; of a file also dtype, volume, series, self_check, qc, ...).
 
-    The result has the input's geometry and units, in float32. A file gets the command's sidecar (with `auto`'s detail).
+    The result has the input's geometry and units, in float32. A file gets the command's sidecar. Warnings: UserWarning.
     """
     wanted, how = _requests(settings, axes=_joined(axes), factor=_joined(factor), grid=grid, force=force)
     if isinstance(scan, (str, os.PathLike)):
@@ -74,13 +74,13 @@ def super_resolve(
     _before_network(how.engine)
     engine = load_engine(choose_model(sight, wanted, _text(model)), how)
     outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
-    _warn(outcome.warnings)
+    _warn(outcome.told)
     return _as_given(scan, volume, outcome.data, outcome.affine)
 
 
-def _warn(sentences: Sequence[str]) -> None:
+def _warn(sentences: Sequence[str], stacklevel: int = 3) -> None:
     for sentence in sentences:
-        warnings.warn(sentence, stacklevel=3)  # at who called super_resolve
+        warnings.warn(sentence, UserWarning, stacklevel=stacklevel)  # at who called super_resolve
 
 
 def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:
@@ -150,13 +150,17 @@ def evaluate(
 
 
 def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
-    from mdcsrn_tf.inference.folder import Quiet, Run
+    from mdcsrn_tf.inference.folder import Noting, Run
     from mdcsrn_tf.inference.outputs import plan
 
     if output is None:
         raise UserError("A scan that is a file needs the name of the file to write.")
     jobs = plan(source, Path(output))
-    failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, Quiet())
+    console = Noting()
+    try:
+        failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, console)
+    finally:
+        _warn(console.warnings, stacklevel=4)  # here: other threads may be reading with all warnings silenced
     if failed:
         reasons = "; ".join(f"{job.source.name} ({why})" for job, why in failed)
         raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")

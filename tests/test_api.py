@@ -79,6 +79,26 @@ def test_what_a_scan_does_not_tell_of_its_detail_is_a_warning(model):
     np.testing.assert_array_equal(result, m.super_resolve(noise, **asked))
 
 
+def test_what_the_command_warns_of_is_a_warning_of_a_file_and_of_an_image(model, tmp_path, capsys):
+    """A picture of noise: of full resolution, which only force super-resolves; and its header says nothing."""
+    noise = np.random.default_rng(2).normal(100, 10, (32, 32, 24)).astype(np.float32)
+    scan = tmp_path / "noise.nii"
+    nib.save(nib.Nifti1Image(noise, None), scan)
+    assert infer("-i", scan, "-o", tmp_path / "a.nii", f"--model={model}", "--force") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    told = [line.partition("warning: noise.nii: ")[2] for line in said]
+    assert len(told) >= 2 and any("does not say where it lies" in line for line in told)
+    assert any("the scan seems to be of full resolution" in line for line in told)
+    for given, output in ((scan, tmp_path / "b.nii"), (nib.load(scan), None)):
+        with pytest.warns(UserWarning) as caught:
+            m.super_resolve(given, output, model=model, force=True)
+        ours = [one for one in caught if one.category is UserWarning]
+        assert [str(one.message).rpartition("noise.nii: ")[2] for one in ours] == told
+        assert {one.filename for one in ours} == {__file__}
+    with pytest.raises(UserError, match="full resolution"), pytest.warns(UserWarning, match="does not say where"):
+        m.super_resolve(scan, tmp_path / "c.nii", model=model)
+
+
 def test_evaluate_measures_what_skimage_does():
     from skimage.metrics import peak_signal_noise_ratio
 

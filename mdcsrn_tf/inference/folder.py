@@ -52,6 +52,18 @@ class Quiet:
         yield lambda done, total: None
 
 
+class Noting(Quiet):
+    """Nobody is told anything yet: the warnings are kept, for who calls from Python."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def say(self, line: str) -> None:
+        """A warning's sentence, with its scan's name, is kept."""
+        if line.startswith("warning: "):
+            self.warnings.append(line.removeprefix("warning: "))
+
+
 @dataclass
 class Run:
     """What a run is asked to do; `model` empty: chosen for each scan."""

@@ -69,6 +69,11 @@ class Outcome:
     detail: float = 1.0  # how many times as strong as the network restored it
     warnings: tuple[str, ...] = ()  # about that
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a user should know of it besides the file's remarks, a sentence each."""
+        return (*self.prepared.decision.doubts, *self.prepared.decision.warnings, *self.warnings)
+
     def framed(self, whole: Volume, surround: ZeroFrame) -> Outcome:
         """The same with the zeros that lay around the picture in the `whole` scan."""
         if not surround:
