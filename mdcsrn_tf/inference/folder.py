@@ -90,10 +90,9 @@ class Run:
             read_any_card(find_model(self.model))
         if self.wanted.qc:
             refuse_pictures_of_others(jobs)
-        todo, pictures = self._todo(jobs, console)
+        todo, pictures, failed = self._todo(jobs, console)
         planned = [(job, False) for job in todo] + [(job, True) for job in pictures]
         places = {job.target: place for place, (job, _) in enumerate(planned)}
-        failed: list[tuple[Job, str]] = []
 
         def note(one: tuple[Job, bool], error: Exception) -> None:
             if len(jobs) == 1 or error is self._broken:
@@ -129,25 +128,25 @@ class Run:
 
         return draw
 
-    def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job]]:
-        """The scans that have no result as it is asked for now, and the results that lack only their picture."""
-        todo, pictures, others = [], [], 0
+    def _todo(self, jobs: list[Job], console: Console) -> tuple[list[Job], list[Job], list[tuple[Job, str]]]:
+        """The scans that have no result as it is asked for now, the results that lack only their picture, and those
+        that are there otherwise than they are asked for: left as they are, they fail."""
+        todo, pictures, others = [], [], []
         for job in jobs:
             if self.overwrite or not job.target.exists():
                 todo.append(job)
                 continue
-            sentence = self._difference(job)
-            if sentence and len(jobs) == 1:
-                raise UserError(sentence)
-            if sentence:
-                others += 1
-                console.say(f"warning: {sentence}")
+            found = self._difference(job)
+            if found and len(jobs) == 1:
+                raise UserError(f"{found}; --overwrite replaces it.")
+            if found:
+                others.append((job, console.failed(UserError(f"{found}; remove it, or replace all by --overwrite."))))
             elif self.wanted.qc and not job.picture.exists():
                 pictures.append(job)
-        finished = len(jobs) - len(todo) - others
+        finished = len(jobs) - len(todo) - len(others)
         if finished:
             console.say(f"{finished} of {len(jobs)} scans are finished already")
-        return todo, pictures
+        return todo, pictures, others
 
     def _asked(self) -> dict[str, Any]:
         """What decides the results besides their scans."""
@@ -156,7 +155,7 @@ class Run:
     def _difference(self, job: Job) -> str | None:
         found = provenance.differences(job, self._asked())
         if found is None:
-            return f"{job.target} is there already, and nothing says how it was made; --overwrite replaces it."
+            return f"{job.target} is there already, and nothing says how it was made"
         if found:
-            return f"{job.target} is there already, but {'; '.join(found)}; --overwrite replaces it."
+            return f"{job.target} is there already, but {'; '.join(found)}"
         return None

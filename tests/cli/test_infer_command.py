@@ -227,6 +227,14 @@ def test_a_folder_run_goes_on_where_it_stopped_and_names_what_failed(model, scan
     assert infer(*flags, "--overwrite", "--quiet") == 0
     assert (out / "a_sr.nii.gz").stat().st_mtime_ns != stamp
     assert (out / "a_sr.nii.gz").read_bytes() == first
+    write_scan(folder / "a.nii.gz", low[::-1])
+    write_scan(folder / "d.nii.gz", low)
+    assert infer(*flags, "--quiet") == 1, "a result of another scan than is there now is none"
+    told = capsys.readouterr().err
+    assert "1 of 4 scans failed" in told and "a_sr.nii.gz is there already, but the scan has changed since; " in told
+    assert (out / "a_sr.nii.gz").read_bytes() == first and (out / "d_sr.nii.gz").read_bytes() == first
+    (out / "a_sr.nii.gz").unlink()
+    assert infer(*flags, "--quiet") == 0 and (out / "a_sr.nii.gz").read_bytes() != first
 
 
 def test_same_stores_as_the_input_does(model, tmp_path):
