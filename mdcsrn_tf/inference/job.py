@@ -16,7 +16,7 @@ from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
 from mdcsrn_tf.inference.decision import Decision, decide, in_words
 from mdcsrn_tf.inference.engines import read_any_card
-from mdcsrn_tf.inference.outputs import Job, write_sidecar
+from mdcsrn_tf.inference.outputs import Job, remove_picture, write_sidecar
 from mdcsrn_tf.inference.provenance import Remarks
 from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
@@ -87,7 +87,10 @@ def process(
 
     def describe(written: Path) -> None:
         content = provenance.describe(job, model, engine.card, asked, outcome, remarks)
-        write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": sha256_of(written)})
+        result = sha256_of(written)
+        if not wanted.qc and provenance.is_of_another(job, result):  # its picture would be taken for one of this
+            remove_picture(job)
+        write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": result})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
             _draw_new(job, outcome, wanted, remarks)
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.files import replace_when_done
+from mdcsrn_tf.files import can_be_read, replace_when_done
 from mdcsrn_tf.names import fitting_name
 from mdcsrn_tf.scans.find import (
     GENERATOR,
@@ -76,6 +76,16 @@ def refuse_pictures_of_others(jobs: list[Job]) -> None:
                 f"{job.picture}, where the picture of the result would be drawn, is somebody else's file; name another "
                 "--output, or leave out --qc."
             )
+
+
+def remove_picture(job: Job) -> None:
+    """Remove the picture of the result that was there before, where it is one that we drew: as a PNG says near its
+    beginning."""
+    if can_be_read(job.picture):
+        with job.picture.open("rb") as stream:
+            ours = f"Software\0{GENERATOR}".encode() in stream.read(200)
+        if ours:
+            job.picture.unlink()
 
 
 def write_sidecar(job: Job, content: dict) -> None:

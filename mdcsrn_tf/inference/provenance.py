@@ -20,7 +20,7 @@ from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.volume import Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.run_record import plain, versions
-from mdcsrn_tf.scans.find import GENERATOR, files_of, place_below, sha256_of_scan
+from mdcsrn_tf.scans.find import GENERATOR, files_of, made_by_us, place_below, sha256_of_scan
 
 # Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
@@ -123,6 +123,13 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
     if content.get("ResultSHA256") != source_hash(job.target):
         phrases.append("it is not the file that its sidecar describes")
     return phrases
+
+
+def is_of_another(job: Job, result_sha256: str) -> bool:
+    """Whether a sidecar of ours lies beside a result, and is of one with another hash."""
+    if not made_by_us(job.sidecar):
+        return False
+    return json.loads(job.sidecar.read_text(encoding="utf-8")).get("ResultSHA256") != result_sha256
 
 
 def identity_of(model: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.names import for_picture, readable
+from mdcsrn_tf.scans.find import GENERATOR
 from mdcsrn_tf.scans.head import bounding_box, head_mask
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -210,6 +211,6 @@ def _mark_seams(axes: Any, seams: Sequence[Sequence[int]]) -> None:
 def _write(figure: Any, path: str | os.PathLike[str]) -> None:
     try:
         with replace_when_done(path) as partial:
-            figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
+            figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": GENERATOR})
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); check the folder and its disk.") from error

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from infer_helpers import data_of, infer, write_pair, write_scan, write_tiny_model
+from PIL import Image
 
 from mdcsrn_tf.cli.console import Console
 from mdcsrn_tf.scans.kspace import truncate
@@ -94,6 +95,19 @@ def test_a_picture_that_is_asked_for_later_is_drawn_without_a_network(model, sca
     assert infer(*flags, "--qc") == 0
     assert (tmp_path / "sr_qc.png").stat().st_size > 1000
     assert (tmp_path / "sr.nii.gz").stat().st_mtime_ns == stamp
+
+
+def test_no_picture_of_an_earlier_result_lies_beside_a_new_one(model, scan, tmp_path, capsys):
+    flags = (f"--input={scan}", f"--output={tmp_path}/sr.nii.gz", f"--model={model}")
+    picture = tmp_path / "sr_qc.png"
+    assert infer(*flags, "--qc") == 0
+    first = picture.read_bytes()
+    assert infer(*flags, "--overwrite") == 0 and picture.read_bytes() == first, "of the same result"
+    assert infer(*flags, "--overwrite", "--detail=2") == 0 and not picture.exists()
+    assert infer(*flags, "--detail=2", "--qc") == 0 and picture.read_bytes() != first
+    assert Image.open(picture).text == {"Software": "mdcsrn_tf"}
+    Image.new("L", (5, 5)).save(picture)  # somebody else's, under the same name
+    assert infer(*flags, "--overwrite") == 0 and Image.open(picture).size == (5, 5)
 
 
 def test_a_picture_of_somebody_elses_is_not_replaced(model, scan, tmp_path, capsys):
