@@ -189,7 +189,8 @@ def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
     targets = [target for _, target in pairs]
     doubled = next((target for target in targets if targets.count(target) > 1), None)
     if doubled is not None:
-        raise UserError(f"two scans of --input={source} would both become {doubled}; rename one.")
+        remedy = "put the list into a folder above both" if source.is_file() else "rename one"
+        raise UserError(f"two scans of --input={source} would both become {doubled}; {remedy}.")
     return pairs
 
 

@@ -166,7 +166,10 @@ def _refuse_collisions(jobs: list[Job]) -> None:
         if target in sources:
             raise UserError(f"--output would replace the scan {job.target}; name another file or folder.")
         if target in targets:
-            raise UserError(f"{targets[target]} and {job.source} would both become {job.target}; rename one.")
+            other = targets[target]
+            # Of a list's scans outside its folder the names alone are kept.
+            remedy = "put the list into a folder above both" if other.name == job.source.name else "rename one"
+            raise UserError(f"{other} and {job.source} would both become {job.target}; {remedy}.")
         if job.sidecar.exists() and not made_by_us(job.sidecar):
             raise UserError(
                 f"{job.sidecar}, where the story of the result would be written, is somebody else's file; name another "

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from infer_helpers import hr_volume, infer
 
+from data_prep.degrade import plan_outputs
 from mdcsrn_tf.chatter import (
     _nothing_searched_for_garbage,
     as_if_not_installed,
@@ -152,6 +153,20 @@ def test_plan_refuses_collisions_and_overwriting(tmp_path):
         plan(tmp_path / "in", tmp_path / "out")
     with pytest.raises(UserError, match="would replace the scan"):
         plan(tmp_path / "in/a.nii", tmp_path / "in/a.nii")
+
+
+def test_scans_called_alike_that_a_list_names_keep_their_folders_below_its_own(tmp_path):
+    touch(tmp_path / "hcp/100307/T1w/T1w.nii", tmp_path / "hcp/100408/T1w/T1w.nii", tmp_path / "lists/some.txt")
+    (tmp_path / "lists/some.txt").write_text("../hcp/100307/T1w/T1w.nii\n../hcp/100408/T1w/T1w.nii")
+    with pytest.raises(UserError, match=r"out/T1w_sr\.nii\.gz; put the list into a folder above both"):
+        plan(tmp_path / "lists/some.txt", tmp_path / "out")
+    with pytest.raises(UserError, match=r"out/T1w\.nii\.gz; put the list into a folder above both"):
+        plan_outputs(tmp_path / "lists/some.txt", tmp_path / "out")
+    (tmp_path / "some.txt").write_text("hcp/100307/T1w/T1w.nii\nhcp/100408/T1w/T1w.nii")
+    places = [
+        job.target.relative_to(tmp_path / "out").as_posix() for job in plan(tmp_path / "some.txt", tmp_path / "out")
+    ]
+    assert places == ["hcp/100307/T1w/T1w_sr.nii.gz", "hcp/100408/T1w/T1w_sr.nii.gz"]
 
 
 @pytest.mark.parametrize(
