@@ -56,7 +56,8 @@ def _define_scans(own: dict[str, Any]) -> None:
         "subject and split.",
         **own,
     )
-    define_recipe_flag(own["flag_values"], "--interpolation, --normalisation, --patch and --patches_per_subject")
+    decided = "--interpolation, --normalisation, --patch, --patches_per_subject and --min_foreground"
+    define_recipe_flag(own["flag_values"], decided)
     flags.DEFINE_integer("phantoms", 0, "Make this many synthetic heads in place of --input.", lower_bound=0, **own)
     flags.DEFINE_bool("overwrite", False, "Replace shards of other settings.", **own)
 
@@ -89,6 +90,15 @@ def _define_patches(own: dict[str, Any]) -> None:
     number("patch", None, "Edge of the cubic patches, voxels; without it the --recipe's.", lower_bound=4, **own)
     number("patches_per_subject", None, "Patches of a scan and epoch; without it the --recipe's.", lower_bound=1, **own)
     number("epochs_of_patches", 1, "How often training scans are drawn from anew.", lower_bound=1, **own)
+    flags.DEFINE_float(
+        "min_foreground",
+        None,
+        "Part of a patch that has to be brighter than the scan's mean; 0: patches lie anywhere. Without it the "
+        "--recipe's.",
+        lower_bound=0,
+        upper_bound=1,
+        **own,
+    )
     number("seed", 0, "Decides the split and the patches.", lower_bound=0, **own)
 
 
@@ -128,6 +138,7 @@ def _settings(values: flags.FlagValues) -> ShardSettings:
         axes=values.axes.upper().replace(" ", ""),
         factor=parse_factors(values.factor, values.axes),
         interpolation=values.interpolation or recipe.interpolation,
+        min_foreground=recipe.sample.min_foreground if values.min_foreground is None else values.min_foreground,
         normalisation=values.normalisation or recipe.normalisation,
         slices=read_slice_settings(values),
     )

@@ -70,6 +70,7 @@ class Manifest:
     factors: tuple[tuple[int, ...], ...] = ()  # every factor that pairs were made with (joined.py)
     remarks: tuple[str, ...] = ()  # what a user should know of it, a sentence each
     pixels: tuple[float, ...] = ()  # of pairs of scans: the least and the largest pixel that is learned from, mm
+    min_foreground: float = 0.0  # the part of each patch that had to be foreground; 0: patches lie anywhere
 
     @property
     def rank(self) -> int:
@@ -262,6 +263,7 @@ def _parse(directory: Path, content: dict[str, Any], checksum: str) -> Manifest:
         source=settings.get("source", "kspace"),
         planes=tuple(settings.get("planes", ())),
         pixels=_pixels(content["shards"], settings.get("planes", ())),
+        min_foreground=float(settings.get("min_foreground", 0.0)),
     )
 
 

@@ -59,7 +59,15 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
     pixels = [size for manifest in manifests for size in manifest.pixels]
     extremes = (min(pixels), max(pixels)) if pixels else ()
     remarks = (_NUMBERED,) if numbered and len(splits) > 1 else ()
-    return replace(first, splits=splits, sha256=together, factors=factors, pixels=extremes, remarks=remarks)
+    return replace(
+        first,
+        splits=splits,
+        sha256=together,
+        factors=factors,
+        pixels=extremes,
+        min_foreground=max(manifest.min_foreground for manifest in manifests),
+        remarks=remarks,
+    )
 
 
 def _check_people(splits: dict[str, tuple[Shard, ...]], *, by_name: bool) -> None:

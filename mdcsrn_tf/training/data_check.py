@@ -6,6 +6,7 @@ from typing import Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.files import ModelCard, same_normalisation
+from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.steps import objective_of
@@ -41,6 +42,20 @@ def check_data(settings: TrainSettings, manifest: Any) -> None:
             f"for {recipe.normalisation}: {_remedy(recipe, 'normalisation', manifest.normalisation)}"
         )
     check_exchange(recipe, manifest)
+
+
+def chosen_places(settings: TrainSettings, manifest: Any) -> tuple[str, ...]:
+    """A remark where a paper's own training draws patches anywhere and the shards' were chosen by what they show."""
+    recipe = settings.preset.training
+    asked, found = recipe.sample.min_foreground, manifest.min_foreground
+    paper = PRESETS.get(settings.preset.name)
+    if paper is None or recipe.name != paper.training.name or found <= asked:
+        return ()
+    maker = "shards" if recipe.sample.source == "kspace" else "pairs"
+    return (
+        f"the shards' patches are at least {found:.0%} foreground, and the {recipe.name} recipe asks for {asked:.0%}: "
+        f"to draw them as its paper does, make shards by mdcsrn-{maker} --min_foreground={asked:g}.",
+    )
 
 
 def check_length(settings: TrainSettings) -> None:

@@ -122,6 +122,28 @@ def test_what_is_not_said_is_as_the_recipe_wants_it(tmp_path, flags, expected, m
     )
 
 
+@pytest.mark.parametrize(("flags", "asked"), [([], 0.25), (["--min_foreground=0"], 0.0)])
+def test_patches_lie_anywhere_where_no_foreground_is_asked_for(tmp_path, flags, asked):
+    command = ["--phantoms=1", "--split=1", "--recipe=journal", "--patch=16", "--patches_per_subject=100"]
+    assert make_shards.main([*command, "--workers=1", "--quiet", f"--output={tmp_path}", *flags]) == 0
+    assert read_manifest(tmp_path).min_foreground == asked
+    (entry,) = manifest_of(tmp_path)["shards"]
+    low_res = low_res_by_definition(make_phantom((128, 144, 128), int(entry["source"].partition(":")[2])))
+    bright = low_res > low_res.mean()
+    parts = np.array([bright[i : i + 16, j : j + 16, k : k + 16].mean() for i, j, k in entry["corners"]])
+    everywhere = np.array([bright[i : i + 16, j : j + 16, k : k + 16].mean() for i, j, k in corners_anywhere(bright)])
+    if asked:
+        assert parts.min() >= asked
+    else:
+        # As many of them show little as of all patches there are: a hundred give that share to 0.05.
+        assert abs((parts < 0.25).mean() - (everywhere < 0.25).mean()) < 0.15 and (everywhere < 0.25).mean() > 0.3
+
+
+def corners_anywhere(volume):
+    """The corners of all patches of 16^3, every eighth along each axis."""
+    return np.stack(np.meshgrid(*(np.arange(0, size - 15, 8) for size in volume.shape)), -1).reshape(-1, 3)
+
+
 def test_a_second_run_does_nothing(scans, shards, capsys, monkeypatch):
     monkeypatch.setattr(shard_job, "_make_shard", lambda job: pytest.fail("a shard was made again"))
     times = {path: path.stat().st_mtime_ns for path in shards.rglob("*")}

@@ -21,11 +21,11 @@ from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
-from mdcsrn_tf.papers import PRESETS
+from mdcsrn_tf.papers import PRESETS, get_preset, with_recipe
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import dry_run, run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_exchange, differences_to_shards
+from mdcsrn_tf.training.data_check import check_exchange, chosen_places, differences_to_shards
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import build_state
 
@@ -272,6 +272,19 @@ def test_a_model_of_other_scans_goes_on_with_a_warning_of_each_difference():
         "was trained on scans made with the slice profile nothing, and goes on with scans made with the slice profile "
         "{'profile': 'gaussian'}.",
     ]
+
+
+def test_a_papers_recipe_says_that_its_patches_were_to_lie_anywhere():
+    """P draws patches at random, mdcsrn-pairs where there is something to see unless told otherwise."""
+    unet, quarter = get_preset("7t/unet7"), SimpleNamespace(min_foreground=0.25)
+    assert chosen_places(TrainSettings(unet, "gan"), quarter) == (
+        "the shards' patches are at least 25% foreground, and the 7t/unet7 recipe asks for 0%: to draw them as its "
+        "paper does, make shards by mdcsrn-pairs --min_foreground=0.",
+    )
+    assert chosen_places(TrainSettings(unet, "gan"), SimpleNamespace(min_foreground=0.0)) == ()
+    # Ours asks for what it always has had, and so do the recipes of the volumes' papers.
+    assert chosen_places(TrainSettings(with_recipe(unet, "quick2d"), "gan"), quarter) == ()
+    assert chosen_places(TrainSettings(get_preset("journal/b4u4k12"), "l1"), quarter) == ()
 
 
 def test_a_changed_flag_is_refused_with_the_difference(capsys, shards, uninterrupted):
