@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import keras
 
 OPS_REMARK = (
-    "M's and J's #ops is 4.01 to 4.08 times their #parm: it does not measure work. "
+    "M's #ops is 4.01 to 4.08 times its #parm: it does not measure work. "
     "MACs/voxel counts the multiplications and additions of the convolutions, for a voxel (or pixel) of the input."
 )
 RADIUS_REMARK = (

@@ -1,6 +1,6 @@
 """Low-resolution MRI by keeping the centre of k-space, and the way back to the full grid (NumPy/SciPy only).
 
-J section 3.1, M section 3.1: FFT of the whole volume, keep the centre along the phase-encoded axes, inverse
+J section 3.4, M section 2.6: FFT of the whole volume, keep the centre along the phase-encoded axes, inverse
 FFT on the small matrix, linear interpolation to the original size.
 
 Conventions, all of them tested:
