@@ -1,16 +1,11 @@
 """What a network learns from others: shards whose truth is a mixture of their images.
 
-    python recipes/lessons.py LESSON DATA SHARDS [BOXES [SEED]]
+    python recipes/lessons.py DATA SHARDS [VOLUMES]
 
-From the project's root, after `jax_volumes/training_data.py PARTS DATA sinc`, which needs no JAX. Two lessons:
-
-- `gan`: the GAN's detail is worth more on a better image, and part of the power that an image lacks is that its own
-  detail is too faint. So it is the fast network's image, its removed band a little stronger, and the detail that the
-  GAN adds to the network it began with.
-- `mirrors`: the mean of what the fast network makes of the eight mirror images of a scan, which errs less than any of
-  them. It has none of the noise and the chance of a true scan, so that few updates tell much.
-
-What is validated stays the true scan.
+From the project's root, after `jax_volumes/training_data.py PARTS DATA sinc`, which needs no JAX. The GAN's detail is
+worth more on a better image, and part of the power that an image lacks is that its own detail is too faint. So a lesson
+is the fast network's image, its removed band a little stronger, and the detail that the GAN adds to the network it
+began with. What is validated stays the true scan.
 """
 
 from __future__ import annotations
@@ -29,7 +24,6 @@ import numpy as np
 from data_prep.shard_folder import ShardFolder
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference.engines import load_engine
-from mdcsrn_tf.inference.scan import mirrors
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.metrics.spectra import band
 from mdcsrn_tf.shards.records import write_shard
@@ -52,45 +46,25 @@ SETTINGS = {
 Image = Callable[[np.ndarray], np.ndarray]
 
 
-def main(lesson: str, data: Path, output: Path, volumes: int, seed: int = 41) -> None:
+def main(data: Path, output: Path, volumes: int) -> None:
     """Make the shards of the chosen volumes, and of the validation slabs."""
     folder = ShardFolder(output)
     folder.open(SETTINGS, overwrite=False)
     for split in ("train", "validation"):
         (output / split).mkdir(parents=True, exist_ok=True)
     entries = list(validation_shards(data, output))
-    teach = LESSONS[lesson]()
-    for number, (name, low) in enumerate(boxes(data, volumes, seed)):
-        truth = teach(low)
+    base, gan, start = (network(name) for name in (BASE, GAN, ITS_START))
+
+    def lesson(low: np.ndarray) -> np.ndarray:
+        image = base(low)
+        return image + SHARPER * removed(image) + TEXTURE * (gan(low) - start(low))
+
+    for number, (name, low) in enumerate(boxes(data, volumes)):
+        truth = lesson(low)
         inner = tuple(slice(edge, -edge) for edge in EDGE)
         entries.append(shard(output, "train", name, list(patches(low[inner], truth[inner]))))
         print(f"{number + 1} of {volumes}: {name}, {entries[-1]['pairs']} pairs", flush=True)
     folder.finish(SETTINGS, entries, [])
-
-
-def detail_of_the_gan() -> Image:
-    """The fast network's image, a little sharper, with the detail that the GAN adds to the network it began with."""
-    base, gan, start = (network(name) for name in (BASE, GAN, ITS_START))
-
-    def teach(low: np.ndarray) -> np.ndarray:
-        image = base(low)
-        return image + SHARPER * removed(image) + TEXTURE * (gan(low) - start(low))
-
-    return teach
-
-
-def mean_of_mirrors() -> Image:
-    """The mean of the fast network's images of a volume's eight mirror images, turned back."""
-    base = network(BASE)
-
-    def teach(low: np.ndarray) -> np.ndarray:
-        turned = (np.flip(base(np.ascontiguousarray(np.flip(low, axes))), axes) for axes in mirrors(8))
-        return np.mean(list(turned), axis=0)
-
-    return teach
-
-
-LESSONS: dict[str, Callable[[], Image]] = {"gan": detail_of_the_gan, "mirrors": mean_of_mirrors}
 
 
 def network(name: str) -> Image:
@@ -105,9 +79,9 @@ def removed(image: np.ndarray) -> np.ndarray:
     return band(twice, (0, 1), (0.5, 0.5), (1.0, 1.0))[: image.shape[0], : image.shape[1]]
 
 
-def boxes(data: Path, volumes: int, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+def boxes(data: Path, volumes: int) -> Iterator[tuple[str, np.ndarray]]:
     """So many training volumes, chosen by chance, and of each the low resolution of the box with the least air."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(41)
     pairs = np.load(data / "pairs.npy", mmap_mode="r")
     with np.load(data / "index.npz") as index:
         names, offsets, strides, shares = (index[key] for key in ("names", "offsets", "strides", "shares"))
@@ -178,4 +152,4 @@ def shard(output: Path, split: str, name: str, pairs: list[tuple[np.ndarray, np.
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:] or ["60"]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 60)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from mdcsrn_tf.shards.dataset import read_manifest, validation_batches
 from recipes import lessons
@@ -34,7 +33,7 @@ def test_a_lesson_is_a_stronger_base_and_what_the_gan_adds(data, tmp_path, monke
     made = {lessons.BASE: lambda x: 2 * x, lessons.GAN: lambda x: x + 3, lessons.ITS_START: lambda x: x + 1}
     monkeypatch.setattr(lessons, "network", made.__getitem__)
     folder, _ = data
-    lessons.main("gan", folder, tmp_path / "shards", 2)
+    lessons.main(folder, tmp_path / "shards", 2)
     manifest = read_manifest(tmp_path / "shards")
     assert manifest.pairs("train") == 3 and manifest.pairs("validation") == 2
     assert manifest.interpolation == "sinc" and manifest.normalisation == "tissue_level" and manifest.factor == (2, 2)
@@ -48,23 +47,9 @@ def test_a_lesson_is_a_stronger_base_and_what_the_gan_adds(data, tmp_path, monke
     np.testing.assert_allclose(high, low.numpy() + 1, atol=2e-3)
 
 
-def test_the_mean_of_mirror_images_has_nothing_of_where_a_network_leans(monkeypatch):
-    """A network that smears along each axis towards its end smears both ways, equally, in the mean."""
-    kernel = np.zeros((3, 3, 3))
-    kernel[1, 1, 1], kernel[2, 1, 1], kernel[1, 2, 1], kernel[1, 1, 2] = 0.4, 0.3, 0.2, 0.1
-    monkeypatch.setattr(lessons, "network", lambda name: lambda low: ndimage.convolve(low, kernel, mode="constant"))
-    low = np.random.default_rng(2).normal(size=(6, 7, 8))
-    even = sum(np.flip(kernel, axes) for axes in product_of_axes()) / 8
-    np.testing.assert_allclose(lessons.mean_of_mirrors()(low), ndimage.convolve(low, even, mode="constant"), atol=1e-12)
-
-
-def product_of_axes():
-    return [[axis for axis in range(3) if number >> axis & 1] for number in range(8)]
-
-
 def test_boxes_lie_in_their_volumes(data):
     folder, volumes = data
-    found = dict(lessons.boxes(folder, 2, 41))
+    found = dict(lessons.boxes(folder, 2))
     assert [box.shape for box in found.values()] == [(48, 80, 40), (48, 48, 40)]
     for box, volume in zip(found.values(), volumes, strict=True):
         places = np.argwhere(volume == box[0, 0, 0].astype(np.float16))
