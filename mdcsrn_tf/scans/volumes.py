@@ -205,7 +205,7 @@ def _check_type_and_size(image: Any, available: int, path: Path) -> None:
 def _checked(volume: Volume, nan: float | None, which: str = "") -> Volume:
     """The volume, its NaN in the air replaced by `nan`; UserError, with `which` said behind the file's name, for what
     nothing can be computed with."""
-    path, data, affine = f"{volume.path}: {which}" if which else volume.path, volume.data, volume.affine
+    path, data, affine = _named(volume, which), volume.data, volume.affine
     if not np.isfinite(affine).all() or not 1e-30 < abs(np.linalg.det(affine[:3, :3])) < 1e30:
         raise UserError(f"{path} has an affine that maps to no space; repair its sform or qform.")
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
@@ -227,14 +227,17 @@ def _checked(volume: Volume, nan: float | None, which: str = "") -> Volume:
     return volume
 
 
+def _named(volume: Volume, which: str) -> str:
+    return f"{volume.path}: {which}" if which else str(volume.path)
+
+
 def _without_nan(volume: Volume, value: float, which: str) -> Volume:
     """NaN in the air replaced by `value`, with a remark. UserError for NaN inside the head."""
     missing = np.isnan(volume.data)
     data = np.where(missing, np.float32(value), volume.data)
     inside = missing & head_mask(np.where(missing, 0, data), np.linalg.norm(volume.affine[:3, :3], axis=0))
     if inside.any():
-        where = f"{volume.path}: {which}" if which else volume.path
-        raise UserError(f"{where} holds NaN in {int(inside.sum())} voxels of the head; replace them.")
+        raise UserError(f"{_named(volume, which)} holds NaN in {int(inside.sum())} voxels of the head; replace them.")
     where = f"in {which}, " if which else ""
     remark = f"{where}{int(missing.sum())} voxels outside the head are NaN; they are taken as {value:g}."
     return replace(volume, data=data, remarks=(*volume.remarks, remark))

@@ -15,8 +15,6 @@ from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES
 from mdcsrn_tf.scans.volume import Volume, brief, quiet_libraries
 
-_SLICE_TIMES = ("slice_start", "slice_end", "slice_code", "slice_duration")  # they count the old grid's slices
-
 
 def write_volume(
     path: str | os.PathLike[str],
@@ -43,7 +41,7 @@ def write_volume(
         _forget_text(header)
     header.set_data_shape(data.shape)
     if affine is not None and not np.array_equal(affine, like.affine):
-        _move_forms(header, like.affine, affine)
+        _move_to_grid(header, like.affine, affine)
     stored, slope, intercept = np.asarray(data, np.float32), 1.0, 0.0
     if dtype == "same":
         stored, slope, intercept = _to_stored(data, like), like.slope, like.intercept
@@ -68,10 +66,14 @@ def _forget_text(header: nib.Nifti1Header) -> None:
     header.extensions.clear()
 
 
+def _move_to_grid(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:
+    """Let the header speak of another grid."""
+    _move_forms(header, old, new)
+    _forget_slice_times(header)
+
+
 def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> None:
-    """Let each form of the header that is in use follow the change of grid; when which slice was measured is gone."""
-    for name in _SLICE_TIMES:
-        header[name] = 0
+    """Let each form of the header that is in use follow the change of grid."""
     step = np.linalg.inv(old) @ new  # new index -> old index
     sform, scode = header.get_sform(coded=True)
     qform, qcode = header.get_qform(coded=True)
@@ -81,6 +83,12 @@ def _move_forms(header: nib.Nifti1Header, old: np.ndarray, new: np.ndarray) -> N
     if scode or not qcode:
         # Without any form the old affine was read off the voxel sizes; the new grid has to say where it lies.
         header.set_sform(sform @ step if scode else new, code=scode or 1)
+
+
+def _forget_slice_times(header: nib.Nifti1Header) -> None:
+    """Clear when each slice was measured: the numbers count the old grid's slices."""
+    for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
+        header[name] = 0
 
 
 def _to_stored(data: np.ndarray, like: Volume) -> np.ndarray:
