@@ -38,7 +38,7 @@ PRESET = get_preset("journal/b4u4k12")
 REFERENCE = side_by_side.REFERENCE
 ENGINES = (
     *(REFERENCE, f"{REFERENCE}-contiguous", f"{REFERENCE}-compiled", f"{REFERENCE}-system", "tensorflow-bfloat16"),
-    *("openvino-bfloat16", "tensorflow-float32", "onnxruntime-float32"),
+    *("openvino-bfloat16", "openvino-int8", "tensorflow-float32", "onnxruntime-float32"),
 )
 RESULTS = Path(__file__).parent / "results" / "infer_volume.json"
 TILE, MARGIN = 70, 3

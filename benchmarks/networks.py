@@ -45,6 +45,7 @@ WAYS = {
     "consistency": "--consistency",
     "detail": "--detail=1.6",
     "auto": "--detail=auto",
+    "int8": "--engine=openvino --precision=int8",
 }
 
 
@@ -143,9 +144,9 @@ def super_resolve(
         row = f"{Path(model).stem} {way}".strip()
         finished[row] = workdir / "results" / row.replace(" ", "-")
         places = (f"--input={small}", f"--output={finished[row]}", "--grid=small", f"--model={model}")
-        flags = [WAYS[part] for part in way.split("+")] if way else ["--self_check"]
+        flags = [flag for part in way.split("+") for flag in WAYS[part].split()] if way else ["--self_check"]
         begun, started = finished[row].is_dir(), time.monotonic()
-        run("infer.py", *places, *DEGRADATION, *flags, f"--precision={precision}", "--force", "--quiet")
+        run("infer.py", *places, *DEGRADATION, f"--precision={precision}", *flags, "--force", "--quiet")
         if not begun:  # what an earlier run has finished costs this one nothing
             seconds[row] = round(time.monotonic() - started, 2)
             kept.write_text(json.dumps(seconds), encoding="utf-8")

@@ -22,7 +22,7 @@ SPLITS = {
 }
 WAYS = (
     "Flags after a network's name: `--ensemble=2` (`ensemble8`: 8), `--consistency`, `--detail=1.6` (`detail`), "
-    "`--detail=auto` (`auto`)."
+    "`--detail=auto` (`auto`), `--engine=openvino --precision=int8` (`int8`)."
 )
 MEASURES = ("measured_error", "checkerboard_db", "tiles_db")
 KINSHIP = (

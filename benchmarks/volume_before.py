@@ -3,8 +3,9 @@
     python benchmarks/volume_before.py --before=FOLDER_OF_AN_OLDER_CHECKOUT [--shape=256,256,64] [--rounds=3]
     python benchmarks/volume_before.py --before=... --shape=256,256,256 --rounds=1 --modes=default --record=NAME.json
 
-Default tiles and --seamless, float32 and bfloat16; each run in a process of its own, taking turns (but for `--codes`),
-all with the older checkout's network file, but for `--codes=...,fast`: this one's code with its fast network. Compiling
+Default tiles and --seamless, float32, bfloat16 and (by OpenVINO, this checkout alone) int8; each run in a process of
+its own, taking turns (but for `--codes`), all with the older checkout's network file, but for `--codes=...,fast`: this
+one's code with its fast network. Compiling
 counts; importing TensorFlow and loading do not. Writes benchmarks/results/volume_before.json, or what `--record` names,
 after each run.
 """
@@ -32,7 +33,8 @@ from mdcsrn_tf.run_record import RunRecord
 
 RECORD = "volume_before.json"
 MODES = ("default", "seamless")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
+NEW = "int8"  # which the older checkout has not: its bfloat16 stands beside it
 CODES = ("before", "after")
 FAST = "fast"
 
@@ -49,6 +51,7 @@ def main() -> None:
         help="run these; where one of the first two is not among them, the record's other runs are kept",
     )
     parser.add_argument("--modes", default=",".join(MODES), help="which of them")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="which of them")
     parser.add_argument("--record", default=RECORD, help="the record's name")
     parser.add_argument("--child", help="MODE,PRECISION: be a run of --model by the code of the folder --after")
     parser.add_argument("--model", type=Path)
@@ -76,9 +79,9 @@ def measure(arguments: argparse.Namespace, shape: tuple[int, ...]) -> None:
         commits = {**old["config"]["commits"], **{code: commits[code] for code in codes}}
     record = RunRecord.begin({"shape": list(shape), "commits": commits})
     for number, mode, precision, code in product(
-        range(arguments.rounds), arguments.modes.split(","), PRECISIONS, models
+        range(arguments.rounds), arguments.modes.split(","), arguments.precisions.split(","), models
     ):
-        if code not in codes:
+        if code not in codes or (code, precision) == ("before", NEW):
             continue
         command = [sys.executable, __file__, f"--before={arguments.before}", f"--shape={arguments.shape}"]
         command += [
@@ -106,7 +109,7 @@ def child(folder: Path, model: Path, shape: tuple[int, ...], seamless: bool, pre
     from mdcsrn_tf.inference.volume import run
 
     keep_freed_memory()
-    settings = Settings(seamless=seamless, precision=precision)
+    settings = Settings(seamless=seamless, precision=precision, engine="openvino" if precision == NEW else "tensorflow")
     volume = np.random.default_rng(0).gamma(2.0, 100.0, shape).astype(np.float32)
     engine = load_engine(model, settings)
     began, before = time.monotonic(), cpu_seconds()
@@ -132,9 +135,11 @@ def section(record: dict[str, Any]) -> str:
     config, runs = record["config"], record["results"]["runs"]
     rows = []
     for mode, precision, code in product(MODES, PRECISIONS, ("after", FAST)):
-        before, after = (runs.get(f"{mode}, {precision}, {which}") for which in ("before", code))
+        before = runs.get(f"{mode}, {'bfloat16' if precision == NEW else precision}, before")
+        after = runs.get(f"{mode}, {precision}, {code}")
         if before and after:
-            name = f"{mode}, {precision}" + (", fast-b4u4k16" if code == FAST else "")
+            name = f"{mode}, {precision}{' beside bfloat16' if precision == NEW else ''}"
+            name += ", fast-b4u4k16" if code == FAST else ""
             rows.append(_row(name, before, after))
     rounds = min(map(len, runs.values()))
     lines = [

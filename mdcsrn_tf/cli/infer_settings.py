@@ -8,12 +8,14 @@ from typing import Any
 from absl import flags
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.settings import ScanSettings, Settings, Strength, check_strength
+from mdcsrn_tf.inference.settings import ScanSettings, Settings, Strength, check_running, check_strength
 
 
 def network_settings(values: flags.FlagValues) -> Settings:
-    """How the network is to be run."""
-    return Settings(**{**_named(Settings, values), "ensemble": int(values.ensemble)})
+    """How the network is to be run; what cannot be is refused before any scan is read."""
+    settings = Settings(**{**_named(Settings, values), "ensemble": int(values.ensemble)})
+    check_running(settings)
+    return settings
 
 
 def scan_settings(values: flags.FlagValues) -> ScanSettings:

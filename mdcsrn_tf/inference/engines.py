@@ -15,7 +15,7 @@ from mdcsrn_tf.inference import room
 from mdcsrn_tf.inference.device import choose_device, choose_precision
 from mdcsrn_tf.inference.engine import Engine, read_metadata
 from mdcsrn_tf.inference.openvino_engine import OpenVinoEngine
-from mdcsrn_tf.inference.settings import ApplyTiles, Settings
+from mdcsrn_tf.inference.settings import INT8, ApplyTiles, Settings, check_running
 from mdcsrn_tf.models.files import ModelCard, card_of, load_model, read_card, with_precision
 from mdcsrn_tf.models.forest import is_forest
 from mdcsrn_tf.models.graph import Graph
@@ -26,10 +26,6 @@ from mdcsrn_tf.weights import find_model
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
-ENGINES = ("tensorflow", "openvino")
-DEVICES = ("auto", "cpu", "gpu")
 
 
 class KerasEngine(Engine):
@@ -150,6 +146,7 @@ class SavedModelEngine(Engine):
 
 def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Engine:
     """The engine for a model and settings; kept, so that a second volume does not load it again."""
+    check_running(settings)
     path = find_model(model)
     bn = _statistics_mode(path, settings)
     choose_device(settings.device, settings.engine)
@@ -173,7 +170,7 @@ def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engin
 
 
 def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
-    if engine != "tensorflow" or precision == "bfloat16":
+    if engine != "tensorflow" or precision in ("bfloat16", INT8):
         raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
     return ForestEngine(path, bn) if is_forest(path) else SliceNetworkEngine(path, bn)
 

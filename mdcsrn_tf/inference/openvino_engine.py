@@ -12,9 +12,10 @@ from mdcsrn_tf.chatter import as_if_not_installed, load_tensorflow_quietly
 from mdcsrn_tf.command_line import in_own_process
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.inference import room
+from mdcsrn_tf.inference.eight_bits import in_eight_bits
 from mdcsrn_tf.inference.engine import Engine, read_metadata
 from mdcsrn_tf.inference.openvino_model import CHANNELS, channels_in_blocks, model_of
-from mdcsrn_tf.inference.settings import ApplyTiles
+from mdcsrn_tf.inference.settings import INT8, ApplyTiles
 from mdcsrn_tf.models.graph import Graph
 from mdcsrn_tf.models.graph_of_file import load_graph
 from mdcsrn_tf.models.sizes import seamless_margin, size_multiple
@@ -26,19 +27,23 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, bn: str, precision: str):
         self._openvino = _openvino()
+        self._precision = precision
         graph, card = (None, None) if path.is_dir() else load_graph(path)
         if graph is not None and card is not None:
             super().__init__(card, bn, seamless_margin(graph))
-            self._take(graph)
+            self._take(path, graph)
+        elif precision == INT8:
+            raise UserError(_no_eight_bits(path))
         else:
             self._read(path, bn)
         self.overhead = room.OPENVINO_OVERHEAD
-        self._precision = "bf16" if precision == "bfloat16" else "f32"
 
-    def _take(self, graph: Graph) -> None:
+    def _take(self, path: Path, graph: Graph) -> None:
         """Build the model from a graph."""
         self.multiple, self.feature_channels = size_multiple(graph), channels_in_blocks(graph)
-        self._model, self._channel_axis = model_of(graph, self.bn), CHANNELS
+        if self._precision == INT8 and not in_eight_bits(graph):
+            raise UserError(_no_eight_bits(path))
+        self._model, self._channel_axis = model_of(graph, self.bn, self._precision == INT8), CHANNELS
 
     def _read(self, path: Path, bn: str) -> None:
         """Read the model that was exported, or is now, because no graph knows the file's network."""
@@ -64,7 +69,7 @@ class OpenVinoEngine(Engine):
         shape.insert(self._channel_axis, 1)
         self._model.reshape({self._model.inputs[0]: shape})
         options = {
-            "INFERENCE_PRECISION_HINT": self._precision,
+            "INFERENCE_PRECISION_HINT": "bf16" if self._precision in ("bfloat16", INT8) else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": available_cores(),
         }
@@ -74,6 +79,11 @@ class OpenVinoEngine(Engine):
             return request.infer({0: tiles.reshape(shape)})[0].reshape(tiles.shape)
 
         return apply
+
+
+def _no_eight_bits(path: Path) -> str:
+    reason = "is an export" if path.is_dir() else "has no convolutions whose values its file bounds"
+    return f"{path} {reason}, so --precision={INT8} cannot be; take --precision=bfloat16."
 
 
 def _openvino() -> Any:

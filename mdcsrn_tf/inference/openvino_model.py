@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mdcsrn_tf.inference.eight_bits import STEPS, EightBits, in_eight_bits
 from mdcsrn_tf.models.graph import Graph, Layer
 
 _SPACE = (2, 3, 4)  # the axes of the volume
@@ -18,16 +19,17 @@ _BLOCK = 16  # floats of a vector
 CHANNELS = 1  # the axis of the channels, in what the model takes and gives as well
 
 
-def model_of(graph: Graph, bn: str) -> Any:
+def model_of(graph: Graph, bn: str, eight_bits: bool = False) -> Any:
     """The `openvino.Model`: float32 [batch, 1, D, H, W] to the same, of any size until it is reshaped.
 
-    `bn="batch"` normalises each tile by its own statistics, whatever the batch.
+    `bn="batch"` normalises each tile by its own statistics, whatever the batch. With `eight_bits` those convolutions
+    that can be (`inference/eight_bits.py`) are of whole numbers.
     """
     import openvino
     from openvino import opset8 as operations
 
     tiles = operations.parameter([-1, 1, -1, -1, -1], np.float32, name="tiles")
-    output = _Builder(graph, operations, bn, tiles).run()
+    output = _Builder(graph, operations, bn, tiles, in_eight_bits(graph) if eight_bits else {}).run()
     return openvino.Model([output], [tiles], graph.name)
 
 
@@ -49,11 +51,12 @@ def channels_in_blocks(graph: Graph) -> int:
 class _Builder:
     """What the layers give, by their names."""
 
-    def __init__(self, graph: Graph, operations: Any, bn: str, tiles: Any):
+    def __init__(self, graph: Graph, operations: Any, bn: str, tiles: Any, eight_bits: dict[str, EightBits]):
         self.graph = graph
         self.operations = operations
         self.bn = bn
         self.tiles = tiles
+        self.eight_bits = eight_bits
         self.values: dict[str, Any] = {}
         self.channels = graph.channels()
         self.parts = {layer.name: layer.inputs for layer in graph.layers if layer.kind == "Concatenate"}
@@ -84,6 +87,8 @@ class _Builder:
 
     def _convolution(self, layer: Layer) -> Any:
         kernel, (source,) = layer.weights["kernel"], layer.inputs
+        if layer.name in self.eight_bits:
+            return self._convolved_in_steps(self.values[source], self.eight_bits[layer.name], layer.strides)
         if not layer.is_pointwise:
             return self._convolved(self.values[source], kernel, layer.strides)
         leaves = list(self._leaves(source))
@@ -92,15 +97,27 @@ class _Builder:
         return self._sum([self._convolved(self.values[name], piece, layer.strides) for name, piece in pairs])
 
     def _convolved(self, value: Any, kernel: np.ndarray, strides: tuple[int, ...]) -> Any:
+        return self._padded(value, self._constant(_channels_first(kernel)), strides)
+
+    def _convolved_in_steps(self, value: Any, numbers: EightBits, strides: tuple[int, ...]) -> Any:
+        """A convolution of whole numbers, in the form by which OpenVINO knows one: steps, and a converted kernel."""
+        ends = np.float32(numbers.low), np.float32(numbers.high)
+        of_channels = (self._of_channels(end * numbers.units) for end in ends)
+        steps = self.operations.fake_quantize(value, *of_channels, *ends, STEPS + 1)
+        kernel = self.operations.constant(np.ascontiguousarray(_channels_first(numbers.kernel)))
+        scale = self._constant(numbers.scale.reshape(-1, 1, 1, 1, 1))
+        weights = self.operations.multiply(self.operations.convert(kernel, np.float32), scale)
+        return self._padded(steps, weights, strides)
+
+    def _padded(self, value: Any, weights: Any, strides: tuple[int, ...]) -> Any:
         """A convolution padded as TensorFlow pads to the same size."""
-        weights = self._constant(kernel.transpose(4, 3, 0, 1, 2))
         return self.operations.convolution(
             value, weights, list(strides), [0] * 3, [0] * 3, [1] * 3, auto_pad="same_upper"
         )
 
     def _spread(self, layer: Layer) -> Any:
         """A transposed convolution whose kernel is as wide as its strides."""
-        weights = self._constant(layer.weights["kernel"].transpose(4, 3, 0, 1, 2))
+        weights = self._constant(_channels_first(layer.weights["kernel"]))
         value, strides = self.values[layer.inputs[0]], list(layer.strides)
         return self.operations.convolution_backprop_data(value, weights, strides, None, [0] * 3, [0] * 3, [1] * 3)
 
@@ -140,3 +157,8 @@ class _Builder:
 
     def _constant(self, numbers: np.ndarray) -> Any:
         return self.operations.constant(np.ascontiguousarray(numbers, np.float32))
+
+
+def _channels_first(kernel: np.ndarray) -> np.ndarray:
+    """Keras's [D, H, W, one side's channels, the other's] as OpenVINO's [the other's, one side's, D, H, W]."""
+    return kernel.transpose(4, 3, 0, 1, 2)

@@ -15,6 +15,10 @@ Strength = float | Literal["auto"]  # of detail, times what the network restores
 Progress = Callable[[int, int], None]  # parts done, parts in all: tiles, slabs of columns, slices
 ApplyColumn = Callable[[np.ndarray, Progress], np.ndarray]  # float32 [1, D, H, W] to the same, telling of its slabs
 
+INT8 = "int8"  # OpenVINO's alone
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16", INT8)
+ENGINES = ("tensorflow", "openvino")
+DEVICES = ("auto", "cpu", "gpu")
 
 _STRONGEST_DETAIL = 4.0
 
@@ -71,6 +75,15 @@ class ScanSettings:
     qc: bool = False
     qc_seams: bool = False
     series: str | None = None
+
+
+def check_running(settings: Settings) -> None:
+    """UserError for a precision, an engine or a device that is none, or that does not go with the others."""
+    for name, known in (("precision", PRECISIONS), ("engine", ENGINES), ("device", DEVICES)):
+        if getattr(settings, name) not in known:
+            raise UserError(f"--{name}={getattr(settings, name)} is none of {', '.join(known)}.")
+    if settings.precision == INT8 and settings.engine != "openvino":
+        raise UserError(f"--precision={INT8} is for OpenVINO: add --engine=openvino, or take --precision=bfloat16.")
 
 
 def check_strength(detail: object) -> None:
