@@ -161,7 +161,7 @@ def readme_lines() -> list[str]:
     return [sentence, "", *pages.table(["", "share"], rows), ""]
 
 
-_INFERENCE = ("tensorflow-bfloat16", "openvino-bfloat16")
+_INFERENCE = ("tensorflow-bfloat16", "openvino-bfloat16", "openvino-int8")
 
 
 def share_of(rows: Sequence[dict[str, Any]], name: str) -> float:

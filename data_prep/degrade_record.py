@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.locks import alone_in
 from mdcsrn_tf.run_record import write_json
 from mdcsrn_tf.scans.find import sha256_of_scan
 
@@ -45,8 +46,9 @@ class DegradeRecord:
     def add(self, path: Path, source_sha256: str) -> None:
         """Note that `path` now holds that source by this run's settings; called once it is there."""
         made = {**self.settings, _SOURCE: source_sha256}
-        self._scans = {**self._read(), self._key(path): made}  # another run may write here as well
-        write_json(self.folder / NAME, self._scans)
+        with alone_in(self.folder):  # another run may write here as well
+            self._scans = {**self._read(), self._key(path): made}
+            write_json(self.folder / NAME, self._scans)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -1,4 +1,4 @@
-"""One run at a time in a working folder."""
+"""One run at a time in a working folder, or for a moment only."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def only_run_in(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink()
+        os.close(descriptor)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold `folder` for a moment, others waiting: to read a file in it, and write it with something added.
+
+    It is the folder itself that is locked, so nothing is left behind. Where the file system knows no such locks,
+    nobody waits.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(descriptor)
 
 

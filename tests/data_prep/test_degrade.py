@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import nibabel.processing
@@ -123,6 +124,21 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
     assert json.loads((output / "degraded.json").read_text())["b.nii.gz"]["factor"] == [2, 3]
     (output / "degraded.json").write_text("{")
     assert run(source, output, "--factor=2,3") == 1 and "degraded.json cannot be read" in capsys.readouterr().err
+
+
+def test_runs_that_write_into_one_folder_at_a_time_lose_no_entry(tmp_path):
+    def write(number):
+        record = DegradeRecord(tmp_path, {"seed": number})
+        for place in range(12):
+            record.add(tmp_path / f"{number}-{place}.nii.gz", "0")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = json.loads((tmp_path / "degraded.json").read_text())
+    assert {name: made["seed"] for name, made in found.items()} == {
+        f"{number}-{place}.nii.gz": number for number in range(4) for place in range(12)
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["degraded.json"]
 
 
 def test_a_scan_that_was_exchanged_since_is_not_passed_over(scan, tmp_path, capsys):
