@@ -83,9 +83,7 @@ def check_not_swapped(reference: Volume, low_res: Volume, axes: tuple[int, ...])
     detail_hr, detail_lr = (fine_detail(volume.data, axes) for volume in (reference, low_res))
     if detail_lr > 2 * detail_hr:
         more = f"{detail_lr / detail_hr:.0f} times the" if detail_lr < 1000 * detail_hr else "by far more"
-        raise UserError(
-            f"{low_res.path} has {more} fine detail, beside {reference.path}: --hr and --lr look swapped."
-        )
+        raise UserError(f"{low_res.path} has {more} fine detail, beside {reference.path}: --hr and --lr look swapped.")
 
 
 def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:

@@ -44,6 +44,13 @@ def check_data(settings: TrainSettings, manifest: Any) -> None:
     check_exchange(recipe, manifest)
 
 
+def remarks_on(settings: TrainSettings, manifest: Any) -> tuple[str, ...]:
+    """What a run can do with these shards, and may not be meant to."""
+    batch, patches = settings.preset.training.batch_size, manifest.pairs("train")
+    repeated = f"a batch of {batch} is more than the {patches} patches to train on: a step sees some repeatedly."
+    return (*chosen_places(settings, manifest), *((repeated,) if batch > patches else ()))
+
+
 def chosen_places(settings: TrainSettings, manifest: Any) -> tuple[str, ...]:
     """A remark where a paper's own training draws patches anywhere and the shards' were chosen by what they show."""
     recipe = settings.preset.training

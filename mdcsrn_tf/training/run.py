@@ -26,7 +26,7 @@ from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_data, check_length, chosen_places, differences_to_shards
+from mdcsrn_tf.training.data_check import check_data, check_length, differences_to_shards, remarks_on
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     held_by_chief,
@@ -61,7 +61,7 @@ def train(
     `data` is a folder of shards, or several, separated by commas.
     """
     manifest = read_manifests(data)
-    warn("mdcsrn-train", (*manifest.remarks, *chosen_places(settings[0], manifest)))
+    warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
     patches = manifest.pairs("train")
     settings = [with_checksum(phase) for phase in settings]
     settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]

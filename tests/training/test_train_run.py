@@ -25,7 +25,7 @@ from mdcsrn_tf.papers import PRESETS, get_preset, with_recipe
 from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import dry_run, run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_exchange, chosen_places, differences_to_shards
+from mdcsrn_tf.training.data_check import check_exchange, chosen_places, differences_to_shards, remarks_on
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import build_state
 
@@ -285,6 +285,15 @@ def test_a_papers_recipe_says_that_its_patches_were_to_lie_anywhere():
     # Ours asks for what it always has had, and so do the recipes of the volumes' papers.
     assert chosen_places(TrainSettings(with_recipe(unet, "quick2d"), "gan"), quarter) == ()
     assert chosen_places(TrainSettings(get_preset("journal/b4u4k12"), "l1"), quarter) == ()
+
+
+def test_a_batch_of_more_than_there_are_patches_is_remarked_on():
+    settings = TrainSettings(get_preset("journal/b4u4k12"), "l1")  # whose batches are of six
+    few, enough = (SimpleNamespace(min_foreground=0.0, pairs={"train": count}.get) for count in (5, 6))
+    assert remarks_on(settings, few) == (
+        "a batch of 6 is more than the 5 patches to train on: a step sees some repeatedly.",
+    )
+    assert remarks_on(settings, enough) == ()
 
 
 def test_a_changed_flag_is_refused_with_the_difference(capsys, shards, uninterrupted):
