@@ -6,18 +6,20 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mdcsrn_tf.papers.config import PhaseRecipe
 from mdcsrn_tf.training.features import features_of
 from mdcsrn_tf.training.frugal import FrugalNetwork, values_of
 from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.schedule import learning_rate_at
 from mdcsrn_tf.training.settings import TrainSettings
-from mdcsrn_tf.training.state import TrainState, build_state
+from mdcsrn_tf.training.state import TrainState, build_state, critic_rate
 from mdcsrn_tf.training.steps import objective_of
 
 # TensorFlow itself and the data's pipeline, before any network.
@@ -71,16 +73,22 @@ def _trainable(model: keras.Model) -> int:
 
 def _schedule(settings: TrainSettings) -> list[str]:
     plan = settings.plan
-    total = objective_of(plan).schedule(plan).total
-    if not total:
-        return [f"  {plan.epochs} epochs of the training patches; with --data their steps are counted"]
-    rates = [
-        learning_rate_at(step, plan.learning_rate, total, plan.learning_rate_decay, plan.drops)
-        for step in (0, total - 1)
-    ]
+    schedule = objective_of(plan).schedule(plan)
     terms = " + ".join(term.loss if term.weight == 1 else f"{term.weight:g} {term.loss}" for term in plan.terms)
-    first, *others = objective_of(plan).schedule(plan).describe(plan.objective)
-    return [f"  {first}; Adam {rates[0]:g} to {rates[1]:g}, loss {terms}", *(f"  {line}" for line in others)]
+    how = f"Adam {_rates(plan, schedule.total)}, loss {terms}"
+    if not schedule.total:
+        return [f"  {plan.epochs} epochs of the training patches, with --data their steps are counted; {how}"]
+    first, *others = schedule.describe(plan.objective)
+    return [f"  {first}; {how}", *(f"  {line}" for line in others)]
+
+
+def _rates(plan: PhaseRecipe, total: int) -> str:
+    """The generator's from first step to last, and the critic's where it has one of its own."""
+    own = [plan.learning_rate, critic_rate(plan)] if plan.objective.critic_learning_rate else [plan.learning_rate]
+    if not total:
+        return ", the critic's ".join(f"{rate:g}" for rate in own)
+    at = partial(learning_rate_at, total=total, decay=plan.learning_rate_decay, drops=plan.drops)
+    return ", the critic's ".join(f"{at(0, rate):g} to {at(total - 1, rate):g}" for rate in own)
 
 
 def _costs(settings: TrainSettings, state: TrainState) -> list[str]:

@@ -253,8 +253,12 @@ def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, 
     with monkeypatch.context() as patch:  # one step is timed below
         patch.setattr(dry_run, "_measure", lambda *_: {"both": 1.0})
         assert train(flags) == 0
-    assert "30 epochs of the training patches" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "30 epochs of the training patches" in told and "loss 1.5 l1 + 1.5 gradient" in told  # M's Table 1
     assert train([*flags, f"--data={shards(preset, 16)}"]) == 0
     # 30 epochs of 4 patches in batches of 2.
     text = capsys.readouterr().out
-    assert "60 steps, each of the critic and the generator, in that order; Adam 5e-05 to 5e-05" in text
+    assert (
+        "60 steps, each of the critic and the generator, in that order; Adam 5e-05 to 5e-05, the critic's 2e-05 to 2e-05, loss 1.5 l1 + 1.5 gradient"
+        in text
+    )
