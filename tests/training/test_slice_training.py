@@ -258,7 +258,5 @@ def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, 
     assert train([*flags, f"--data={shards(preset, 16)}"]) == 0
     # 30 epochs of 4 patches in batches of 2.
     text = capsys.readouterr().out
-    assert (
-        "60 steps, each of the critic and the generator, in that order; Adam 5e-05 to 5e-05, the critic's 2e-05 to 2e-05, loss 1.5 l1 + 1.5 gradient"
-        in text
-    )
+    assert "60 steps, each of the critic and the generator, in that order; Adam 5e-05 to 5e-05, the critic's" in text
+    assert "the critic's 2e-05 to 2e-05, loss 1.5 l1 + 1.5 gradient" in text
