@@ -164,7 +164,14 @@ def _define_running(own: dict[str, Any]) -> None:
         lower_bound=1,
         **own,
     )
-    choice("precision", "float32", ["float32", "tensorfloat32", "bfloat16", "int8"], "Of the convolutions.", **own)
+    choice(
+        "precision",
+        "float32",
+        ["float32", "tensorfloat32", "bfloat16", "int8"],
+        "Of the convolutions. bfloat16 is faster on newer processors, int8 (with --engine=openvino) on most; what they "
+        "cost is in docs/results.md. tensorfloat32 is for GPUs.",
+        **own,
+    )
     choice("device", "auto", ["auto", "cpu", "gpu"], "Where TensorFlow runs.", **own)
     choice("engine", "tensorflow", ["tensorflow", "openvino"], "What runs the network.", **own)
     switch("list_models", False, "Print a line about each bundled network, the default first, and end.", **own)
