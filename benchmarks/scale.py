@@ -40,6 +40,7 @@ class Costs:
     generator_step: float
     inferred_voxels: int
     infer: float  # seconds a volume
+    in_eight_bits: float  # as a share of that
     infer_gib: float
 
 
@@ -67,7 +68,8 @@ def costs() -> Costs:
     shards, reading = pages.read("make_shards.json"), pages.read("read_shards.json")
     steps = {kind: _step(kind) for kind in ("l1", "critic", "generator")}
     volume = pages.read("infer_volume.json")
-    row = next(row for row in volume["results"]["rows"] if row["contender"] == "tensorflow-bfloat16")
+    rows = {row["contender"]: row for row in volume["results"]["rows"]}
+    row = rows["tensorflow-bfloat16"]
     return Costs(
         cores=volume["device"]["cores"],
         prepared_voxels=_product(shards["config"]["shape"]),
@@ -79,6 +81,7 @@ def costs() -> Costs:
         generator_step=steps["generator"],
         inferred_voxels=_product(volume["config"]["shape"]),
         infer=row["median_seconds"],
+        in_eight_bits=rows["openvino-int8"]["median_seconds"] / row["median_seconds"],
         infer_gib=row["peak_gib"],
     )
 
@@ -193,7 +196,8 @@ A device {times_faster_for_a_week:.1f} times as fast ends both within a week. On
 """
 
 INFERENCE = """A scan of the HCP's size takes {seconds:.0f} s in bfloat16, by what {millions:.1f} million voxels took,
-and {unit.infer_gib:.1f} GiB for the tiles beside its own copies.
+and {unit.infer_gib:.1f} GiB for the tiles beside its own copies;
+in eight bits (`--engine=openvino --precision=int8`) {unit.in_eight_bits:.0%} of that time.
 Scans share nothing, so a farm is a list of scans cut into parts: one `mdcsrn-infer --input=part07.txt` a machine, all
 into one output folder. Finished scans are passed over: a part that was cut short is simply given again."""
 

@@ -15,6 +15,7 @@ UNIT = scale.Costs(
     generator_step=4.0,
     inferred_voxels=2_000_000,
     infer=10.0,
+    in_eight_bits=0.6,
     infer_gib=1.5,
 )
 STUDY = scale.Study("a thousand scans of four million voxels", 1_000, (200, 200, 100))
