@@ -11,6 +11,7 @@ from benchmarks.pages import table
 SHOWN = {
     "fast-b4u4k16 ensemble8+consistency": "fast-b4u4k16 `--ensemble=8 --consistency`",
     "fast-b4u4k16 auto": "fast-b4u4k16 `--detail=auto`",
+    "fast-b4u4k16 int8": "fast-b4u4k16 `--engine=openvino --precision=int8`",
 }
 
 
