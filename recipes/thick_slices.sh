@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The variants of the scans in
-# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: three
+# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: four
 # stretches, each from patches of its own.
 set -euo pipefail
 scans=$1 work=$2
@@ -45,3 +45,5 @@ shards 2
 train 2 5e-4 32 "$work/run_thick1/best_l1.keras"
 shards 3
 train 3 5e-4 33 "$work/run_thick2/best_l1.keras"
+shards 4
+train 4 4e-4 34 "$work/run_thick3/best_l1.keras"
