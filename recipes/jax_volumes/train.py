@@ -274,6 +274,7 @@ def add_flags(add: Any, gan: bool) -> None:
     add("--ema", type=float, default=0.99 if gan else 0.998, help="decay of the averaged weights, which are kept")
     add("--exchange", type=int, default=1, help="1: the first two axes were degraded alike and are exchanged")
     add("--bn_momentum", type=float, default=0.9)
+    add("--statistics", choices=("batch", "given"), default="batch", help="given: those that it starts from stay")
     add("--bn_batches", type=int, default=48 if gan else 16, help="over which batch normalisation is measured anew")
     add("--validate_seconds", type=float, default=15.0 if gan else 45.0)
     add("--print_seconds", type=float, default=15.0)

@@ -29,6 +29,7 @@ class Updates:
     def __init__(self, args: argparse.Namespace, patch: int, generator: Any, exact: Any, critic: Any):
         self.args, self.patch = args, patch
         self.generator, self.exact, self.critic = generator, exact, critic
+        self.of_batch = args.statistics == "batch"  # what the generator normalises by
         self.advance = jax.jit(self._gan if critic else self._l1, donate_argnums=0)
         self.critic_only = jax.jit(self._critic_only, donate_argnums=0)
         self.statistics = jax.jit(self._statistics)
@@ -43,7 +44,7 @@ class Updates:
         _, (low, high) = self._draw(volumes, step, 2 if self.critic else 0)
 
         def loss(weights):
-            fake, moving = self.generator.stateless_call(weights, state["moving"], low, training=True)
+            fake, moving = self.generator.stateless_call(weights, state["moving"], low, training=self.of_batch)
             intensity = jnp.mean(jnp.abs(fake - high))
             if not self.critic:
                 return intensity, (moving, {"loss": intensity})
@@ -61,8 +62,8 @@ class Updates:
     def _critic_update(self, state: dict, volumes: Volumes) -> tuple[dict, dict]:
         step = state["critic_step"]
         key, (low, real) = self._draw(volumes, step, 1)
-        # The batch's statistics, as in the generator's own updates, but the moving ones stay.
-        fake = self.generator.stateless_call(state["weights"], state["moving"], low, training=True)[0]
+        # The statistics are those of the generator's own updates, but the moving ones stay.
+        fake = self.generator.stateless_call(state["weights"], state["moving"], low, training=self.of_batch)[0]
         fake = jax.lax.stop_gradient(fake)
         alpha = jax.random.uniform(jax.random.fold_in(key, 1), (real.shape[0],))
 
@@ -95,7 +96,12 @@ class Updates:
         return repeat(cycle, state, self.args.steps_per_call)
 
     def _statistics(self, weights: list, moving: list, volumes: Volumes) -> list:
-        """The statistics as means over batches: from zero, one update leaves (1 - momentum) of a batch's."""
+        """The statistics as means over batches: from zero, one update leaves (1 - momentum) of a batch's.
+
+        Those that are given stay.
+        """
+        if not self.of_batch:
+            return moving
         args, key = self.args, jax.random.key(self.args.seed + 10**6)
         measured = [
             variable.path.split("/")[-1].startswith("moving_") for variable in self.exact.non_trainable_variables
