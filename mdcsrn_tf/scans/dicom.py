@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.dicom_frames import decoded, slices_of
+from mdcsrn_tf.scans.find import SLICE_SUFFIXES
 
 # Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
 _SPACING_TOLERANCE = 0.1
@@ -50,22 +52,49 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
     except ImportError as error:
         raise UserError(f"{folder}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.") from error
     series: dict[str, list[Any]] = defaultdict(list)
+    images: list[tuple[Path, str]] = []
+    others: list[tuple[Path, str]] = []  # a DICOMDIR and its neighbours: readme files, thumbnails, reports
     for file in sorted(folder.iterdir()):
         if not file.is_file() or file.name.startswith("."):
             continue
         try:
             dataset = _read_dataset(file, headers_alone)
         except pydicom.errors.InvalidDicomError:
-            continue  # a DICOMDIR's neighbours: readme files, thumbnails
+            others.append((file, ""))
+            continue
         except Exception as error:  # what a parser makes of damaged bytes has no common type
             brief = " ".join(str(error).split())[:120] or type(error).__name__
             raise UserError(f"{file} cannot be read as DICOM ({brief}); export the series again.") from error
-        if ("Rows" if headers_alone else "PixelData") in dataset:
-            dataset.filename = str(file)
-            series[str(dataset.get("SeriesInstanceUID", ""))] += slices_of(dataset)
+        kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+        if ("Rows" if headers_alone else "PixelData") not in dataset:
+            others.append((file, kind))
+            continue
+        dataset.filename = str(file)
+        series[str(dataset.get("SeriesInstanceUID", ""))] += slices_of(dataset)
+        images.append((file, kind))
+    _refuse_cut_off(others, images)
     if not series:
         raise UserError(f"{folder} holds no DICOM image; name the folder of one series.")
     return series
+
+
+def _refuse_cut_off(others: Sequence[tuple[Path, str]], images: Sequence[tuple[Path, str]]) -> None:
+    """UserError where one of the files without an image ought to hold one, by its kind of DICOM or its name.
+
+    A series whose last slice was cut off while it was copied would else be one slice shorter, and nobody be told.
+    """
+    kinds, names = {kind for _, kind in images}, {_without_numbers(file) for file, _ in images}
+    for file, kind in others:
+        meant = kind in kinds if kind else file.suffix.lower() in SLICE_SUFFIXES or _without_numbers(file) in names
+        if meant:
+            raise UserError(
+                f"{file} should be a DICOM image and holds none: it may have been cut off, or be of another format; "
+                "copy or export it again, or take it out of the folder."
+            )
+
+
+def _without_numbers(file: Path) -> str:
+    return re.sub(r"\d+", "0", file.name)
 
 
 def _read_dataset(file: Path, headers_alone: bool) -> Any:

@@ -52,7 +52,7 @@ def decoded(dataset: Any) -> np.ndarray:
         stored = whole.pixel_array
     except Exception as error:  # pydicom's decoders raise what their libraries raise
         brief = " ".join(str(error).split())[:120]
-        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it uncompressed.") from error
+        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it again, uncompressed.") from error
     if number is not None and stored.ndim == 3:
         stored = stored[number]
     # A colour frame alone in its file is [row, column, sample]: its first row is no frame.

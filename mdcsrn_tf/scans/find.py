@@ -16,6 +16,7 @@ from mdcsrn_tf.files import can_be_read, sha256_of
 GENERATOR = "mdcsrn_tf"  # what the sidecars of our results, and our datasets, name as their maker
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PAIR_SUFFIXES = (".hdr", ".img")  # NIfTI in two files
+SLICE_SUFFIXES = (".dcm", ".ima")  # of DICOM files, most of which have none
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
 # Suffixes of files that cannot be written: other formats, and misspellings of .nii and .nii.gz.
@@ -127,7 +128,7 @@ def _below(root: Path) -> list[Path]:
         here = [Path(folder, name) for name in names if not name.startswith(".")]
         volumes = [file for file in here if file.name.lower().endswith(VOLUME_SUFFIXES) or _is_pair(file)]
         found += volumes
-        if any(is_dicom(file) for file in sorted(set(here) - set(volumes))):
+        if any(_may_be_dicom(file) for file in sorted(set(here) - set(volumes))):
             found.append(Path(folder))
     return found
 
@@ -162,6 +163,11 @@ def _unreadable(error: OSError) -> UserError:
 def _is_pair(file: Path) -> bool:
     """Whether it is the header of a NIfTI in two files: those count once."""
     return file.name.endswith(".hdr") and file.with_suffix(".img").is_file()
+
+
+def _may_be_dicom(file: Path) -> bool:
+    """Also a file that is only called so: whoever reads its folder says what is wrong with it."""
+    return is_dicom(file) or (file.suffix.lower() in SLICE_SUFFIXES and can_be_read(file))
 
 
 def is_dicom(file: Path) -> bool:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK
 from dicom_helpers import VOXELS, write_series
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import BasicTextSRStorage, generate_uid
 
 from data_prep import degrade
 from mdcsrn_tf.errors import UserError
@@ -127,6 +128,47 @@ def test_damaged_and_foreign_files(tmp_path):
     (tmp_path / "none" / "note.txt").write_text("x" * 500)
     with pytest.raises(UserError, match="no DICOM image"):
         read_volume(tmp_path / "none")
+
+
+@pytest.mark.parametrize("left", [0, 131, 132, 400, 700])
+def test_a_slice_that_was_cut_off_makes_no_series_shorter(tmp_path, left):
+    folder = write_series(tmp_path / "series", generate_uid())
+    (folder / "README").write_text("not an image")
+    last = next(file for file in folder.iterdir() if file.suffix and dcmread(file).ImagePositionPatient[2] > 41.9)
+    raw = last.read_bytes()
+    assert raw.index(VOXELS[:, :, -1].T.tobytes()) > 700
+    last.write_bytes(raw[:left])
+    with pytest.raises(UserError, match=f"{last.name} should be a DICOM image and holds none"):
+        read_volume(folder)
+
+
+def test_a_file_without_suffix_is_a_slice_if_it_is_called_as_the_others_are(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(folder / f"IM_{number}")
+    (folder / "finished").touch()
+    assert read_volume(folder).data.shape == (6, 5, 7)
+    (folder / "IM_0007").touch()
+    with pytest.raises(UserError, match="IM_0007 should be a DICOM image and holds none"):
+        read_volume(folder)
+
+
+def test_a_report_beside_the_slices_is_no_slice(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    report = dcmread(sorted(folder.iterdir())[0])
+    report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID = BasicTextSRStorage
+    del report.PixelData, report.Rows
+    report.save_as(folder / "im900.dcm")
+    assert read_volume(folder).data.shape == (6, 5, 7)
+
+
+def test_a_folder_of_files_that_are_only_called_dicom_is_named(tmp_path, capsys):
+    write_series(tmp_path / "scans" / "good", generate_uid())
+    for file in write_series(tmp_path / "scans" / "old", generate_uid()).iterdir():
+        file.write_bytes(file.read_bytes()[132:])  # as programs wrote them before there was a preamble
+    assert degrade.main([f"--input={tmp_path / 'scans'}", f"--output={tmp_path / 'o'}", "--factor=1,1", "--quiet"]) == 1
+    assert "old/im000.dcm should be a DICOM image and holds none" in capsys.readouterr().err
+    assert (tmp_path / "o" / "good.nii.gz").is_file()
 
 
 @pytest.mark.parametrize(
