@@ -116,6 +116,8 @@ def _attempt(path: Path, read: Callable[[], Volume]) -> Volume:
             return read()
     except (UserError, MemoryError):  # a lack of memory is no fault of the file
         raise
+    except PermissionError as error:  # nor is this
+        raise UserError(f"{error.filename or path} cannot be read ({error.strerror}); let it be read.") from error
     except Exception as error:
         raise UserError(f"{path} cannot be read ({brief(error)}); export or download it again.") from error
 

@@ -437,6 +437,18 @@ def test_what_git_keeps_elsewhere_is_to_be_fetched(tmp_path):
         find_volumes(tmp_path / "a.nii.gz")
 
 
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path, monkeypatch):
+    file = tmp_path / "closed.nii"
+    nib.save(nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), file)
+
+    def refusing(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(volumes, "_read_image", refusing)
+    with pytest.raises(UserError, match=rf"^{file} cannot be read \(Permission denied\); let it be read\.$"):
+        read_volume(file)
+
+
 def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     path = save(tmp_path / "a.nii", ramp())
 
