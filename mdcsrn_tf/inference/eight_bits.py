@@ -1,10 +1,11 @@
 """Convolutions in whole numbers of eight bits, whose steps are found without looking at a single scan.
 
 Eight bits cut an interval into 255 steps, so it has to be known how large values become. Where a convolution reads the
-ELU of a batch normalisation, as in all dense networks here, the network's file says it: a channel has been shifted and
-scaled to the normalisation's offset and gain, whatever the scan, whichever statistics. What lies more than
-`_DEVIATIONS` gains from the offset is cut off. Channels differ in size, and so do the weights that read them; each
-channel is measured in a unit of its own, which shares the difference evenly between the two.
+ELU of a batch normalisation, as in all dense networks here, the network's file says it: the normalisation shifts and
+scales a channel to its offset and gain, by a tile's own statistics always, by the trained ones as far as a scan is like
+those of training. What lies more than `_DEVIATIONS` gains from the offset is cut off. Channels differ in size, and so
+do the weights that read them; each channel is measured in a unit of its own, which shares the difference evenly
+between the two.
 """
 
 from __future__ import annotations
