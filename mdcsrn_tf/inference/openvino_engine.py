@@ -82,8 +82,12 @@ class OpenVinoEngine(Engine):
 
 
 def _no_eight_bits(path: Path) -> str:
-    reason = "is an export" if path.is_dir() else "has no convolutions whose values its file bounds"
-    return f"{path} {reason}, so --precision={INT8} cannot be; take --precision=bfloat16."
+    if path.is_dir():
+        return f"{path} is an export, in which --precision={INT8} cannot be; name the .keras file that was exported."
+    return (
+        f"{path} has no convolutions whose values its file bounds, so --precision={INT8} cannot be; "
+        "take --precision=bfloat16."
+    )
 
 
 def _openvino() -> Any:

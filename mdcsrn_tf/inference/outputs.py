@@ -62,7 +62,7 @@ def plan(source: Path, output: Path) -> list[Job]:
         refuse_other_formats(output)
         if output.is_file():
             raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
-        root = _root(source) if source.is_dir() and not single else source.parent
+        root = _root(source, sources) if source.is_dir() and not single else source.parent
         jobs = [_job(path, root, output) for path in sources]
     _refuse_collisions(jobs)
     return jobs
@@ -116,10 +116,13 @@ def write_dataset_description(output: Path, datasets: Iterable[Path]) -> None:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _root(folder: Path) -> Path:
+def _root(folder: Path, sources: list[Path]) -> Path:
     """Below which folder scans lie as their results will: below a BIDS dataset, also where a subject's is named."""
     around = _around_subjects(folder)
-    return around if (around / _DATASET).is_file() else folder
+    if (around / _DATASET).is_file():
+        return around
+    as_in_bids = all(path.parent.name == "anat" and _BIDS_NAME.fullmatch(stem_of(path)) for path in sources)
+    return around if as_in_bids else folder  # a dataset that nobody has described yet
 
 
 def _job(path: Path, root: Path, output: Path) -> Job:

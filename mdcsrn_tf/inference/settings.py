@@ -84,6 +84,8 @@ def check_running(settings: Settings) -> None:
             raise UserError(f"--{name}={getattr(settings, name)} is none of {', '.join(known)}.")
     if settings.precision == INT8 and settings.engine != "openvino":
         raise UserError(f"--precision={INT8} is for OpenVINO: add --engine=openvino, or take --precision=bfloat16.")
+    if (settings.precision, settings.engine) == ("tensorfloat32", "openvino"):
+        raise UserError("--precision=tensorfloat32 is for GPUs, which --engine=openvino does not use; leave it out.")
 
 
 def check_strength(detail: object) -> None:

@@ -114,12 +114,15 @@ def one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -
     """The slices of the only series, or of the one with the UID `wanted`."""
     if wanted is not None:
         if wanted not in series:
-            raise UserError(f"{folder} holds no series {wanted}; there are {', '.join(sorted(series))}.")
+            raise UserError(f"{folder} holds no series {wanted}; there are {_named(series)}.")
         return series[wanted]
     if len(series) > 1:
-        named = ", ".join(f"{uid} ({_described(slices)})" for uid, slices in sorted(series.items()))
-        raise UserError(f"{folder} holds {len(series)} series; choose one by its UID: {named}.")
+        raise UserError(f"{folder} holds {len(series)} series; choose one by its UID: {_named(series)}.")
     return next(iter(series.values()))
+
+
+def _named(series: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{uid} ({_described(slices)})" for uid, slices in sorted(series.items()))
 
 
 def _described(slices: Sequence[Any]) -> str:

@@ -19,6 +19,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import settings as known
 from mdcsrn_tf.inference.eight_bits import in_eight_bits, of_convolution
 from mdcsrn_tf.inference.engines import load_engine
+from mdcsrn_tf.inference.export import export
 from mdcsrn_tf.inference.openvino_model import model_of
 from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.models.graph import Layer
@@ -173,6 +174,18 @@ def test_from_python_too_an_unknown_way_of_running_is_refused(setting):
     ((name, value),) = setting.items()
     with pytest.raises(UserError, match=f"--{name}={value} is none of"):
         load_engine(None, Settings(**setting))
+
+
+def test_what_an_engine_would_pass_over_is_refused():
+    with pytest.raises(UserError, match="tensorfloat32 is for GPUs"):
+        load_engine(None, Settings(engine="openvino", precision="tensorfloat32"))
+
+
+def test_an_export_is_refused_with_the_remedy(tmp_path):
+    model = write_tiny_model(tmp_path / "tiny.keras", bn="moving")
+    export(model, tmp_path / "saved", "moving", whole_volumes=False)
+    with pytest.raises(UserError, match=r"saved is an export, .* name the \.keras file"):
+        load_engine(tmp_path / "saved", Settings(engine="openvino", precision="int8"))
 
 
 def test_the_command_offers_what_the_library_knows():

@@ -110,9 +110,12 @@ def test_plan_table(tmp_path):
     assert sorted(places) == ["a_sr.nii.gz", "also_sr.nii.gz", "beside_sr.nii.gz"], "all within the output"
 
 
+@pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("named", ["", "sub-1", "sub-1/ses-2", "sub-1/ses-2/anat"])
-def test_a_part_of_a_bids_dataset_gives_the_same_derivatives_as_the_whole(tmp_path, monkeypatch, named):
-    touch(tmp_path / "raw/sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz", tmp_path / "raw/dataset_description.json")
+def test_a_part_of_a_bids_dataset_gives_the_same_derivatives_as_the_whole(tmp_path, monkeypatch, named, described):
+    touch(tmp_path / "raw/sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz")
+    if described:
+        touch(tmp_path / "raw/dataset_description.json")
     monkeypatch.chdir(tmp_path / "raw")
     for source in (Path(named or "."), tmp_path / "raw" / named):
         (job,) = plan(source, Path("../out"))
@@ -128,6 +131,9 @@ def test_folders_that_are_only_called_as_in_bids_stay_what_they_are(tmp_path):
     one, other = plan(tmp_path / "in/sub-1", tmp_path / "out")
     assert (one.target, one.bids_root) == (tmp_path / "out/T1_sr.nii.gz", None)
     assert (other.target, other.bids_root) == (tmp_path / "out/sub-1_desc-sr_T1w.nii.gz", None)
+    touch(tmp_path / "sub-2/scans/sub-2_T1w.nii")  # not in anat, as BIDS has it
+    (job,) = plan(tmp_path / "sub-2", tmp_path / "out")
+    assert (job.target, job.bids_root) == (tmp_path / "out/scans/sub-2_desc-sr_T1w.nii.gz", None)
 
 
 def test_the_derivatives_link_to_their_one_dataset(tmp_path):
