@@ -19,7 +19,7 @@ from mdcsrn_tf.models.graph import Graph, Layer
 
 STEPS = 255
 _LARGEST = 127  # of the kernel's numbers, either way
-_DEVIATIONS = 10  # at six, the brightest vessels and fat were cut off
+_DEVIATIONS = 10  # at six, the brightest voxels of scans were cut off
 _TINY = 1e-12  # in place of a channel that is always zero, and of a kernel without weights
 
 

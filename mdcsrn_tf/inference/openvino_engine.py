@@ -41,9 +41,10 @@ class OpenVinoEngine(Engine):
     def _take(self, path: Path, graph: Graph) -> None:
         """Build the model from a graph."""
         self.multiple, self.feature_channels = size_multiple(graph), channels_in_blocks(graph)
-        if self._precision == INT8 and not in_eight_bits(graph):
+        eight_bits = in_eight_bits(graph) if self._precision == INT8 else None
+        if eight_bits == {}:
             raise UserError(_no_eight_bits(path))
-        self._model, self._channel_axis = model_of(graph, self.bn, self._precision == INT8), CHANNELS
+        self._model, self._channel_axis = model_of(graph, self.bn, eight_bits), CHANNELS
 
     def _read(self, path: Path, bn: str) -> None:
         """Read the model that was exported, or is now, because no graph knows the file's network."""

@@ -6,12 +6,12 @@ convolutions read is never built: theirs is a sum over its parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from mdcsrn_tf.inference.eight_bits import STEPS, EightBits, in_eight_bits
+from mdcsrn_tf.inference.eight_bits import STEPS, EightBits
 from mdcsrn_tf.models.graph import Graph, Layer
 
 _SPACE = (2, 3, 4)  # the axes of the volume
@@ -19,17 +19,17 @@ _BLOCK = 16  # floats of a vector
 CHANNELS = 1  # the axis of the channels, in what the model takes and gives as well
 
 
-def model_of(graph: Graph, bn: str, eight_bits: bool = False) -> Any:
+def model_of(graph: Graph, bn: str, eight_bits: Mapping[str, EightBits] | None = None) -> Any:
     """The `openvino.Model`: float32 [batch, 1, D, H, W] to the same, of any size until it is reshaped.
 
-    `bn="batch"` normalises each tile by its own statistics, whatever the batch. With `eight_bits` those convolutions
-    that can be (`inference/eight_bits.py`) are of whole numbers.
+    `bn="batch"` normalises each tile by its own statistics, whatever the batch. Convolutions that
+    `eight_bits` names are of its whole numbers.
     """
     import openvino
     from openvino import opset8 as operations
 
     tiles = operations.parameter([-1, 1, -1, -1, -1], np.float32, name="tiles")
-    output = _Builder(graph, operations, bn, tiles, in_eight_bits(graph) if eight_bits else {}).run()
+    output = _Builder(graph, operations, bn, tiles, eight_bits or {}).run()
     return openvino.Model([output], [tiles], graph.name)
 
 
@@ -51,7 +51,7 @@ def channels_in_blocks(graph: Graph) -> int:
 class _Builder:
     """What the layers give, by their names."""
 
-    def __init__(self, graph: Graph, operations: Any, bn: str, tiles: Any, eight_bits: dict[str, EightBits]):
+    def __init__(self, graph: Graph, operations: Any, bn: str, tiles: Any, eight_bits: Mapping[str, EightBits]):
         self.graph = graph
         self.operations = operations
         self.bn = bn

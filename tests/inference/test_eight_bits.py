@@ -82,22 +82,22 @@ def by_numpy(model, graph, volume):
 def test_what_openvino_gives_is_the_sum_of_whole_numbers():
     (model, graph), rng = one_convolution(), np.random.default_rng(2)
     volume = 2 * rng.standard_normal((12, 10, 14))
-    built = model_of(graph, "moving", eight_bits=True)
+    built = model_of(graph, "moving", in_eight_bits(graph))
     built.reshape([1, 1, 12, 10, 14])
     compiled = openvino.compile_model(built, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found, expected = compiled(volume[None, None].astype(np.float32))[0][0, 0], by_numpy(model, graph, volume)
-    # A value on the edge between two steps may be rounded either way, which moves 27 voxels a little.
-    close = np.abs(found - expected) < 1e-4 * np.abs(expected).max()
-    assert close.mean() > 0.97 and np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    # A value on the edge between two steps may be rounded either way, which moves 27 of 1,680 voxels a little.
+    close = np.abs(found - expected) < 1e-6 * np.abs(expected).max()
+    assert close.mean() > 0.98 and np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     exact = np.asarray(model(volume[None, ..., None].astype(np.float32)))[0, ..., 0]
-    assert 1e-4 < np.abs(found - exact).max() / np.abs(exact).max() < 0.03, "eight bits are not float32, but near"
+    assert 1e-4 < np.abs(found - exact).max() / np.abs(exact).max() < 0.02, "eight bits are not float32, but near"
 
 
-def kinds_of_convolutions(path):
-    """What OpenVINO computes the convolutions of more than 1x1x1 in, by a compiled model of its own."""
-    engine = load_engine(path, Settings(engine="openvino", precision="int8"))
-    engine._model.reshape([1, 1, 16, 16, 16])
-    compiled = openvino.compile_model(engine._model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+def kinds_of_convolutions(graph):
+    """What OpenVINO computes the network's convolutions in."""
+    model = model_of(graph, "moving", in_eight_bits(graph))
+    model.reshape([1, 1, 16, 16, 16])
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     told = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     told = [{key: str(info[key].astype(str)) for key in ("layerType", "runtimePrecision")} for info in told]
     return [info["runtimePrecision"] for info in told if info["layerType"] == "Convolution"]
@@ -105,9 +105,9 @@ def kinds_of_convolutions(path):
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_all_wide_convolutions_of_bundled_networks_but_the_first_are_of_whole_numbers(name):
-    layers = load_graph(weights.find_model(name))[0].layers
-    wide = [layer for layer in layers if layer.kind == "Conv3D" and not layer.is_pointwise]
-    kinds = kinds_of_convolutions(weights.find_model(name))
+    graph, _ = load_graph(weights.find_model(name))
+    wide = [layer for layer in graph.layers if layer.kind == "Conv3D" and not layer.is_pointwise]
+    kinds = kinds_of_convolutions(graph)
     assert sum(kind in ("u8", "i8") for kind in kinds) == len(wide) - 1 >= 8
 
 
@@ -125,7 +125,9 @@ def gain(name, crop, precision):
 @pytest.mark.parametrize("crop", ["real_crop_head", "real_crop_t2w", "real_crop_flair"])
 @pytest.mark.parametrize("name", ["mdcsrn-b4u4k12", "fast-b4u4k16"])
 def test_a_real_scan_loses_next_to_nothing(name, crop):
-    assert abs(gain(name, crop, "int8") - gain(name, crop, "float32")) < 0.03 < 0.3 < gain(name, crop, "float32")
+    exact = gain(name, crop, "float32")
+    assert exact > 0.3
+    assert gain(name, crop, "int8") == pytest.approx(exact, abs=0.02)
 
 
 def test_without_vnni_which_adds_pairs_in_sixteen_bits_it_comes_out_the_same():
@@ -139,7 +141,7 @@ def test_without_vnni_which_adds_pairs_in_sixteen_bits_it_comes_out_the_same():
         text=True,
         timeout=300,
     )
-    assert abs(float(done.stdout) - gain("fast-b4u4k16", "real_crop_head", "int8")) < 0.01
+    assert float(done.stdout) == pytest.approx(gain("fast-b4u4k16", "real_crop_head", "int8"), abs=0.002)
 
 
 @pytest.mark.parametrize("bn", ["batch", "moving"])
@@ -148,10 +150,10 @@ def test_the_command_says_so_in_its_sidecar_and_comes_near_float32(tmp_path, bn)
     flags = [f"--input={scan}", f"--model={model}", f"--bn={bn}", "--engine=openvino", "--force", "--quiet"]
     for precision in ("float32", "int8"):
         assert infer([*flags, f"--output={tmp_path}/{precision}.nii.gz", f"--precision={precision}"]) == 0
-    sidecar = json.loads((tmp_path / "int8.json").read_text())
-    assert "int8" in json.dumps(sidecar)
+    asked = json.loads((tmp_path / "int8.json").read_text())["Request"]
+    assert (asked["engine"], asked["precision"]) == ("openvino", "int8")
     exact, rounded, given = (data_of(tmp_path / f"{name}.nii.gz") for name in ("float32", "int8", "lr"))
-    assert 0 < np.abs(rounded - exact).max() < 0.1 * np.abs(exact - given).max()
+    assert 0 < np.abs(rounded - exact).max() < 0.05 * np.abs(exact - given).max()
 
 
 @pytest.mark.parametrize(
