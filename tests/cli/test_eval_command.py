@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -15,10 +16,13 @@ from eval_helpers import AFFINE, CROP, ROOT, make_scans, run_eval, spawn_eval, w
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.subjects import check_not_swapped
 from mdcsrn_tf.files import this_host
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.volumes import read_volume
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +354,17 @@ def test_swapped_folders_are_noticed(scans, tmp_path):
     assert right[0] == 0, right[2]
     code, _, err = run_eval(f"--hr={tmp_path / 'lr'}", f"--lr={scans}", f"--output={tmp_path / 'b'}", *flags)
     assert code == 1 and "--hr and --lr look swapped" in err
+
+
+@pytest.mark.parametrize(
+    ("method", "told"), [("linear", r"\d times the fine detail"), ("sinc", "by far more fine detail")]
+)
+def test_a_swapped_pair_is_told_apart_by_its_detail(scans, method, told):
+    sharp = read_volume(sorted(scans.iterdir())[0])
+    blurred = replace(sharp, data=kspace.degrade(sharp.data, (4, 4), (0, 1), method))
+    check_not_swapped(sharp, blurred, (0, 1))
+    with pytest.raises(UserError, match=told):
+        check_not_swapped(blurred, sharp, (0, 1))
 
 
 def test_low_resolution_scans_of_no_known_grid_are_named(scans, tmp_path):
