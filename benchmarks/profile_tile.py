@@ -134,8 +134,8 @@ CHANGES = """## What was changed, and what it bought
 - **Seamless volumes slide** through the network where they are more than a tile (`inference/sliding.py`): of 256^3
   voxels each product and sum is done 1.4 times, where those tiles do it 3.6 times, and tiles of 70^3 10.5 times.
   Measured beside the first in results.md ("A volume ..., before and after").
-- **Eight bits** (`--precision=int8` by OpenVINO): the convolutions of 3^3 within dense blocks take half their time in
-  bfloat16, and a tile two thirds (results.md); normalisation and the 1x1x1 convolutions are what is left.
+- **Eight bits** (`--precision=int8` by OpenVINO) for the convolutions of 3^3 within dense blocks: a volume takes seven
+  tenths of OpenVINO's time in bfloat16 (results.md). Normalisation and 1x1x1 convolutions take what they took.
 - **Starting up** (results.md): a network is read from its file without Keras, layer by layer, where all that the file
   holds is known (decisions.md), and `mdcsrn-infer` hides Keras while TensorFlow loads. Commands that need Keras hide
   what it imports wherever it is installed: scikit-learn, matplotlib and OpenCV. XLA's older emitters compile the same

@@ -5,9 +5,8 @@
 
 Default tiles and --seamless, float32, bfloat16 and (by OpenVINO, this checkout alone) int8; each run in a process of
 its own, taking turns (but for `--codes`), all with the older checkout's network file, but for `--codes=...,fast`: this
-one's code with its fast network. Compiling
-counts; importing TensorFlow and loading do not. Writes benchmarks/results/volume_before.json, or what `--record` names,
-after each run.
+one's code with its fast network. Compiling counts; importing TensorFlow and loading do not. Writes
+benchmarks/results/volume_before.json, or what `--record` names, after each run.
 """
 
 from __future__ import annotations
