@@ -209,7 +209,6 @@ def _files_of(series: Series) -> list[Path]:
     """A scan's files: of a DICOM folder that holds several series, or several people's, this one's alone."""
     if series.uid is None:
         return files_of(series.path)
-    from mdcsrn_tf.scans.dicom import slices_by_series
+    from mdcsrn_tf.scans.dicom_series import files_of_series
 
-    slices = slices_by_series(series.path, headers_alone=True)[series.uid]
-    return sorted({Path(dataset.filename) for dataset in slices})
+    return files_of_series(series.path, series.uid)

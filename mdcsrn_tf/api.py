@@ -155,14 +155,14 @@ def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
 
     if output is None:
         raise UserError("A scan that is a file needs the name of the file to write.")
-    jobs = plan(source, Path(output))
+    jobs = plan(source, Path(output), wanted.series)
     console = Noting()
     try:
         failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, console)
     finally:
         _warn(console.warnings, stacklevel=4)  # here: other threads may be reading with all warnings silenced
     if failed:
-        reasons = "; ".join(f"{job.source.name} ({why})" for job, why in failed)
+        reasons = "; ".join(f"{job.title} ({why})" for job, why in failed)
         raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")
     return jobs[0].target if len(jobs) == 1 else Path(output)
 

@@ -15,6 +15,7 @@ from mdcsrn_tf.files import check_writable, remove_abandoned
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.folder import Run
+    from mdcsrn_tf.inference.outputs import Job
 
 NAME = "mdcsrn-infer"
 DESCRIPTION = """Super-resolve a scan (.nii, .nii.gz, .mgz, DICOM folder), a folder of scans, a list (.txt) or BIDS.
@@ -76,7 +77,13 @@ def _define_scan(own: dict[str, Any]) -> None:
     )
     text("axes", None, "The degraded axes, anatomical or indices, as LR,AP (default: found out).", **own)
     text("factor", None, "By how much each of them is to grow, as 2,2 (default: found out).", **own)
-    text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", **own)
+    text(
+        "series",
+        None,
+        "Of DICOM folders: the series with this SeriesInstanceUID, or with this in their description (default: all, "
+        "each by itself); of files: those with this in their name.",
+        **own,
+    )
     text("participant_label", None, "Of a BIDS dataset: the subjects, as 01,02 (default: all).", **own)
     text("volume", "all", "Of a 4-D file: the number of a volume, from 0, or all.", **own)
     text("nan", "0", "What takes the place of NaN outside the head; refuse: scans with NaN are not read.", **own)
@@ -196,7 +203,7 @@ def run(values: flags.FlagValues) -> int:
     from mdcsrn_tf.inference.outputs import plan
 
     output = Path(values.output)
-    jobs = _of_subjects(plan(Path(values.input), output), values.participant_label)
+    jobs = _of_subjects(plan(Path(values.input), output, values.series), values.participant_label)
     _check_folder(jobs[0].target.parent)
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
@@ -207,14 +214,16 @@ def run(values: flags.FlagValues) -> int:
 
         write_dataset_description(output, datasets)
     if failed:
-        names = "".join(f"\n  {_named(job.source, reason)}" for job, reason in failed)
+        names = "".join(f"\n  {_named(job, reason)}" for job, reason in failed)
         print(f"{NAME}: error: {len(failed)} of {len(jobs)} scans failed:{names}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _named(source: Path, reason: str) -> str:
+def _named(job: Job, reason: str) -> str:
     """The reason with its scan before it; most sentences begin so."""
-    return reason if reason.startswith(str(source)) else f"{source}: {reason}"
+    if job.series:
+        return f"{job.series} ({job.source}): {reason}"
+    return reason if reason.startswith(str(job.source)) else f"{job.source}: {reason}"
 
 
 def _of_subjects(jobs, labels: str | None):

@@ -100,7 +100,7 @@ class Run:
             failed.append((one[0], console.failed(error)))
 
         def compute(one: tuple[Job, bool], scan: Opened) -> Callable[[], None] | None:
-            with console.scan(one[0].source.name, places[one[0].target], len(planned)) as on_progress:
+            with console.scan(one[0].title, places[one[0].target], len(planned)) as on_progress:
                 return self._do(*one, scan, console, on_progress)
 
         def read(one: tuple[Job, bool]) -> Opened:
@@ -124,7 +124,7 @@ class Run:
 
         def draw() -> None:
             draw_finished(job, scan, model, self.wanted)
-            console.say(f"{job.source.name} -> {job.picture.name}")
+            console.say(f"{job.title} -> {job.picture.name}")
 
         return draw
 

@@ -51,7 +51,7 @@ class Opened:
 def open_scan(job: Job, wanted: ScanSettings) -> Opened:
     """Read a scan and look at it: what is wrong with it is found before any network is loaded."""
     before = provenance.stamps_of(job.source)
-    volumes = read_volumes(job.source, wanted.series, which=wanted.volume, nan=wanted.nan)
+    volumes = read_volumes(job.source, which=wanted.volume, nan=wanted.nan)
     sha256 = provenance.source_hash(job.source)
     if provenance.stamps_of(job.source) != before:  # else the sidecar would name a file that the result is not of
         raise UserError(f"{job.source} was written to while it was read; run the same command again once it is whole.")
@@ -159,7 +159,7 @@ def _refuse(job: Job, sight: Sight, decision: Decision, model: Path, wanted: Sca
 def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
     clock.lap("written")
     seam = "" if result.seam_figure is None else f"; seam figure {result.seam_figure:.3f}"
-    say(f"{job.source.name} -> {job.target.name}: {clock}{seam}")
+    say(f"{job.title} -> {job.target.name}: {clock}{seam}")
 
 
 def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard) -> Remarks:
@@ -168,15 +168,15 @@ def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard) -> 
 
 
 def _say_remarks(job: Job, remarks: Remarks, volumes: int, say: Say) -> None:
-    say(f"{job.source.name}: {remarks.seen}")
+    say(f"{job.title}: {remarks.seen}")
     if volumes > 1:
-        say(f"{job.source.name}: {volumes} volumes, one after the other; --volume=N takes one of them")
+        say(f"{job.title}: {volumes} volumes, one after the other; --volume=N takes one of them")
     _say_warnings(job, remarks.warnings, say)
 
 
 def _say_warnings(job: Job, warnings: Sequence[str], say: Say) -> None:
     for warning in warnings:
-        say(f"warning: {job.source.name}: {warning}")
+        say(f"warning: {job.title}: {warning}")
 
 
 def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks, clock: _Clock, say: Say) -> Remarks:
@@ -186,7 +186,7 @@ def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks
     _say_fallbacks(result, say)
     if wanted.detail == "auto":
         power = "" if outcome.warnings else ", so that its power is about an original's"
-        say(f"{job.source.name}: the network's detail times {outcome.detail:.2f}{power}")
+        say(f"{job.title}: the network's detail times {outcome.detail:.2f}{power}")
     _say_warnings(job, outcome.warnings, say)
     return replace(remarks, warnings=[*remarks.warnings, *outcome.warnings])
 
@@ -237,7 +237,7 @@ def draw(
     shares = dict(zip(prepared.decision.axes, prepared.decision.factors, strict=True))
     measured = [1 / shares.get(axis, 1) for axis in order]
     parts = [
-        job.source.name,
+        job.title,
         *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
         *([remark] if remark else []),
     ]
@@ -263,7 +263,7 @@ def _self_checked(
     side = "above" if check.gain >= 0 else "below"
     network = "the network" if outcome.detail == 1 else "the network with its detail so strong"
     say(
-        f"{job.source.name}: self-check: degraded once more, {network} is {abs(check.gain):.2f} dB {side} sinc "
+        f"{job.title}: self-check: degraded once more, {network} is {abs(check.gain):.2f} dB {side} sinc "
         f"({check.network:.2f} against {check.sinc:.2f}, inside the head)"
     )
     checked = remarks.and_of(check)

@@ -17,6 +17,7 @@ from mdcsrn_tf.names import fitting_name
 from mdcsrn_tf.scans.find import (
     GENERATOR,
     NIFTI_SUFFIXES,
+    each_series,
     find_volumes,
     made_by_us,
     place_below,
@@ -31,11 +32,20 @@ _DATASET = "dataset_description.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A scan and where its result goes; `bids_root` is the dataset it belongs to, an absolute path."""
+    """A scan and where its result goes; `bids_root` is the dataset it belongs to, an absolute path.
+
+    `series` is what one of several series in a DICOM folder is called; its first slice is the source.
+    """
 
     source: Path
     target: Path
     bids_root: Path | None = None
+    series: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called on the terminal."""
+        return self.series or self.source.name
 
     @property
     def sidecar(self) -> Path:
@@ -48,24 +58,48 @@ class Job:
         return self.target.with_name(f"{stem_of(self.target)}_qc.png")
 
 
-def plan(source: Path, output: Path) -> list[Job]:
-    """The jobs of a run, in order; UserError where two would collide or an input would be overwritten."""
+def plan(source: Path, output: Path, series: str | None = None) -> list[Job]:
+    """The jobs of a run, in order; UserError where two would collide or an input would be overwritten.
+
+    series: of DICOM folders the series with that UID, or whose description has it; of files those whose name has it.
+    """
     if source.name in ("", ".."):  # "." and "..": results are called after the folder's own name
         source = source.resolve()
-    sources = without_results(find_volumes(source), source)
-    single = len(sources) == 1 and (source.is_file() or sources == [source])
+    scans = _chosen(source, series)
+    sources = [path for path, _ in scans]
+    itself = sources == [source] or source.is_file()
     if output.name.lower().endswith(NIFTI_SUFFIXES) and not output.is_dir():
-        if not single:
-            raise UserError(f"--output={output} is a file, but --input={source} holds several scans; name a folder.")
-        jobs = [Job(sources[0], output)]
+        jobs = [_only_job(source, scans, output)]
     else:
         refuse_other_formats(output)
         if output.is_file():
             raise UserError(f"--output={output} is a file, neither .nii nor .nii.gz; name one of those or a folder.")
-        root = _root(source, sources) if source.is_dir() and not single else source.parent
-        jobs = [_job(path, root, output) for path in sources]
+        root = source.parent if itself else _root(source, sources)
+        jobs = [_job(path, root, output, name) for path, name in scans]
     _refuse_collisions(jobs)
     return jobs
+
+
+def _chosen(source: Path, series: str | None) -> list[tuple[Path, str]]:
+    """The scans that `source` stands for, and what one of several series in a folder is called; of others: nothing."""
+    everything = without_results(find_volumes(source), source)
+    scans = each_series(everything, series)
+    if not scans:
+        found = ", ".join(sorted({name for _, name in each_series(everything)})[:8])
+        raise UserError(f"{source} holds no series {series!r}; there are {found}.")
+    places = set(everything)
+    return [(path, "" if path in places else name) for path, name in scans]
+
+
+def _only_job(source: Path, scans: list[tuple[Path, str]], output: Path) -> Job:
+    """The job of a run that is to write one file."""
+    (path, series), *others = scans
+    if others or not (source.is_file() or path == source or series):
+        choose = ", or choose one of its series by --series" if series else ""
+        raise UserError(
+            f"--output={output} is a file, but --input={source} holds several scans; name a folder{choose}."
+        )
+    return Job(path, output, series=series)
 
 
 def refuse_pictures_of_others(jobs: list[Job]) -> None:
@@ -125,8 +159,10 @@ def _root(folder: Path, sources: list[Path]) -> Path:
     return around if as_in_bids else folder  # a dataset that nobody has described yet
 
 
-def _job(path: Path, root: Path, output: Path) -> Job:
+def _job(path: Path, root: Path, output: Path, series: str) -> Job:
     inside = place_below(_absolute(path) if root.is_absolute() else path, root)
+    if series:
+        return Job(path, output / inside.with_name(fitting_name(series, "_sr.nii.gz")), series=series)
     match = _BIDS_NAME.fullmatch(stem_of(path))
     if not match:
         return Job(path, output / inside.with_name(fitting_name(stem_of(path), "_sr.nii.gz")))

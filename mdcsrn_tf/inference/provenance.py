@@ -22,8 +22,9 @@ from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.run_record import plain, versions
 from mdcsrn_tf.scans.find import GENERATOR, files_of, made_by_us, place_below, sha256_of_scan
 
-# Settings that change nothing of the result: speed, where it runs, pictures, what was overruled.
-_WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force")
+# Settings that change nothing of the result: speed, where it runs, pictures, what was overruled; which series is in the
+# scan's own hash.
+_WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force", "series")
 
 # Settings that sidecars of older versions do not name, at what they were.
 _SINCE = {"detail": 1.0}

@@ -74,7 +74,7 @@ class ScanSettings:
     nan: float | None = 0.0  # what takes the place of NaN in the background; None: such scans are refused
     qc: bool = False
     qc_seams: bool = False
-    series: str | None = None
+    series: str | None = None  # of DICOM folders: by UID or description; None: all, each by itself
 
 
 def check_running(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.dicom_frames import decoded, slices_of
+from mdcsrn_tf.scans.dicom_series import labels, series_in, uid_of
 from mdcsrn_tf.scans.find import SLICE_SUFFIXES
 
 # Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
@@ -21,12 +22,13 @@ _ORIENTATION_TOLERANCE = 1e-3
 _HEADER_BYTES = 1 << 24  # more than any header has before the pixels
 
 
-def read_series(folder: Path, series_uid: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype, float, float]:
+def read_series(folder: Path, wanted: str | None = None) -> tuple[np.ndarray, np.ndarray, np.dtype, float, float]:
     """float32 voxels [column, row, slice], the affine to RAS+ millimetres, and type, slope and intercept as stored.
 
     Slices that are each scaled in their own way have no common slope: their stored type is then given as float32.
+    wanted: which series, by its UID or a part of its description; None: the only one.
     """
-    slices = sorted_along_normal(one_series(slices_by_series(folder), folder, series_uid), folder)
+    slices = sorted_along_normal(one_series(folder, wanted), folder)
     _check_spacing(np.diff(positions_along_normal(slices)), folder)
     data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
     stored = _stored_type(slices[0])
@@ -45,8 +47,11 @@ def series_uid_of(file: Path) -> str:
     return str(pydicom.dcmread(file, stop_before_pixels=True).get("SeriesInstanceUID", ""))
 
 
-def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, list[Any]]:
-    """The images in `folder` as pydicom's datasets, by SeriesInstanceUID, in the order of the files' names."""
+def slices_by_series(folder: Path, *, headers_alone: bool = False, uid: str | None = None) -> dict[str, list[Any]]:
+    """The images in `folder` as pydicom's datasets, by SeriesInstanceUID, in the order of the files' names.
+
+    uid: of this series alone; no pixels of another are read.
+    """
     try:
         import pydicom
     except ImportError as error:
@@ -54,9 +59,7 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
     series: dict[str, list[Any]] = defaultdict(list)
     images: list[tuple[Path, str]] = []
     others: list[tuple[Path, str]] = []  # a DICOMDIR and its neighbours: readme files, thumbnails, reports
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.name.startswith("."):
-            continue
+    for file in _files_in(folder, uid):
         try:
             dataset = _read_dataset(file, headers_alone)
         except pydicom.errors.InvalidDicomError:
@@ -65,6 +68,8 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
         except Exception as error:  # what a parser makes of damaged bytes has no common type
             brief = " ".join(str(error).split())[:120] or type(error).__name__
             raise UserError(f"{file} cannot be read as DICOM ({brief}); export the series again.") from error
+        if uid is not None and dataset.get("SeriesInstanceUID", uid) != uid:  # a report, or cut off before its image
+            continue
         kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
         if ("Rows" if headers_alone else "PixelData") not in dataset:
             others.append((file, kind))
@@ -76,6 +81,14 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False) -> dict[str, 
     if not series:
         raise UserError(f"{folder} holds no DICOM image; name the folder of one series.")
     return series
+
+
+def _files_in(folder: Path, uid: str | None) -> Iterator[Path]:
+    """A folder's files but for hidden ones; with `uid` without the images of other series."""
+    of_series = {file: one.uid for one in series_in(folder) for file in one.files} if uid is not None else {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and of_series.get(file, uid) == uid:
+            yield file
 
 
 def _refuse_cut_off(others: Sequence[tuple[Path, str]], images: Sequence[tuple[Path, str]]) -> None:
@@ -110,24 +123,15 @@ def _read_dataset(file: Path, headers_alone: bool) -> Any:
     return dataset
 
 
-def one_series(series: dict[str, list[Any]], folder: Path, wanted: str | None) -> list[Any]:
-    """The slices of the only series, or of the one with the UID `wanted`."""
-    if wanted is not None:
-        if wanted not in series:
-            raise UserError(f"{folder} holds no series {wanted}; there are {_named(series)}.")
-        return series[wanted]
+def one_series(folder: Path, wanted: str | None = None, *, headers_alone: bool = False) -> list[Any]:
+    """The slices of a folder's only series, or of the one whose UID or description `wanted` is."""
+    uid = None if wanted is None else uid_of(folder, wanted)
+    series = slices_by_series(folder, headers_alone=headers_alone, uid=uid)
     if len(series) > 1:
-        raise UserError(f"{folder} holds {len(series)} series; choose one by its UID: {_named(series)}.")
+        raise UserError(
+            f"{folder} holds {len(series)} series; choose one by its UID or description: {labels(series_in(folder))}."
+        )
     return next(iter(series.values()))
-
-
-def _named(series: dict[str, list[Any]]) -> str:
-    return ", ".join(f"{uid} ({_described(slices)})" for uid, slices in sorted(series.items()))
-
-
-def _described(slices: Sequence[Any]) -> str:
-    words = str(slices[0].get("SeriesDescription") or "").strip()
-    return f"{len(slices)} slices{', ' + words if words else ''}"
 
 
 def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:

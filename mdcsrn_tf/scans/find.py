@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -45,6 +45,34 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     if not found:
         raise UserError(f"{path} holds no {', '.join(VOLUME_SUFFIXES)} file and no DICOM series; check the path.")
     return sorted(found)
+
+
+def each_series(scans: Iterable[Path], wanted: str | None = None) -> list[tuple[Path, str]]:
+    """The scans, and what their results are called after: of a DICOM folder that holds several series each by itself.
+
+    Such a series is its first slice, which stands for it wherever a scan is read. wanted: keeps the series whose UID it
+    is, or whose description has it, and the files whose name has it.
+    """
+    return [found for scan in scans for found in (_series_of(scan, wanted) if scan.is_dir() else _file(scan, wanted))]
+
+
+def _file(scan: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:
+    name = stem_of(scan)
+    if wanted is None or wanted.lower() in name.lower():
+        yield scan, name
+
+
+def _series_of(folder: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:
+    from mdcsrn_tf.scans.dicom_series import names_apart, series_in
+
+    series = series_in(folder)
+    if len(series) < 2:
+        if wanted is None or any(one.is_meant_by(wanted) for one in series):
+            yield folder, stem_of(folder)
+        return
+    for one, name in zip(series, names_apart(series), strict=True):
+        if wanted is None or one.is_meant_by(wanted):
+            yield one.files[0], name
 
 
 def without_results(scans: list[Path], source: Path) -> list[Path]:
@@ -211,14 +239,24 @@ def refuse_other_formats(output: Path) -> None:
 
 
 def files_of(scan: Path) -> list[Path]:
-    """The files that a scan consists of: both of a pair, all of a DICOM folder (or of a slice's), else itself."""
+    """The files that a scan consists of: both of a pair, all of a DICOM folder, a slice's series, else itself."""
     if scan.is_dir():
         return [file for file in sorted(scan.iterdir()) if not file.name.startswith(".") and is_dicom(file)]
     if scan.name.lower().endswith(PAIR_SUFFIXES):
         return [part for part in (scan.with_suffix(".hdr"), scan.with_suffix(".img")) if part.is_file()]
     if not scan.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(scan):
-        return files_of(scan.parent)
+        return _series_around(scan)
     return [scan]
+
+
+def _series_around(file: Path) -> list[Path]:
+    """The files of the series that a slice is of: its folder's where that holds one alone."""
+    from mdcsrn_tf.scans.dicom_series import series_in
+
+    series = series_in(file.parent)
+    if len(series) < 2:
+        return files_of(file.parent)
+    return next((list(one.files) for one in series if file in one.files), [file])
 
 
 def sha256_of_scan(scan: Path) -> str:

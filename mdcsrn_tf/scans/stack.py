@@ -75,7 +75,7 @@ def acquired_plane(path: Path, series_uid: str | None = None) -> str:
     from mdcsrn_tf.scans import dicom
 
     if path.is_dir():
-        slices = dicom.one_series(dicom.slices_by_series(path, headers_alone=True), path, series_uid)
+        slices = dicom.one_series(path, series_uid, headers_alone=True)
         return _plane_of(dicom.affine_in_plane(dicom.sorted_along_normal(slices, path)[0]), 2)
     try:
         image = nib.load(path)  # a file's voxels are not read
@@ -124,7 +124,7 @@ def in_plane_of(low: SliceStack, high: SliceStack) -> tuple[SliceStack, bool]:
 def _dicom_stack(folder: Path, series_uid: str | None) -> SliceStack:
     from mdcsrn_tf.scans import dicom
 
-    slices = dicom.sorted_along_normal(dicom.one_series(dicom.slices_by_series(folder), folder, series_uid), folder)
+    slices = dicom.sorted_along_normal(dicom.one_series(folder, series_uid), folder)
     affine = dicom.affine_in_plane(slices[0])
     distances = dicom.positions_along_normal(slices)
     distances = distances - distances[0]

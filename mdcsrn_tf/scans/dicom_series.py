@@ -1,0 +1,112 @@
+"""Which DICOM files of a folder are of which series: told by their headers alone (needs the extra `dicom`)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of
+
+# All that is read of a file, so that a folder of thousands is looked through in seconds.
+_TOLD = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Rows", "NumberOfFrames")
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """One series among a folder's files, in the order of their names."""
+
+    uid: str
+    number: str  # "": not said, as the description
+    description: str
+    slices: int
+    files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """What a file made of it is called after, from what names no patient.
+
+        >>> SeriesFiles("1.2.3", "4", "t1 mprage, sag", 192, ()).name, SeriesFiles("1.2.3", "", "", 1, ()).name
+        ('004_t1_mprage_sag', 'series_1.2.3')
+        """
+        number = f"{int(self.number):03d}" if self.number.isdigit() else ""
+        words = re.sub(r"[^A-Za-z0-9.+-]+", "_", self.description).strip("_.")
+        return "_".join(filter(None, (number, words))) or f"series_{self.uid}"
+
+    @property
+    def label(self) -> str:
+        """For a sentence: the UID, and what tells a reader which it is."""
+        return f"{self.uid} ({self.slices} slices{', ' + self.description if self.description else ''})"
+
+    def is_meant_by(self, wanted: str) -> bool:
+        """Whether `wanted` is its UID, or a part of its description in whatever case."""
+        return wanted == self.uid or wanted.lower() in self.description.lower()
+
+
+def series_in(folder: Path) -> list[SeriesFiles]:
+    """The series of the images in a folder, in the order of their first files' names.
+
+    What is no DICOM, or holds no image, is passed over: whoever reads a series says what is wrong with it. Without
+    pydicom none are found.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        return []
+    found: dict[str, list[tuple[Path, pydicom.Dataset]]] = {}
+    for file in sorted(folder.iterdir()):
+        if not file.name.startswith(".") and file.is_file():
+            header = _header(file)
+            if header is not None and "Rows" in header:
+                found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
+    return [_series(uid, members) for uid, members in found.items()]
+
+
+def files_of_series(folder: Path, uid: str) -> list[Path]:
+    """A folder's files of one series."""
+    return [file for one in series_in(folder) if one.uid == uid for file in one.files]
+
+
+def names_apart(series: Sequence[SeriesFiles]) -> list[str]:
+    """The series' names; those of several with one name (of several people, say) end with a hash of their UID."""
+    times = Counter(one.name.lower() for one in series)
+    return [
+        one.name if times[one.name.lower()] == 1 else f"{one.name}-{digest_of(one.uid).hex()[:8]}" for one in series
+    ]
+
+
+def uid_of(folder: Path, wanted: str) -> str:
+    """The UID of the one series that `wanted` means by UID or description; UserError where it means none or several."""
+    series = series_in(folder)
+    meant = [one for one in series if one.is_meant_by(wanted)]
+    if not meant:
+        raise UserError(f"{folder} holds no series {wanted}; there are {labels(series)}.")
+    if len(meant) > 1:
+        raise UserError(f"{folder} holds {len(meant)} series {wanted!r}; choose one by its UID: {labels(meant)}.")
+    return meant[0].uid
+
+
+def labels(series: Sequence[SeriesFiles]) -> str:
+    """The series by UID, for a sentence."""
+    return ", ".join(sorted(one.label for one in series))
+
+
+def _header(file: Path) -> Any:
+    """What `_TOLD` names of it; None of what is no DICOM."""
+    import pydicom
+
+    try:
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TOLD))
+    except Exception:  # what a parser makes of other files' bytes has no common type
+        return None
+
+
+def _series(uid: str, members: Sequence[tuple[Path, Any]]) -> SeriesFiles:
+    first = members[0][1]
+    number, description = ("" if first.get(key) is None else str(first.get(key)).strip() for key in _TOLD[1:3])
+    slices = sum(int(header.get("NumberOfFrames") or 1) for _, header in members)
+    return SeriesFiles(uid, number, description, slices, tuple(file for file, _ in members))
