@@ -50,6 +50,9 @@ def _define_scans(own: dict[str, Any]) -> None:
     text("input", None, "Folder, BIDS tree, list of paths (.txt) or one scan.", **own)
     text("output", None, "Folder of the shards and manifest.json.", **own)
     text(
+        "series", None, "Of DICOM folders: which series, by UID or a part of the description; of files: by name.", **own
+    )
+    text(
         "split",
         "0.7,0.1,0.1,0.1",
         "train,validation,evaluation,test as fractions or as numbers of subjects, or a .tsv file with the columns "
@@ -178,7 +181,7 @@ def _scans(values: flags.FlagValues) -> tuple[tuple[Scan, ...], Path]:
     if values.phantoms:
         return phantom_scans(values.phantoms, values.split, values.seed), Path()
     source = Path(values.input)
-    scans = list_scans(source, values.split, values.seed, _warn)
+    scans = list_scans(source, values.split, values.seed, _warn, series=values.series)
     return scans, source.absolute() if source.is_dir() else source.absolute().parent
 
 

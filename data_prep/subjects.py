@@ -13,7 +13,7 @@ from pathlib import Path
 from data_prep.splits import assign_splits, wanted_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of, fitting_name
-from mdcsrn_tf.scans.find import below_common_folder, stem_of, without_results
+from mdcsrn_tf.scans.find import below_common_folder, each_series, names_of, stem_of, without_results
 from mdcsrn_tf.scans.volumes import find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
@@ -39,15 +39,23 @@ class Scan:
 
 
 def list_scans(
-    source: Path, split: str, seed: int, tell: Callable[[str], None] = lambda sentence: None
+    source: Path,
+    split: str,
+    seed: int,
+    tell: Callable[[str], None] = lambda sentence: None,
+    *,
+    series: str | None = None,
 ) -> tuple[Scan, ...]:
-    """The scans below `source` (file, folder, BIDS tree or list file) that a split wants; of others `tell` hears."""
+    """The scans below `source` (file, folder, BIDS tree or list file) that a split wants; of others `tell` hears.
+
+    series: of DICOM folders those with that UID or description, of files those with that in their name.
+    """
     found = find_volumes(source)
-    paths = without_results(found, source)
-    if len(paths) < len(found):
-        tell(f"{len(found) - len(paths)} of {len(found)} files are results of mdcsrn-infer and left out.")
-    _refuse_twins(paths)
-    relative = below_common_folder(paths)
+    scans = without_results(found, source)
+    if len(scans) < len(found):
+        tell(f"{len(found) - len(scans)} of {len(found)} files are results of mdcsrn-infer and left out.")
+    _refuse_twins(scans)
+    paths, relative = _placed(scans) if series is None else _chosen(scans, series, source)
     subjects = [subject_of(path) for path in relative]
     splits = assign_splits(subjects, split, seed)
     if not splits:
@@ -65,6 +73,21 @@ def list_scans(
         for name, subject, path in zip(names, subjects, paths, strict=True)
         if subject in splits
     )
+
+
+def _placed(scans: list[Path]) -> tuple[list[Path], list[str]]:
+    return scans, below_common_folder(scans)
+
+
+def _chosen(scans: list[Path], series: str, source: Path) -> tuple[list[Path], list[str]]:
+    """The scans that `series` means, and where they lie: a folder with several series is their subject's."""
+    chosen = each_series(scans, series)
+    if not chosen:
+        raise UserError(f"{source} holds no series {series!r}; there are {names_of(each_series(scans))}.")
+    whole = set(scans)
+    places = dict(zip(scans, below_common_folder(scans), strict=True))
+    paths = [path for path, _ in chosen]
+    return paths, [places[path] if path in whole else f"{places[path.parent]}/{name}" for path, name in chosen]
 
 
 def _shortened(names: list[str]) -> str:

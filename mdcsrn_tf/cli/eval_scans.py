@@ -46,6 +46,12 @@ def _define_inputs(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", [], "Models to run, by bundled name or file.", flag_values=values)
     text("sr", "", "Finished results, DIR or NAME=DIR,NAME=DIR; NAME may be a preset.", flag_values=values)
     text("lr", None, "Low-resolution scans; without them the high-resolution scans are degraded.", flag_values=values)
+    text(
+        "series",
+        None,
+        "Of --hr and --lr: which DICOM series, by UID or description; files by name.",
+        flag_values=values,
+    )
     flags.DEFINE_list(
         "baselines",
         None,

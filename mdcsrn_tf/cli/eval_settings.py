@@ -88,7 +88,10 @@ def plan_of(values: flags.FlagValues) -> Plan:
 def subjects_of(values: flags.FlagValues) -> tuple[list[Subject], list[str]]:
     """The subjects with all their files, and a sentence for each that lacks one."""
     subjects, sentences = match_subjects(
-        Path(values.hr) if values.hr else None, Path(values.lr) if values.lr else None, folder_methods(values.sr)
+        Path(values.hr) if values.hr else None,
+        Path(values.lr) if values.lr else None,
+        folder_methods(values.sr),
+        values.series,
     )
     if not subjects:
         raise UserError("No subject has a scan in every folder. " + " ".join(sentences))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from itertools import product
@@ -11,7 +12,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Subject
-from mdcsrn_tf.scans.find import below_common_folder, stem_of
+from mdcsrn_tf.scans.find import below_common_folder, each_series, names_of, stem_of
 from mdcsrn_tf.scans.volumes import Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
@@ -20,25 +21,31 @@ _PLACE_TOLERANCE = 0.1  # voxels
 _AFFINE_TOLERANCE = 1e-3  # millimetres: float32 affines of one scan agree better
 
 
-def subject_name(path: Path) -> str:
+def subject_name(file: str | os.PathLike[str]) -> str:
     """What a file's name says about whose scan it is: `sub-01_desc-sr_T1w.nii.gz` -> `sub-01_T1w`."""
-    return _ADDED.sub("", stem_of(path))
+    return _ADDED.sub("", stem_of(file))
 
 
 def match_subjects(
-    high_res: Path | None, low_res: Path | None, results: Mapping[str, Path]
+    high_res: Path | None, low_res: Path | None, results: Mapping[str, Path], series: str | None = None
 ) -> tuple[list[Subject], list[str]]:
     """The subjects that have all their files, and a sentence for each that has not.
 
-    high_res, low_res: folders of scans (or a scan each); results: folders of finished results by their method's name.
+    high_res, low_res: folders of scans (or a scan each); results: folders of finished results by their method's name;
+    series: of the scans those with this in their DICOM description or file's name.
     """
     named = {"--hr": high_res, "--lr": low_res, **{f"--sr {name}": folder for name, folder in results.items()}}
-    folders = {flag: _by_subject(folder) for flag, folder in named.items() if folder is not None}
+    folders = {
+        flag: _by_subject(folder, series if flag in ("--hr", "--lr") else None)
+        for flag, folder in named.items()
+        if folder is not None
+    }
     if all(len(files) == 1 for files in folders.values()):
         # One file each: whatever they are called, they are meant for each other.
         name = next(iter(folders["--hr" if high_res else "--lr"]))
         folders = {title: {name: next(iter(files.values()))} for title, files in folders.items()}
-    everyone = sorted(set().union(*folders.values()))
+    asked = folders if series is None else {flag: files for flag, files in folders.items() if flag in ("--hr", "--lr")}
+    everyone = sorted(set().union(*asked.values()))
     complete, sentences = [], []
     for name in everyone:
         missing = [title for title, files in folders.items() if name not in files]
@@ -97,10 +104,17 @@ def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:
     return share / len(axes)
 
 
-def _by_subject(folder: Path) -> dict[str, Path]:
-    """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are."""
-    paths = find_volumes(folder)
-    names = [subject_name(path) for path in paths]
+def _by_subject(folder: Path, series: str | None) -> dict[str, Path]:
+    """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are.
+
+    Of a DICOM folder each series is a scan, called as its result is.
+    """
+    scans = each_series(find_volumes(folder), series)
+    if not scans:
+        raise UserError(
+            f"{folder} holds no series {series!r}; there are {names_of(each_series(find_volumes(folder)))}."
+        )
+    paths, names = [path for path, _ in scans], [subject_name(name) for _, name in scans]
     if len(set(names)) < len(names):
         names = _folder_names(paths) or names
     files: dict[str, Path] = {}

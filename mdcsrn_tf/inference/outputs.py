@@ -20,6 +20,7 @@ from mdcsrn_tf.scans.find import (
     each_series,
     find_volumes,
     made_by_us,
+    names_of,
     place_below,
     refuse_other_formats,
     stem_of,
@@ -85,8 +86,7 @@ def _chosen(source: Path, series: str | None) -> list[tuple[Path, str]]:
     everything = without_results(find_volumes(source), source)
     scans = each_series(everything, series)
     if not scans:
-        found = ", ".join(sorted({name for _, name in each_series(everything)})[:8])
-        raise UserError(f"{source} holds no series {series!r}; there are {found}.")
+        raise UserError(f"{source} holds no series {series!r}; there are {names_of(each_series(everything))}.")
     places = set(everything)
     return [(path, "" if path in places else name) for path, name in scans]
 

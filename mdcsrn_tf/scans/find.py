@@ -56,6 +56,11 @@ def each_series(scans: Iterable[Path], wanted: str | None = None) -> list[tuple[
     return [found for scan in scans for found in (_series_of(scan, wanted) if scan.is_dir() else _file(scan, wanted))]
 
 
+def names_of(scans: Iterable[tuple[Path, str]]) -> str:
+    """What the first of them are called, for a sentence."""
+    return ", ".join(sorted({name for _, name in scans})[:8])
+
+
 def _file(scan: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:
     name = stem_of(scan)
     if wanted is None or wanted.lower() in name.lower():

@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, generate_uid
 
 from data_prep import degrade
+from data_prep.subjects import list_scans
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.inference.outputs import plan
 from mdcsrn_tf.inference.provenance import source_hash
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume, write_volume
@@ -50,6 +52,53 @@ def test_a_series_is_chosen_by_its_uid(tmp_path, capsys, monkeypatch):
     assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}", f"--series={first}"]) == 0
     assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'p.nii'}"]) == 1
     assert "choose one by its UID" in capsys.readouterr().err
+
+
+@pytest.fixture
+def studies(tmp_path):
+    """Two people's folders, each with two series of 7 slices."""
+    for person, number in (("A", 4), ("B", 6)):
+        for words, prefix in (("T1 mprage", "x"), ("T2 space", "y")):
+
+            def modify(ds, k, number=number, words=words):
+                ds.SeriesNumber, ds.SeriesDescription = number, words
+
+            write_series(tmp_path / "in" / person, generate_uid(), prefix=prefix, modify=modify)
+    return tmp_path / "in"
+
+
+def test_a_persons_series_are_never_learned_from_and_tested_on(studies):
+    for series, sources in (
+        ("MPRAGE", ["A/x000.dcm", "B/x000.dcm"]),
+        ("t", [f"{p}/{x}000.dcm" for p in "AB" for x in "xy"]),
+    ):
+        scans = list_scans(studies, "1,1", 0, series=series)
+        assert [scan.source for scan in scans] == sources
+        assert [scan.subject for scan in scans] == [source[0] for source in sources]
+        splits = {scan.subject: scan.split for scan in scans}
+        assert len(set(splits.values())) == 2 and all(splits[scan.subject] == scan.split for scan in scans)
+    assert [scan.name for scan in list_scans(studies / "A", "1", 0, series="t2")] == ["A_004_T2_space"]
+    assert {scan.subject for scan in list_scans(studies / "A", "1", 0, series="t")} == {"A"}
+    with pytest.raises(UserError, match="holds no series 'flair'; there are 004_T1_mprage, 004_T2_space, 006_T1"):
+        list_scans(studies, "1", 0, series="flair")
+
+
+def test_results_are_evaluated_beside_the_series_they_are_of(studies, tmp_path):
+    results = tmp_path / "sr"
+    for job in plan(studies, results):
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        job.target.touch()
+    complete, sentences = match_subjects(studies, None, {"sr": results}, "mprage")
+    assert [(one.name, one.high_res, one.results) for one in complete] == [
+        (
+            f"00{number}_T1_mprage",
+            studies / person / "x000.dcm",
+            (("sr", results / person / f"00{number}_T1_mprage_sr.nii.gz"),),
+        )
+        for person, number in (("A", 4), ("B", 6))
+    ]
+    assert sentences == []  # nobody is missing whose series was not asked for
+    assert len(match_subjects(studies, None, {"sr": results})[0]) == 4
 
 
 def other_orientation(ds, k):
