@@ -21,7 +21,7 @@ from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.run_record import plain
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.factors import parse_factors
-from mdcsrn_tf.scans.find import is_result, place_below, refuse_other_formats, sha256_of_scan, stem_of
+from mdcsrn_tf.scans.find import each_series, is_result, place_below, refuse_other_formats, sha256_of_scan
 from mdcsrn_tf.scans.slice_profile import profile_for
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_volume, resolve_axes, write_volume
 from mdcsrn_tf.workers import available_cores
@@ -64,7 +64,13 @@ def define_flags(values: flags.FlagValues) -> None:
     define_slice_flags(values)
     flags.DEFINE_float("noise_snr", None, "Add complex noise: signal over its standard deviation.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "Decides the noise.", lower_bound=0, flag_values=values)
-    text("series", None, "SeriesInstanceUID, where a DICOM folder holds several.", flag_values=values)
+    text(
+        "series",
+        None,
+        "Of DICOM folders: which series, by UID or a part of the description (default: all, each by itself); of "
+        "files: by name.",
+        flag_values=values,
+    )
     flags.DEFINE_bool("overwrite", False, "Replace scans that are there already.", flag_values=values)
     flags.DEFINE_bool("quiet", False, "No progress bar and no word of what was written.", flag_values=values)
 
@@ -76,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
     """Degrade one scan as the flags say."""
-    volume = read_volume(source, values.series, nan=0.0)
+    volume = read_volume(source, nan=0.0)
     warn("mdcsrn-degrade", volume.told)
     axes = resolve_axes(values.axes, volume.affine)
     factors = parse_factors(values.factor, values.axes)
@@ -120,7 +126,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
     parse_factors(values.factor, values.axes)
     read_slice_settings(values)
-    planned = plan_outputs(Path(values.input), Path(values.output))
+    planned = plan_outputs(Path(values.input), Path(values.output), values.series)
     record = _record(planned, Path(values.output), values)
     pairs = [pair for pair in planned if values.overwrite or not pair[1].exists()]
     if record and not values.overwrite:
@@ -171,21 +177,24 @@ def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values
     return f"{len(pairs) - failed} of {len(planned)} scans written: {what}{passed_over}"
 
 
-def plan_outputs(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """Which file becomes which: one to one, or a folder's tree below the output folder, as .nii.gz."""
+def plan_outputs(source: Path, output: Path, series: str | None = None) -> list[tuple[Path, Path]]:
+    """Which file becomes which: one to one, or a folder's tree below the output folder, as .nii.gz.
+
+    series: of DICOM folders those with that UID or description, of files those with that in their name.
+    """
     if source.name in ("", ".."):  # "." and "..": a DICOM series' result is called after the folder's own name
         source = source.resolve()
-    sources = _without_earlier_results(find_volumes(source), source, output)
-    if len(sources) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
-        return [_apart(sources[0], output)]
+    scans = each_series(_without_earlier_results(find_volumes(source), source, output), source, series)
+    if len(scans) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
+        return [_apart(scans[0][0], output)]
     if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
-        raise UserError(f"--output={output} is a file, but --input={source} {len(sources)} scans; name a folder.")
+        raise UserError(f"--output={output} is a file, but --input={source} {len(scans)} scans; name a folder.")
     refuse_other_formats(output)
-    base = source if source.is_dir() and sources != [source] else source.parent
+    base = source if source.is_dir() and scans[0][0] != source else source.parent
     pairs = []
-    for path in sources:
+    for path, name in scans:
         inside = place_below(path, base)
-        pairs.append(_apart(path, output / inside.with_name(f"{stem_of(path.name)}.nii.gz")))
+        pairs.append(_apart(path, output / inside.with_name(f"{name}.nii.gz")))
     targets = [target for _, target in pairs]
     doubled = next((target for target in targets if targets.count(target) > 1), None)
     if doubled is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from data_prep.splits import assign_splits, wanted_splits
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of, fitting_name
-from mdcsrn_tf.scans.find import below_common_folder, each_series, names_of, stem_of, without_results
+from mdcsrn_tf.scans.find import below_common_folder, each_series, stem_of, without_results
 from mdcsrn_tf.scans.volumes import find_volumes
 
 # BIDS, OASIS-1 to -3 (sessions are ..._MR1), IXI and ADNI write the subject into their names.
@@ -81,9 +81,7 @@ def _placed(scans: list[Path]) -> tuple[list[Path], list[str]]:
 
 def _chosen(scans: list[Path], series: str, source: Path) -> tuple[list[Path], list[str]]:
     """The scans that `series` means, and where they lie: a folder with several series is their subject's."""
-    chosen = each_series(scans, series)
-    if not chosen:
-        raise UserError(f"{source} holds no series {series!r}; there are {names_of(each_series(scans))}.")
+    chosen = each_series(scans, source, series)
     whole = set(scans)
     places = dict(zip(scans, below_common_folder(scans), strict=True))
     paths = [path for path, _ in chosen]

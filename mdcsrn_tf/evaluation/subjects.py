@@ -12,7 +12,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Subject
-from mdcsrn_tf.scans.find import below_common_folder, each_series, names_of, stem_of
+from mdcsrn_tf.scans.find import below_common_folder, each_series, stem_of
 from mdcsrn_tf.scans.volumes import Volume, find_volumes
 
 # What a processing step adds to a file's name: BIDS's desc-, rec- and res- entities, and plain _sr, _lr, _hr.
@@ -109,11 +109,7 @@ def _by_subject(folder: Path, series: str | None) -> dict[str, Path]:
 
     Of a DICOM folder each series is a scan, called as its result is.
     """
-    scans = each_series(find_volumes(folder), series)
-    if not scans:
-        raise UserError(
-            f"{folder} holds no series {series!r}; there are {names_of(each_series(find_volumes(folder)))}."
-        )
+    scans = each_series(find_volumes(folder), folder, series)
     paths, names = [path for path, _ in scans], [subject_name(name) for _, name in scans]
     if len(set(names)) < len(names):
         names = _folder_names(paths) or names

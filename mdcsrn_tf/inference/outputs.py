@@ -20,7 +20,6 @@ from mdcsrn_tf.scans.find import (
     each_series,
     find_volumes,
     made_by_us,
-    names_of,
     place_below,
     refuse_other_formats,
     stem_of,
@@ -84,11 +83,8 @@ def plan(source: Path, output: Path, series: str | None = None) -> list[Job]:
 def _chosen(source: Path, series: str | None) -> list[tuple[Path, str]]:
     """The scans that `source` stands for, and what one of several series in a folder is called; of others: nothing."""
     everything = without_results(find_volumes(source), source)
-    scans = each_series(everything, series)
-    if not scans:
-        raise UserError(f"{source} holds no series {series!r}; there are {names_of(each_series(everything))}.")
     places = set(everything)
-    return [(path, "" if path in places else name) for path, name in scans]
+    return [(path, "" if path in places else name) for path, name in each_series(everything, source, series)]
 
 
 def _only_job(source: Path, scans: list[tuple[Path, str]], output: Path) -> Job:

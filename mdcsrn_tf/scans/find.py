@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -47,18 +47,17 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     return sorted(found)
 
 
-def each_series(scans: Iterable[Path], wanted: str | None = None) -> list[tuple[Path, str]]:
-    """The scans, and what their results are called after: of a DICOM folder that holds several series each by itself.
+def each_series(scans: Sequence[Path], source: Path, wanted: str | None = None) -> list[tuple[Path, str]]:
+    """The scans that `source` stands for, and what each is called; of a DICOM folder with several series each of them.
 
     Such a series is its first slice, which stands for it wherever a scan is read. wanted: keeps the series whose UID it
-    is, or whose description has it, and the files whose name has it.
+    is, or whose description has it, and the files whose name has it; UserError where there are none.
     """
-    return [found for scan in scans for found in (_series_of(scan, wanted) if scan.is_dir() else _file(scan, wanted))]
-
-
-def names_of(scans: Iterable[tuple[Path, str]]) -> str:
-    """What the first of them are called, for a sentence."""
-    return ", ".join(sorted({name for _, name in scans})[:8])
+    found = [one for scan in scans for one in (_series_of(scan, wanted) if scan.is_dir() else _file(scan, wanted))]
+    if not found:
+        names = sorted({name for _, name in each_series(scans, source)})
+        raise UserError(f"{source} holds no series {wanted!r}; there are {', '.join(names[:8])}.")
+    return found
 
 
 def _file(scan: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:

@@ -37,7 +37,7 @@ def test_a_series_has_the_geometry_that_simpleitk_gives_it(tmp_path):
     np.testing.assert_allclose(again.affine, volume.affine, atol=1e-4)
 
 
-def test_a_series_is_chosen_by_its_uid(tmp_path, capsys, monkeypatch):
+def test_a_series_is_chosen_by_its_uid(tmp_path):
     first, second = generate_uid(), generate_uid()
     folder = write_series(tmp_path / "two", first)
     write_series(folder, second, voxels=VOXELS + 1, prefix="other")
@@ -47,11 +47,18 @@ def test_a_series_is_chosen_by_its_uid(tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match=r"holds no series 1\.2\.3"):
         read_volume(folder, "1.2.3")
     assert find_volumes(tmp_path) == [folder]
-    monkeypatch.chdir(folder)
-    assert [pair[1] for pair in degrade.plan_outputs(Path(), tmp_path)] == [tmp_path / "two.nii.gz"]
-    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'o.nii'}", f"--series={first}"]) == 0
-    assert degrade.main([f"--input={folder}", f"--output={tmp_path / 'p.nii'}"]) == 1
-    assert "choose one by its UID" in capsys.readouterr().err
+
+
+def test_every_series_of_a_folder_is_degraded_by_itself(tmp_path, capsys, studies, monkeypatch):
+    monkeypatch.chdir(studies / "A")
+    names = ["004_T1_mprage.nii.gz", "004_T2_space.nii.gz"]
+    assert [pair[1] for pair in degrade.plan_outputs(Path(), tmp_path)] == [tmp_path / name for name in names]
+    assert degrade.main([f"--input={studies}", f"--output={tmp_path}/low", "--series=t2", "--axes=0,1", "--quiet"]) == 0
+    written = sorted(path.relative_to(tmp_path / "low") for path in (tmp_path / "low").rglob("*.nii.gz"))
+    assert written == [Path("A/004_T2_space.nii.gz"), Path("B/006_T2_space.nii.gz")]
+    assert degrade.main([f"--input={studies / 'A'}", f"--output={tmp_path}/o.nii", "--series=T1", "--axes=0,1"]) == 0
+    assert degrade.main([f"--input={studies / 'A'}", f"--output={tmp_path}/p.nii"]) == 1
+    assert "is a file, but --input" in capsys.readouterr().err
 
 
 @pytest.fixture
