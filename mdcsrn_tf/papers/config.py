@@ -170,10 +170,12 @@ class TrainingRecipe:
     normalisation: Literal[
         "zscore_of_voxels_above_mean", "tissue_level", "zscore_each_image", "unit_range_of_low_res"
     ] = "zscore_of_voxels_above_mean"
-    # Augmentation: mirroring, by how much contrast and brightness change, and whether the degraded axes are exchanged.
+    # Augmentation: mirroring, by how much contrast and brightness change, how much a curve bends the intensities, and
+    # whether the degraded axes are exchanged.
     flips: bool = True
     contrast: float = 0.1
     brightness: float = 0.1
+    gamma: float = 0.0
     exchange: Literal["never", "half"] = "never"
     bn_momentum: float = BN_MOMENTUM
     # Batches over which BN's moving statistics are measured anew when a phase ends (0: never).

@@ -232,6 +232,7 @@ def augmentation(recipe: TrainingRecipe) -> Augmentation:
         scale=recipe.contrast,
         scale_about=DARKNESS if recipe.normalisation == "tissue_level" else 0.0,
         shift=recipe.brightness,
+        gamma=recipe.gamma,
     )
 
 

@@ -69,6 +69,8 @@ class TrainSettings:
         del training["phases"]
         if self.place:
             del training["init"]  # later phases start from the one before
+        if not training["gamma"]:
+            del training["gamma"]  # unfinished runs from before there was one go on
         return _flat(
             {
                 "preset": {"name": self.preset.name, "network": plain(self.preset.network)},

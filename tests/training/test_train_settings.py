@@ -9,6 +9,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import get_preset
 from mdcsrn_tf.papers.config import Term
 from mdcsrn_tf.papers.mdcsrn import JOURNAL
+from mdcsrn_tf.training.run import augmentation
 from mdcsrn_tf.training.settings import TrainSettings, difference, in_steps, override, with_terms
 
 START = TrainSettings(get_preset("journal/b4u4k12"), "gan")
@@ -38,6 +39,14 @@ def test_every_section_can_be_set_by_its_fields_type():
     assert recipe.patch_size == 40
     assert "batch_size=2" in settings.changed
     assert "run.checkpoint_minutes=0.5" not in settings.changed
+
+
+def test_gamma_can_be_asked_for_and_unfinished_runs_without_it_go_on():
+    assert augmentation(START.preset.training).gamma == 0
+    bent = override(START, ["gamma=0.25"])
+    assert augmentation(bent.preset.training) == replace(augmentation(START.preset.training), gamma=0.25)
+    assert not [name for name in START.comparable() if "gamma" in name]
+    assert difference(START.comparable(), bent.comparable()) == ["training.gamma: None -> 0.25"]
 
 
 def test_the_last_of_two_settings_of_a_field_counts_and_is_recorded_once():
