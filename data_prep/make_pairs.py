@@ -154,23 +154,23 @@ def _run(values: flags.FlagValues) -> int:
             raise UserError(f"--{flag} is missing: name a folder.")
     if values.register != "none" or values.n4:
         simpleitk()
-    found, problems = pair_series(
+    partners = pair_series(
         find_series(Path(values.low), values.low_series),
         find_series(Path(values.high), values.high_series),
         assume_same_frame=values.assume_same_frame,
     )
-    if not found:
-        raise UserError(f"no pair of scans in --low={values.low} and --high={values.high}: {problems[0]}")
-    for problem in problems:  # first: a split may ask for just the people that are missing
-        print(f"{_COMMAND}: error: {problem}", file=sys.stderr)
-    pairs = name_pairs(found, values.split, values.seed)
+    if not partners.pairs:
+        raise UserError(f"no pair of scans in --low={values.low} and --high={values.high}: {partners.problems[0]}")
+    for sentence in partners.sentences:  # first: a split may ask for just the people that are missing
+        print(f"{_COMMAND}: {sentence}", file=sys.stderr)
+    pairs = name_pairs(partners.pairs, values.split, values.seed)
     settings = _settings(values, pairs)
     for pair in pairs:
         print(f"{_COMMAND}: {pair.name} ({pair.split}): {pair.low.label} and {pair.high.label}", file=sys.stderr)
     folder = ShardFolder(Path(values.output))
     folder.refuse_file()
     with only_run_in(folder.path):
-        return max(_fill(folder, settings, pairs, values), 1 if problems else 0)
+        return max(_fill(folder, settings, pairs, values), 1 if partners.problems else 0)
 
 
 def _fill(folder: ShardFolder, settings: PairSettings, pairs: tuple[ScanPair, ...], values: flags.FlagValues) -> int:

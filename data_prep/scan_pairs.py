@@ -24,6 +24,8 @@ from mdcsrn_tf.scans.find import (
     stem_of,
 )
 
+_NAMED = 8  # of the scans that are left out
+
 
 @dataclass(frozen=True)
 class Series:
@@ -37,8 +39,29 @@ class Series:
 
     @property
     def label(self) -> str:
-        """For a sentence on the terminal."""
-        return f"{self.path} ({self.description})" if self.uid else str(self.path)
+        """For a sentence on the terminal: one folder may hold everybody's series, all described alike."""
+        return f"{self.path} ({self.patient}, {self.description})" if self.uid else str(self.path)
+
+
+@dataclass(frozen=True)
+class Partners:
+    """Which scans were brought together, and what became of the others."""
+
+    pairs: list[tuple[Series, Series]]
+    problems: list[str]  # a sentence for each low-resolution scan that has no partner or more than one
+    unclaimed: list[Series]  # high-resolution scans that are in no pair, and of which no problem speaks
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is left out, and why, for the terminal."""
+        said = [f"error: {problem}" for problem in self.problems]
+        if self.unclaimed:
+            more = len(self.unclaimed) - _NAMED
+            named = ", ".join(high.label for high in self.unclaimed[:_NAMED])
+            said.append(
+                f"left out, since no low-resolution scan goes with it: {named}{f' and {more} more' if more > 0 else ''}"
+            )
+        return said
 
 
 @dataclass(frozen=True)
@@ -72,33 +95,30 @@ def find_series(root: Path, wanted: str | None = None) -> list[Series]:
     return kept
 
 
-def pair_series(
-    lows: Sequence[Series], highs: Sequence[Series], *, assume_same_frame: bool = False
-) -> tuple[list[tuple[Series, Series]], list[str]]:
-    """The pairs, and a sentence for each low-resolution scan that has no partner or more than one."""
-    found: list[tuple[Series, Series]] = []
-    problems = []
+def pair_series(lows: Sequence[Series], highs: Sequence[Series], *, assume_same_frame: bool = False) -> Partners:
+    """Who belongs together; UserError for a scan that is on both sides."""
     both = next((low for low in lows if (low.path, low.uid) in {(high.path, high.uid) for high in highs}), None)
     if both is not None:
         raise UserError(f"{both.label} is in --low and in --high; choose by --low_series and --high_series.")
     if len(lows) == len(highs) == 1 and not (lows[0].uid and highs[0].uid):
         # Two scans were named, of which one says nothing of its person: the user says that they belong together.
-        return [(lows[0], highs[0])], []
+        return Partners([(lows[0], highs[0])], [], [])
+    by_high: dict[Series, list[Series]] = {}
+    problems, told = [], set()
     for low in lows:
         partners, problem = _partners(low, highs, assume_same_frame)
+        told |= {*partners}
         if problem:
             problems.append(problem)
         else:
-            found.append((low, partners[0]))
-    by_high: dict[Series, list[Series]] = {}
-    for low, high in found:
-        by_high.setdefault(high, []).append(low)
+            by_high.setdefault(partners[0], []).append(low)
     for high, several in by_high.items():
         if len(several) > 1:
             problems.append(
                 f"{high.label} has {len(several)} low-resolution scans, {_labels(several)}; choose by --low_series."
             )
-    return [(low, high) for low, high in found if len(by_high[high]) == 1], problems
+    pairs = [(several[0], high) for high, several in by_high.items() if len(several) == 1]
+    return Partners(pairs, problems, [high for high in highs if high not in told])
 
 
 def name_pairs(pairs: Sequence[tuple[Series, Series]], split: str, seed: int) -> tuple[ScanPair, ...]:
@@ -119,18 +139,19 @@ def name_pairs(pairs: Sequence[tuple[Series, Series]], split: str, seed: int) ->
 
 
 def _partners(low: Series, highs: Iterable[Series], assume_same_frame: bool) -> tuple[list[Series], str]:
+    """The partner; or those that come into question, and a sentence why none of them is it."""
     of_person = [high for high in highs if high.patient == low.patient]
     if not of_person:
         return [], f"{low.label} has no high-resolution scan of the same person; check --low and --high."
     partners = [high for high in of_person if assume_same_frame or _one_frame(low, high)]
     if not partners:
-        return [], (
+        return of_person, (
             f"{low.label} and {_labels(of_person)} have different frames of reference: the person may have moved "
             "between them; say --assume_same_frame, best with --register=rigid."
         )
     if len(partners) > 1:
         several = f"{low.label} has {len(partners)} high-resolution scans, {_labels(partners)}"
-        return [], f"{several}; choose by --high_series."
+        return partners, f"{several}; choose by --high_series."
     return partners, ""
 
 

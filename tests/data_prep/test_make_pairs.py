@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -15,6 +16,7 @@ from data_prep import make_pairs
 from data_prep.dicom_phantom import SeriesTags, write_enhanced, write_person, write_series
 from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
+from data_prep.scan_pairs import Series, pair_series
 from data_prep.slice_pairs import View
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.slice_profile import SliceProfile
@@ -201,7 +203,33 @@ def test_who_is_missing_is_said_before_a_split_that_needs_them(tmp_path, capsys)
     write_people(tmp_path, lambda thick, affine, tags: (thick, affine, replace(tags, frame="8")))
     assert run(tmp_path, "--split=1,1,0") == 1
     said = capsys.readouterr().err
-    assert "low/b (thick)" in said and said.index("frames of reference") < said.index("--split=1,1,0")
+    assert "low/b (ROE^R, thick)" in said and said.index("frames of reference") < said.index("--split=1,1,0")
+
+
+def test_scans_that_nobody_asks_for_are_named(tmp_path, capsys):
+    """Of everybody's series in one folder only the patient tells which is whose."""
+    write_people(tmp_path, lambda *series: series)
+    for patient, frame in (("POE^P", "7"), ("ROE^R", "9")):
+        tags = replace(HIGH, patient=patient, frame=frame, description=f"thin {frame}")
+        write_series(tmp_path / "high" / "b", THIN, AFFINE, tags)
+    for name in ("low", "high"):
+        for file in (tmp_path / name / "b").iterdir():
+            file.rename(tmp_path / name / "a" / f"b-{file.name}")
+        (tmp_path / name / "b").rmdir()
+    assert run(tmp_path) == 0
+    lines = capsys.readouterr().err.splitlines()
+    low, high = tmp_path / "low" / "a", tmp_path / "high" / "a"
+    (left_out,) = [line for line in lines if "left out" in line]
+    assert left_out.endswith(f"goes with it: {high} (POE^P, thin 7), {high} (ROE^R, thin 9)")
+    for patient in ("DOE^JANE", "ROE^R"):
+        assert sum(f"{low} ({patient}, thick) and {high} ({patient}, thin)" in line for line in lines) == 1
+
+
+def test_many_scans_that_nobody_asks_for_are_counted():
+    highs = [Series(Path(f"{number}.nii"), None, str(number), "", "") for number in range(12)]
+    partners = pair_series([Series(Path("low.nii"), None, "3", "", "")], highs)
+    assert partners.pairs[0][1] is highs[3] and not partners.problems
+    assert partners.sentences[0].endswith(": 0.nii, 1.nii, 2.nii, 4.nii, 5.nii, 6.nii, 7.nii, 8.nii and 3 more")
 
 
 def as_files(root, **scans):
