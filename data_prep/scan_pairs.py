@@ -15,12 +15,12 @@ from pathlib import Path
 from data_prep.splits import assign_splits
 from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.scans.dicom_kinds import is_dicom
 from mdcsrn_tf.scans.find import (
     PAIR_SUFFIXES,
     VOLUME_SUFFIXES,
     below_common_folder,
     find_volumes,
-    is_dicom,
     stem_of,
 )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read, sha256_of
+from mdcsrn_tf.scans.dicom_kinds import is_dicom, is_image
 
 GENERATOR = "mdcsrn_tf"  # what the sidecars of our results, and our datasets, name as their maker
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -199,18 +200,7 @@ def _is_pair(file: Path) -> bool:
 
 def _may_be_dicom(file: Path) -> bool:
     """Also a file that is only called so: whoever reads its folder says what is wrong with it."""
-    return is_dicom(file) or (file.suffix.lower() in SLICE_SUFFIXES and can_be_read(file))
-
-
-def is_dicom(file: Path) -> bool:
-    """Whether a file is a DICOM one: its preamble says so."""
-    if not can_be_read(file):
-        return False
-    try:
-        with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return is_image(file) or (file.suffix.lower() in SLICE_SUFFIXES and not is_dicom(file) and can_be_read(file))
 
 
 def place_below(path: Path, root: Path) -> Path:

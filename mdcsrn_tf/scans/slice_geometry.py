@@ -18,7 +18,7 @@ from nibabel.orientations import io_orientation
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read
 from mdcsrn_tf.scans.dicom_frames import slices_of
-from mdcsrn_tf.scans.find import is_dicom
+from mdcsrn_tf.scans.dicom_kinds import is_dicom
 
 _NAMES = ("LR", "AP", "IS")
 

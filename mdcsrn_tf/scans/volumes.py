@@ -13,7 +13,8 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, is_dicom, why_no_file
+from mdcsrn_tf.scans.dicom_kinds import is_dicom
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, why_no_file
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.header_remarks import remarks_of, remedy_of_sizes, sizes_text
 from mdcsrn_tf.scans.inflate import read_scan_bytes

@@ -8,7 +8,16 @@ import SimpleITK
 from dicom_helpers import VOXELS, write_series
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import BasicTextSRStorage, generate_uid
+from pydicom.uid import (
+    BasicTextSRStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+    RawDataStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from data_prep import degrade
 from data_prep.subjects import list_scans
@@ -216,6 +225,31 @@ def test_a_report_beside_the_slices_is_no_slice(tmp_path):
     del report.PixelData, report.Rows
     report.save_as(folder / "im900.dcm")
     assert read_volume(folder).data.shape == (6, 5, 7)
+
+
+def as_kind(file, kind, target):
+    """The file's header as an object of another kind, without an image."""
+    dataset = dcmread(file)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = kind
+    del dataset.PixelData, dataset.Rows
+    target.parent.mkdir(exist_ok=True)
+    dataset.save_as(target)
+
+
+def test_a_folder_of_reports_is_no_scan(tmp_path):
+    """A disc has its table of contents above all images, and each report in a folder of its own."""
+    folder = write_series(tmp_path / "disc" / "series", generate_uid())
+    slice_ = sorted(folder.iterdir())[0]
+    kinds = (MediaStorageDirectoryStorage, BasicTextSRStorage, GrayscaleSoftcopyPresentationStateStorage, RawDataStorage)
+    for number, kind in enumerate((*kinds, EncapsulatedPDFStorage)):
+        as_kind(slice_, kind, tmp_path / "disc" / f"{number}" / "r.dcm")
+    as_kind(slice_, MediaStorageDirectoryStorage, tmp_path / "disc" / "DICOMDIR")
+    assert find_volumes(tmp_path / "disc") == [folder]
+    with pytest.raises(UserError, match="1 holds no .* and no DICOM series"):
+        find_volumes(tmp_path / "disc" / "1")
+    as_kind(slice_, MRImageStorage, tmp_path / "disc" / "cut off" / "im.dcm")
+    as_kind(slice_, SegmentationStorage, tmp_path / "disc" / "mask" / "im.dcm")
+    assert [found.name for found in find_volumes(tmp_path / "disc")] == ["cut off", "mask", "series"]
 
 
 def test_a_folder_of_files_that_are_only_called_dicom_is_named(tmp_path, capsys):
