@@ -12,13 +12,28 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.dicom_frames import decoded, slices_of
+from mdcsrn_tf.scans.dicom_frames import decoded, refuse_colour, slices_of
 from mdcsrn_tf.scans.dicom_series import labels, series_in, uid_of
 from mdcsrn_tf.scans.find import SLICE_SUFFIXES
 
 # Slice positions are printed with few digits: a gap is a step that differs by a tenth of the spacing.
 _SPACING_TOLERANCE = 0.1
 _ORIENTATION_TOLERANCE = 1e-3
+_SIDEWAYS = 0.5  # of a pixel
+_ONE_POSITION_MM = 1e-3
+# What slices at one position may differ in, the likeliest first.
+_TELLING = (
+    "EchoTime",
+    "EffectiveEchoTime",
+    "InversionTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "TriggerTime",
+    "ImageType",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+)
 _HEADER_BYTES = 1 << 24  # more than any header has before the pixels
 
 
@@ -29,7 +44,9 @@ def read_series(folder: Path, wanted: str | None = None) -> tuple[np.ndarray, np
     wanted: which series, by its UID or a part of its description; None: the only one.
     """
     slices = sorted_along_normal(one_series(folder, wanted), folder)
+    refuse_doubled(slices, folder)
     _check_spacing(np.diff(positions_along_normal(slices)), folder)
+    _check_line(slices, folder)
     data = np.stack([pixels_of(dataset) for dataset in slices], axis=-1)
     stored = _stored_type(slices[0])
     scalings = {scaling_of(dataset) for dataset in slices}
@@ -137,6 +154,7 @@ def one_series(folder: Path, wanted: str | None = None, *, headers_alone: bool =
 def sorted_along_normal(slices: Sequence[Any], folder: Path) -> list[Any]:
     """The slices in order of position; refused unless they are parallel and of one grid."""
     for dataset in slices:
+        refuse_colour(dataset)
         missing = [
             key
             for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
@@ -160,15 +178,41 @@ def positions_along_normal(slices: Sequence[Any]) -> np.ndarray:
     return np.array([float(_position(dataset) @ _normal(slices[0])) for dataset in slices])
 
 
+def refuse_doubled(slices: Sequence[Any], folder: Path) -> None:
+    """UserError where two of the slices (in their order) lie at one position, with what tells them apart."""
+    steps = np.diff(positions_along_normal(slices))
+    for place in np.flatnonzero(steps < _ONE_POSITION_MM)[:1]:
+        one, other = slices[place], slices[place + 1]
+        files = [Path(dataset.filename).name for dataset in (one, other)]
+        image = one.get("SOPInstanceUID")
+        if image and image == other.get("SOPInstanceUID") and files[0] != files[1]:
+            raise UserError(f"{folder} holds one image twice, as {files[0]} and {files[1]}; remove one of them.")
+        said = [f"{key} ({one.get(key)} and {other.get(key)})" for key in _TELLING if one.get(key) != other.get(key)]
+        raise UserError(
+            f"{folder} holds two slices at one position{f', of another {said[0]}' if said else ''}; separate the "
+            "acquisitions, each into a folder of its own."
+        )
+
+
 def _check_spacing(steps: np.ndarray, folder: Path) -> None:
     if not steps.size:
         raise UserError(f"{folder} holds a single slice; name the folder of a whole series.")
     usual = float(np.median(steps))
-    if steps.min() < 1e-4 * max(usual, 1.0):
-        raise UserError(f"{folder} holds two slices at one position; separate the acquisitions.")
     if np.abs(steps - usual).max() > _SPACING_TOLERANCE * usual:
         raise UserError(
             f"{folder} has a gap between slices ({steps.max():g} mm instead of {usual:g}); find the missing files."
+        )
+
+
+def _check_line(slices: Sequence[Any], folder: Path) -> None:
+    """UserError for slices that lie beside the line from the first to the last one: an affine would displace them."""
+    places, along = np.stack([_position(dataset) for dataset in slices]), positions_along_normal(slices)
+    parts = (along - along[0]) / (along[-1] - along[0])
+    aside = np.linalg.norm(places - places[0] - parts[:, None] * (places[-1] - places[0]), axis=1).max()
+    if aside > _SIDEWAYS * min(float(step) for step in slices[0].PixelSpacing):
+        raise UserError(
+            f"{folder} has slices that are shifted sideways, unevenly and by up to {aside:.2g} mm: no volume has its "
+            "voxels where they lie; name the folder of one stack, or resample the series."
         )
 
 

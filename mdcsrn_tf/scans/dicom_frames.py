@@ -15,6 +15,8 @@ _GROUPS = {
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PlanePositionSequence": ("ImagePositionPatient",),
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "FrameContentSequence": ("TemporalPositionIndex",),
 }
 # What its frames have in common.
 _COMMON = (
@@ -48,17 +50,41 @@ def slices_of(dataset: Any) -> list[Any]:
 def decoded(dataset: Any) -> np.ndarray:
     """The pixels of a slice as they are stored, [row, column]."""
     whole, number = getattr(dataset, "frame_of", (dataset, None))
+    refuse_colour(dataset)
     try:
         stored = whole.pixel_array
     except Exception as error:  # pydicom's decoders raise what their libraries raise
-        brief = " ".join(str(error).split())[:120]
-        raise UserError(f"{dataset.filename} cannot be decoded ({brief}); export it again, uncompressed.") from error
+        raise _undecoded(dataset, whole, " ".join(str(error).split())) from error
     if number is not None and stored.ndim == 3:
         stored = stored[number]
-    # A colour frame alone in its file is [row, column, sample]: its first row is no frame.
-    if int(whole.get("SamplesPerPixel") or 1) > 1 or stored.shape != (whole.Rows, whole.Columns):
-        raise UserError(f"{dataset.filename} is no grey-scale image; name the folder of an MRI series.")
+    if stored.shape != (whole.Rows, whole.Columns):
+        raise _not_grey(dataset)
     return stored
+
+
+def refuse_colour(dataset: Any) -> None:
+    """UserError for a slice whose pixels are colours, or numbers of colours: no intensities."""
+    whole, _ = getattr(dataset, "frame_of", (dataset, None))
+    if int(whole.get("SamplesPerPixel") or 1) > 1 or whole.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise _not_grey(dataset)
+
+
+def _not_grey(dataset: Any) -> UserError:
+    return UserError(
+        f"{dataset.filename} is no grey-scale image, as pictures of a screen and coloured maps are not; take it out of "
+        "the folder, or name the series that is meant."
+    )
+
+
+def _undecoded(dataset: Any, whole: Any, reason: str) -> UserError:
+    """Why the pixels could not be had, and what to do: `reason` is the libraries' own."""
+    if "dependencies" in reason:  # no decoder for this transfer syntax
+        syntax = getattr(whole.file_meta.get("TransferSyntaxUID"), "name", "compressed")
+        return UserError(
+            f"{dataset.filename} is compressed ({syntax}), and nothing that decodes it is installed; install it with: "
+            "pip install 'pydicom[pixeldata]', or export the series uncompressed."
+        )
+    return UserError(f"{dataset.filename} cannot be decoded ({reason[:120]}); export it again, uncompressed.")
 
 
 def _slice(dataset: Any, number: int, groups: Sequence[Any]) -> Any:

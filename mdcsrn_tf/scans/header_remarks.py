@@ -10,13 +10,16 @@ import numpy as np
 
 _SAME_SIZE = 0.02  # by which two forms of a header may differ, as an aligned scan's do
 
+_UPRIGHT_DEGREES = 0.5  # 1 mm over a head
 
-def remarks_of(header: Any, shape: Sequence[int]) -> tuple[str, ...]:
+
+def remarks_of(header: Any, affine: np.ndarray, shape: Sequence[int]) -> tuple[str, ...]:
     """What is doubtful about where a scan of that shape [i, j, k, ...] lies, and whether it is a slice alone.
 
-    Only a NIfTI's header leaves that in doubt: any other, and None, do not.
+    Only a NIfTI's header may contradict itself: any other, and None, do not. affine: to millimetres.
     """
-    return (*_remarks_of_forms(header), *(("it is a single slice.",) if 1 in shape[:3] else ()))
+    single = ("it is a single slice.",) if 1 in shape[:3] else ()
+    return (*_remarks_of_forms(header), *_remarks_of_shear(affine), *single)
 
 
 def remedy_of_sizes(header: nib.Nifti1Header) -> str:
@@ -46,6 +49,20 @@ def _remarks_of_forms(header: Any) -> tuple[str, ...]:
     if scode and qcode and nib.aff2axcodes(sform) != nib.aff2axcodes(qform):
         return ("its sform and qform disagree on which axis is which; the sform is believed.",)
     return _remarks_of_sizes(sform, header.get_zooms()[:3]) if scode else ()
+
+
+def _remarks_of_shear(affine: np.ndarray) -> tuple[str, ...]:
+    with np.errstate(all="ignore"):  # of an affine to nowhere, which is refused later
+        directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.abs(directions.T @ directions - np.eye(3))
+    degrees = float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+    if not degrees > _UPRIGHT_DEGREES:
+        return ()
+    return (
+        f"its axes are not perpendicular but {degrees:.1f} degrees off, as a tilted gantry's are. An sform says so, "
+        "but no qform can, and many programs take such a scan for an upright one; straighten it first, as dcm2niix "
+        "does.",
+    )
 
 
 def _remarks_of_sizes(sform: np.ndarray, pixdim: Sequence[float]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from mdcsrn_tf.scans.volumes import read_volume
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}  # by the RAS axis that their slices follow
 _DIRECTIONS = {"LR": 0, "AP": 1, "IS": 2}
 _ORIENTATION_TOLERANCE = 1e-3
+_ASIDE_MM = 0.5
 _PLACE_TOLERANCE = 0.05  # of a pixel: positions are printed with few digits
 
 
@@ -67,6 +68,7 @@ def read_stack(path: Path, series_uid: str | None = None, plane: str | None = No
     stack = stack_of(volume.data, volume.affine, axis)
     if len(stack.data) < 2:
         raise UserError(f"{path} holds a single {stack.plane} slice; name a whole scan, or another --plane.")
+    _check_upright(stack, path)
     return replace(stack, path=path, thickness=thickness, remarks=volume.remarks)
 
 
@@ -136,18 +138,31 @@ def _dicom_stack(folder: Path, series_uid: str | None) -> SliceStack:
 
 
 def _check_positions(slices: list[Any], affine: np.ndarray, distances: np.ndarray, folder: Path) -> None:
+    from mdcsrn_tf.scans import dicom
+
     if len(slices) < 2:
         raise UserError(f"{folder} holds a single slice; name the folder of a whole series.")
-    if np.diff(distances).min() < 1e-3:
-        raise UserError(f"{folder} holds two slices at one position; separate the acquisitions.")
+    dicom.refuse_doubled(slices, folder)
     places = np.array([[float(number) for number in dataset.ImagePositionPatient] for dataset in slices])
     through = np.array([-1.0, -1.0, 1.0]) * affine[:3, 2]
-    aside = places - places[0] - distances[:, None] * through
-    if np.abs(aside).max() > 0.5:
-        raise UserError(
-            f"{folder} has slices that are shifted sideways, by {np.abs(aside).max():.1f} mm; "
-            "export an untilted series."
-        )
+    aside = np.linalg.norm(places - places[0] - distances[:, None] * through, axis=1)
+    if aside.max() > _ASIDE_MM:
+        raise _tilted(folder, aside.max())
+
+
+def _check_upright(stack: SliceStack, path: Path) -> None:
+    """UserError where the axes of a volume's slices are not perpendicular: positions along them say nothing then."""
+    size = np.array([np.ptp(stack.positions), *(stack.pixel_mm * stack.data.shape[1:])])
+    aside = np.abs(stack.directions @ stack.directions.T - np.eye(3)) * size
+    if aside.max() > _ASIDE_MM:
+        raise _tilted(path, aside.max())
+
+
+def _tilted(path: Path, aside: float) -> UserError:
+    return UserError(
+        f"{path} has slices that are shifted sideways, by {aside:.1f} mm, as a tilted gantry's are; straighten it "
+        "first, as dcm2niix does, or resample it with --match=volume."
+    )
 
 
 def _turned(data: np.ndarray, affine: np.ndarray, axis: int, distances: np.ndarray) -> SliceStack:

@@ -77,7 +77,7 @@ def volume_of_image(image: Any, *, nan: float | None = None) -> Volume:
         raise UserError(f"{path} holds {shape[3]} volumes; give one at a time.")
     data = np.ascontiguousarray(image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape))
     affine = np.array(image.header.get_best_affine() if image.affine is None else image.affine, np.float64)
-    remarks = remarks_of(image.header, shape)
+    remarks = remarks_of(image.header, affine, shape)
     return _checked(Volume(data, affine, path, _as_nifti(image), image.get_data_dtype(), remarks=remarks), nan)
 
 
@@ -127,7 +127,7 @@ def _read_folder(path: Path, folder: Path, series_uid: str | None) -> Volume:
     from mdcsrn_tf.scans.dicom import read_series
 
     data, affine, dtype, slope, intercept = read_series(folder, series_uid)
-    return Volume(data, affine, path, new_header(affine), dtype, slope, intercept, remarks_of(None, data.shape))
+    return Volume(data, affine, path, new_header(affine), dtype, slope, intercept, remarks_of(None, affine, data.shape))
 
 
 def _read_image(path: Path) -> Volume:
@@ -139,16 +139,17 @@ def _read_image(path: Path) -> Volume:
     shape = _three_or_four_dimensions(image.shape, path)
     _check_type_and_size(image, available, path)
     data = image.get_fdata(caching="unchanged", dtype=np.float32).reshape(shape)
+    affine = np.array(image.affine, np.float64)
     slope, intercept = getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)
     return Volume(
         data=np.ascontiguousarray(data, np.float32),
-        affine=np.array(image.affine, np.float64),
+        affine=affine,
         path=path,
         header=_as_nifti(image),
         stored_dtype=image.get_data_dtype(),
         slope=float(slope),
         intercept=float(intercept),
-        remarks=remarks_of(image.header, shape),
+        remarks=remarks_of(image.header, affine, shape),
     )
 
 

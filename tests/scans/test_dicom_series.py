@@ -5,16 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from dicom_helpers import VOXELS, write_series
+from dicom_helpers import TURN, VOXELS, write_series
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     BasicTextSRStorage,
+    DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    JPEGLSLossless,
     MediaStorageDirectoryStorage,
     MRImageStorage,
     RawDataStorage,
+    RLELossless,
     SegmentationStorage,
     generate_uid,
 )
@@ -25,6 +29,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.inference.outputs import plan
 from mdcsrn_tf.inference.provenance import source_hash
+from mdcsrn_tf.scans.stack import read_stack
 from mdcsrn_tf.scans.volumes import find_volumes, read_volume, write_volume
 
 
@@ -132,6 +137,30 @@ def same_position(ds, k):
         ds.ImagePositionPatient = [10, -20, 30]
 
 
+def second_echo(ds, k):
+    ds.EchoTime = 90 if k == 3 else 15
+    if k == 3:
+        ds.ImagePositionPatient = list(np.array([10, -20, 30]) + 2.5 * 4 * TURN[2])
+
+
+def beside_the_others(ds, k):
+    """Along a pixel row, by two thirds of a pixel."""
+    if k == 3:
+        ds.ImagePositionPatient = list(np.array([*ds.ImagePositionPatient], float) + 0.6 * TURN[0])
+
+
+def palette(ds, k):
+    if k == 3:
+        ds.PhotometricInterpretation = "PALETTE COLOR"
+
+
+def screen_shot(ds, k):
+    """One picture of a screen among the slices, which lies nowhere."""
+    if k == 3:
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 3, "RGB"
+        del ds.ImagePositionPatient
+
+
 def without_position(ds, k):
     del ds.ImagePositionPatient
 
@@ -168,11 +197,18 @@ def enhanced_colour(ds, k):
         ({"skip": (3,)}, "gap between slices"),
         ({"modify": other_orientation}, "mixes slice orientations"),
         ({"modify": other_spacing}, "mixes matrix or voxel sizes"),
-        ({"modify": same_position}, "two slices at one position"),
+        ({"modify": same_position}, "two slices at one position; separate"),
+        (
+            {"modify": second_echo},
+            r"at one position, of another EchoTime \((90\.0 and 15\.0|15\.0 and 90\.0)\)",
+        ),
+        ({"modify": beside_the_others}, "shifted sideways, unevenly and by up to 0.6 mm"),
+        ({"modify": palette}, r"\.dcm is no grey-scale image, as"),
+        ({"modify": screen_shot}, r"\.dcm is no grey-scale image, as"),
         ({"modify": without_position}, "lacks ImagePositionPatient"),
         ({"modify": several_frames}, "has 2 frames without saying where each lies"),
         ({"modify": negative}, "MONOCHROME1"),
-        ({"modify": enhanced_colour}, r"\.dcm is no grey-scale image; name the folder of an MRI series"),
+        ({"modify": enhanced_colour}, r"\.dcm is no grey-scale image, as"),
         ({"skip": range(6)}, "single slice"),
     ],
 )
@@ -180,6 +216,62 @@ def test_irregular_series_are_refused(tmp_path, options, sentence):
     folder = write_series(tmp_path / "series", generate_uid(), **options)
     with pytest.raises(UserError, match=f"series.*{sentence}"):
         read_volume(folder)
+
+
+def tilted(ds, k):
+    """Every slice a millimetre further along its rows than the one below it: the gantry of a CT scanner."""
+    ds.ImagePositionPatient = list(np.array([*ds.ImagePositionPatient], float) + k * TURN[0])
+
+
+def test_a_tilted_gantry_is_kept_in_the_affine_and_told(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid(), modify=tilted)
+    volume = read_volume(folder)
+    for index in ((0, 0, 0), (5, 0, 6), (2, 4, 3)):
+        column, row, k = index
+        lps = [10, -20, 30] + (1.2 * column + k) * TURN[0] + 0.9 * row * TURN[1] + 2.5 * k * TURN[2]
+        np.testing.assert_allclose((volume.affine @ [*index, 1])[:3], lps * [-1, -1, 1], atol=1e-6)
+    (remark,) = volume.remarks
+    assert "its axes are not perpendicular but 21.8 degrees off" in remark  # arctan(1 / 2.5)
+    write_volume(tmp_path / "out.nii", volume.data, volume)
+    again = read_volume(tmp_path / "out.nii")
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-4)
+    assert remark in again.remarks
+    for scan in (folder, tmp_path / "out.nii"):
+        with pytest.raises(UserError, match=r"shifted sideways, by 6\.0 mm, as a tilted gantry's are"):
+            read_stack(scan)
+    assert not read_volume(write_series(tmp_path / "upright", generate_uid())).remarks
+
+
+def test_an_image_that_was_copied_is_named(tmp_path):
+    folder = write_series(tmp_path / "series", generate_uid())
+    (folder / "im000 (1).dcm").write_bytes((folder / "im000.dcm").read_bytes())
+    for read in (read_volume, read_stack):
+        with pytest.raises(UserError, match=r"holds one image twice, as im000.* and im000.*; remove one of them"):
+            read(folder)
+
+
+def test_what_cannot_be_decoded_for_lack_of_a_decoder_says_which(tmp_path):
+    def compressed(ds, k):
+        ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+        ds.PixelData = encapsulate([bytes(60)])
+
+    folder = write_series(tmp_path / "series", generate_uid(), modify=compressed)
+    with pytest.raises(UserError) as caught:
+        read_volume(folder)
+    assert "is compressed (JPEG-LS Lossless Image Compression), and nothing that decodes it" in str(caught.value)
+    assert "pip install 'pydicom[pixeldata]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["rle", "deflated"])
+def test_compression_without_loss_that_needs_no_decoder_is_read(tmp_path, kind):
+    def compressed(ds, k):
+        if kind == "rle":
+            ds.compress(RLELossless)
+        else:
+            ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+    folder = write_series(tmp_path / "series", generate_uid(), modify=compressed)
+    np.testing.assert_array_equal(read_volume(folder).data, VOXELS)
 
 
 def test_damaged_and_foreign_files(tmp_path):
@@ -240,12 +332,17 @@ def test_a_folder_of_reports_is_no_scan(tmp_path):
     """A disc has its table of contents above all images, and each report in a folder of its own."""
     folder = write_series(tmp_path / "disc" / "series", generate_uid())
     slice_ = sorted(folder.iterdir())[0]
-    kinds = (MediaStorageDirectoryStorage, BasicTextSRStorage, GrayscaleSoftcopyPresentationStateStorage, RawDataStorage)
+    kinds = (
+        MediaStorageDirectoryStorage,
+        BasicTextSRStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        RawDataStorage,
+    )
     for number, kind in enumerate((*kinds, EncapsulatedPDFStorage)):
         as_kind(slice_, kind, tmp_path / "disc" / f"{number}" / "r.dcm")
     as_kind(slice_, MediaStorageDirectoryStorage, tmp_path / "disc" / "DICOMDIR")
     assert find_volumes(tmp_path / "disc") == [folder]
-    with pytest.raises(UserError, match="1 holds no .* and no DICOM series"):
+    with pytest.raises(UserError, match=r"1 holds no .* and no DICOM series"):
         find_volumes(tmp_path / "disc" / "1")
     as_kind(slice_, MRImageStorage, tmp_path / "disc" / "cut off" / "im.dcm")
     as_kind(slice_, SegmentationStorage, tmp_path / "disc" / "mask" / "im.dcm")
