@@ -10,12 +10,12 @@ from typing import Any
 from absl import flags
 
 from mdcsrn_tf.chatter import load_tensorflow_quietly
-from mdcsrn_tf.command_line import in_own_process, run_command
+from mdcsrn_tf.command_line import in_own_process, run_command, warn
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers import PRESETS, RECIPE_NAMES, get_preset, with_recipe
 from mdcsrn_tf.papers.forests import FORESTS
 from mdcsrn_tf.shards.joined import read_manifests
-from mdcsrn_tf.training.settings import TrainSettings, in_steps, override, with_terms
+from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
 from mdcsrn_tf.training.stop_request import end_when_stuck
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
@@ -163,11 +163,13 @@ def _run(values: flags.FlagValues) -> int:
         end_when_stuck()
     load_tensorflow_quietly(own_process=in_own_process())
     if values.dry_run:
+        from mdcsrn_tf.training.data_check import fitted, remarks_on
         from mdcsrn_tf.training.dry_run import describe
 
         if values.data:
-            patches = read_manifests(values.data).pairs("train")
-            settings = [in_steps(phase, patches) for phase in settings]
+            manifest = read_manifests(values.data)
+            warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
+            settings = fitted(settings, manifest)
         print(describe(settings))
         return 0
     _need_folders(values)

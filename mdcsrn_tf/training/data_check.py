@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.files import ModelCard, same_normalisation
 from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import TrainingRecipe
-from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.settings import TrainSettings, in_steps
 from mdcsrn_tf.training.steps import objective_of
 
 
@@ -42,6 +43,16 @@ def check_data(settings: TrainSettings, manifest: Any) -> None:
             f"for {recipe.normalisation}: {_remedy(recipe, 'normalisation', manifest.normalisation)}"
         )
     check_exchange(recipe, manifest)
+
+
+def fitted(settings: Sequence[TrainSettings], manifest: Any) -> list[TrainSettings]:
+    """The phases of a run, their lengths in steps of the manifest's patches; UserError where one cannot train on it."""
+    for phase in settings:
+        check_data(phase, manifest)
+    counted = [in_steps(phase, manifest.pairs("train")) for phase in settings]
+    for phase in counted:
+        check_length(phase)
+    return counted
 
 
 def remarks_on(settings: TrainSettings, manifest: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from mdcsrn_tf.papers.config import PhaseRecipe
-from mdcsrn_tf.training.features import features_of
+from mdcsrn_tf.training.features import features_of, with_checksum
 from mdcsrn_tf.training.frugal import FrugalNetwork, values_of
 from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.schedule import learning_rate_at
@@ -30,6 +30,8 @@ CRITIC_COPIES = 8
 
 def describe(settings: Sequence[TrainSettings]) -> str:
     """A text on the phases of a run; it times one real step of each network with a batch of one."""
+    for phase in settings:
+        with_checksum(phase)  # weights that are missing are told before anything is timed
     lines = []
     for phase in settings:
         state = build_state(phase.preset, phase.phase, precision=phase.precision)

@@ -26,7 +26,7 @@ from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import check_data, check_length, differences_to_shards, remarks_on
+from mdcsrn_tf.training.data_check import differences_to_shards, fitted, remarks_on
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     held_by_chief,
@@ -41,7 +41,7 @@ from mdcsrn_tf.training.features import features_of, with_checksum
 from mdcsrn_tf.training.log import MetricsTable
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.pictures import draw_curves
-from mdcsrn_tf.training.settings import TrainSettings, in_steps
+from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import TrainState, build_state, copy_weights
 from mdcsrn_tf.training.workdir import check_workdir
 
@@ -62,12 +62,8 @@ def train(
     """
     manifest = read_manifests(data)
     warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
-    patches = manifest.pairs("train")
-    settings = [with_checksum(phase) for phase in settings]
-    settings = [in_steps(replace(phase, data_sha256=manifest.sha256), patches) for phase in settings]
-    for phase in settings:
-        check_data(phase, manifest)
-        check_length(phase)
+    settings = fitted(settings, manifest)  # first: no weights are to be fetched for shards that do not fit
+    settings = [replace(with_checksum(phase), data_sha256=manifest.sha256) for phase in settings]
     strategy = _set_up(settings[0])
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})
     try:

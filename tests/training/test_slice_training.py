@@ -241,6 +241,24 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(preset, more, sentence,
     assert not list(tmp_path.glob("*.keras"))
 
 
+@pytest.mark.parametrize(
+    ("preset", "phase", "sentence"),
+    [
+        # Of the phase that needs them nothing is built before they are asked for.
+        ("srgan2d/model1", "all", "The loss needs VGG19's weights"),
+        # No weights are asked for that shards of another kind would have no use for.
+        ("srgan2d/stack3", "gan", "hold 1 slices in and 1 out, but srgan2d/stack3 maps 3 to 1"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(preset, phase, sentence, shards, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(dry_run, "build_state", None)
+    asked = [f"--data={shards('srgan2d/model1', 16)}", f"--preset={preset}", f"--phase={phase}", "--set=patch_size=16"]
+    assert train([*asked, "--dry_run"]) == 1
+    assert sentence in capfd.readouterr().err
+    assert train([*asked, f"--workdir={tmp_path / 'run'}"]) == 1
+    assert sentence in capfd.readouterr().err and not (tmp_path / "run").exists()
+
+
 def test_patches_that_the_network_cannot_halve_are_refused_by_its_name(shards, tmp_path, capfd):
     asked = [f"--data={shards('7t/unet6', 16)}", f"--workdir={tmp_path}", "--preset=7t/unet6", "--set=patch_size=16"]
     assert train(asked) == 1
