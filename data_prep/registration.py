@@ -23,6 +23,7 @@ CONTROL_MM = 8.0  # between control points, for a head; a specimen wants about 2
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LEVELS = 32  # of brightness, in the correlation ratio
 _SAMPLED = 0.2  # of the fixed image's voxels
+_AS_GOOD = 0.01  # of the correlation ratio: a later stage that loses no more found nothing, and the one before stands
 _STILL = 0.5  # voxels: a movement below this that gains nothing is noise of the search, not a failure
 
 
@@ -185,7 +186,8 @@ def _better(old: Registered, new: Registered, high: Placed, stage: str) -> Regis
     corners = np.array(np.meshgrid(*([0.25, 0.75] for _ in range(3)))).reshape(3, -1).T * high.data.shape
     points = corners @ high.affine[:3, :3].T + high.affine[:3, 3]
     voxel = float(np.linalg.norm(high.affine[:3, :3], axis=0).min())
-    if np.linalg.norm(new.moved(points) - old.moved(points), axis=1).max() <= _STILL * voxel:
+    still = np.linalg.norm(new.moved(points) - old.moved(points), axis=1).max() <= _STILL * voxel
+    if still or (stage != KINDS[1] and new.ratio > old.ratio - _AS_GOOD):
         return old
     before = KINDS[KINDS.index(stage) - 1]
     raise UserError(

@@ -128,6 +128,17 @@ def test_a_later_stage_that_fails_does_not_speak_against_the_one_before():
             _better(good, worse, Placed(HEAD, AFFINE), stage)
 
 
+def test_a_later_stage_that_gains_nothing_leaves_the_one_before():
+    """Specimens of 6 mm lost 0.004 by their affine stage, whose metric is another, and with it the whole pair."""
+    good = Registered(HEAD, np.ones(SHAPE, bool), 0.5, 0.9, 0.9, SimpleNamespace(TransformPoint=lambda point: point))
+    away = SimpleNamespace(TransformPoint=lambda point: [mm + 9 for mm in point])
+    about_as_good = replace(good, ratio=0.895, transform=away)
+    for stage in ("affine", "bspline"):
+        assert _better(good, about_as_good, Placed(HEAD, AFFINE), stage) is good
+    with pytest.raises(UserError, match=r"rigid registration made it worse .*0\.900 -> 0\.895"):
+        _better(good, about_as_good, Placed(HEAD, AFFINE), "rigid")
+
+
 def test_shading_is_taken_away():
     shade = np.exp(0.4 * np.linspace(-1, 1, SHAPE[0]))[:, None, None]
     bright = np.greater(HEAD, HEAD.mean())
