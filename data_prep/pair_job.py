@@ -13,7 +13,7 @@ import numpy as np
 
 from data_prep.scan_pairs import ScanPair, Series
 from data_prep.shard_job import check_range
-from data_prep.slice_pairs import MatchSettings, View, paired
+from data_prep.slice_pairs import MatchSettings, View, check_patch, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
 from mdcsrn_tf.scans.find import files_of
@@ -89,7 +89,7 @@ def _checksum(hashes: Iterable[str]) -> str:
 
 def _make_shard(job: PairJob) -> dict[str, Any]:
     pair, settings = job.pair, job.settings
-    found = paired(pair.low, pair.high, settings.match)
+    found = paired(pair.low, pair.high, settings.match, settings.patch)
     of_low, of_high = of_pair(settings.normalisation, *found.views[0].values())
     check_range(of_low, found.views[0].low)
     check_range(of_high, found.views[0].high)
@@ -119,11 +119,7 @@ def _make_shard(job: PairJob) -> dict[str, Any]:
 def _places(views: tuple[View, ...], pair: ScanPair, settings: PairSettings) -> np.ndarray:
     """(view, pair of slices, row, column) of each patch [n, 4]; only training gets more than one epoch."""
     for view in views:
-        if min(view.high.shape[1:]) < settings.patch:
-            raise UserError(
-                f"slices of {view.high.shape[1]} x {view.high.shape[2]} pixels hold no patch of {settings.patch}; "
-                "choose a smaller --patch."
-            )
+        check_patch(view.high.shape[1:], settings.patch)
     identity = int.from_bytes(hashlib.sha256(pair.name.encode()).digest()[:8], "big")
     epochs = settings.epochs_of_patches if pair.split == "train" else 1
     bright = [view.low > view.low.mean(dtype=np.float64) for view in views]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,9 +74,21 @@ class PairedScans:
     facts: dict[str, Any]
 
 
-def paired(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
-    """Read both scans and pair their slices; UserError, with a remedy, where that makes no sense."""
-    return _by_volume(low, high, settings) if settings.match == "volume" else _by_slice(low, high, settings)
+def paired(low: Series, high: Series, settings: MatchSettings, patch: int = 1) -> PairedScans:
+    """Read both scans and pair their slices; UserError, with a remedy, where that makes no sense.
+
+    So it makes none for slices that hold no square of `patch` pixels: found before a registration, which takes minutes.
+    """
+    return _by_volume(low, high, settings, patch) if settings.match == "volume" else _by_slice(low, high, settings)
+
+
+def check_patch(sides: Sequence[int], patch: int) -> None:
+    """UserError for slices with those sides that hold no square of `patch` pixels."""
+    if min(sides) < patch:
+        raise UserError(
+            f"slices of {sides[0]} x {sides[1]} pixels hold no patch of {patch}; choose a smaller --patch, or another "
+            "--plane."
+        )
 
 
 def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
@@ -114,10 +127,13 @@ def _by_slice(low: Series, high: Series, settings: MatchSettings) -> PairedScans
     )
 
 
-def _by_volume(low: Series, high: Series, settings: MatchSettings) -> PairedScans:
+def _by_volume(low: Series, high: Series, settings: MatchSettings, patch: int) -> PairedScans:
     # Padding is no part of a scan's field, here as in inference.
     scans = [read_volume(series.path, series.uid, nan=0.0) for series in (low, high)]
     volumes = [zero_frame([scan.data]).volume(scan) for scan in scans]
+    shape = to_ras(volumes[1].data, volumes[1].affine)[0].shape
+    for plane in settings.planes:
+        check_patch([side for axis, side in enumerate(shape) if axis != PLANES[plane]], patch)
     moving, fixed = (_straight(volume, settings.n4) for volume in volumes)
     found = register(moving, fixed, settings.register, control_mm=settings.control_mm, seed=settings.seed)
     if not found.inside.any():

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import tensorflow as tf
 
-from data_prep import make_pairs
+from data_prep import make_pairs, slice_pairs
 from data_prep.dicom_phantom import SeriesTags, write_enhanced, write_person, write_series
 from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
@@ -422,6 +422,15 @@ def test_a_moved_scan_is_registered_and_patches_keep_to_the_common_field(tmp_pat
     assert np.corrcoef(low.ravel(), high.ravel())[0, 1] > 0.95
     rows = [place[2] + 15 for place in entry["places"]]
     assert max(rows) <= 27  # beyond it the low-resolution scan saw nothing
+
+
+def test_slices_too_small_for_a_patch_are_found_before_a_registration(tmp_path, capsys, monkeypatch):
+    as_files(tmp_path, low=(THIN, np.eye(4)), high=(THIN, np.eye(4)))
+    monkeypatch.setattr(slice_pairs, "register", None)
+    monkeypatch.setattr(slice_pairs, "without_shading", None)
+    asked = ("--match=volume", "--plane=all", "--n4", "--register=bspline")
+    assert run(tmp_path, *asked) == 1
+    assert "slices of 20 x 12 pixels hold no patch of 16; choose a smaller --patch" in capsys.readouterr().err
 
 
 def test_shards_of_slices_train_as_tensors_of_their_shapes(tmp_path):
