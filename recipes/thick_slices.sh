@@ -1,31 +1,20 @@
 #!/usr/bin/env bash
-# thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The variants of the scans in
-# WORK are robust_data.sh's; the shards of every factor and slice profile, and the training, are made here: four
+# thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The scans are
+# full_scans.sh's; the shards of every factor and slice profile, and the training, are made here: four
 # stretches, each from patches of its own.
 set -euo pipefail
 scans=$1 work=$2
 bin=.venv/bin
 folders=()
 
-[ -f "$work/split.tsv" ] || recipes/robust_data.sh "$scans" "$work"
-variants=$(realpath "$work/variants")
-# Scans that robust_data.sh does not turn are no truth through their slices; not of all a brain was cut out.
-while read -r scan; do
-  for kind in original brain ap-is lr-is; do
-    variant=$variants/$(basename "$scan" .nii.gz)_$kind.nii.gz
-    if [ -f "$variant" ]; then echo "$variant"; fi
-  done
-done < "$work/turned.txt" > "$work/thick.txt"
-awk '$2 == "validation" {print $1}' "$work/split.tsv" | while read -r person; do
-  ls "$variants/$person"_*.nii.gz
-done >> "$work/thick.txt"
+source recipes/full_scans.sh "$scans" "$work"
 
 shards() { # STRETCH: eight folders of shards, their patches drawn anew; `folders` names them
   folders=()
   for factor in 3 2 4 5; do
     for profile in box kspace; do
       local folder=$work/thick$1/f$factor-$profile
-      $bin/mdcsrn-shards --input="$work/thick.txt" --output="$folder" --patch=32 --patches_per_subject=6 \
+      $bin/mdcsrn-shards --input="$work/full.txt" --output="$folder" --patch=32 --patches_per_subject=6 \
         --epochs_of_patches=8 --axes=IS --factor="$factor" --slice_profile="$profile" --split="$work/split.tsv" \
         --interpolation=sinc --normalisation=tissue_level --seed="$1$factor"
       folders+=("$folder")
