@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import pages
 from benchmarks.data_helpers import read_ras, scans_beginning
-from mdcsrn_tf.inference.scan import mirrors
+from mdcsrn_tf.inference.ensemble import mirrors
 from mdcsrn_tf.inference.volume import super_resolve_volume
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.head import head_mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdcsrn_tf.inference.decision import decide, misfits
+from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.models.files import read_card
@@ -25,6 +26,7 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
         # One whose card does not say what it was tested on is there to be compared with.
         if card.planes or not card.tested:
             continue
-        if not misfits(sight, decide(sight, wanted, card), card):
+        seen = fitting(sight, wanted, card)
+        if not misfits(seen, decide(seen, wanted, card), card):
             return path
     return find_model(None)

@@ -23,13 +23,6 @@ from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
 
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
 _NO_LIMIT = 1000
-_ADVERBS = {
-    "linear": "linearly interpolated",
-    "cubic": "cubically interpolated",
-    "sinc": "sinc-interpolated",
-    "nearest": "nearest-neighbour interpolated",
-    "unknown": "smoothly interpolated",
-}
 _CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
 
 
@@ -108,35 +101,6 @@ def misfits(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...
         )
     found += _outside(sight, decision, tested)
     return tuple(found)
-
-
-def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
-    """The one line that says what is seen and done."""
-    shape = "x".join(map(str, sight.volume.data.shape))
-    spacing = f"{millimetres(sight.spacing)} mm" + (" in a frame of zeros" if sight.surround else "")
-    where = with_and(decision.names)
-    more = times(decision.factors)
-    if card.planes:
-        brought = f"brought to {more} as many voxels along {where} by {card.interpolation} interpolation, "
-        return f"{shape} at {spacing}: {brought if where else ''}super-resolving slice by slice by {model}"
-    if decision.grid == "small":
-        seen = f"the scanner's matrix along {where}"
-        done = f"brought to {more} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
-        return f"{shape} at {spacing}, {seen}: {done}"
-    methods = sorted({finding.method or "" for finding in decision.findings})
-    if methods == [""]:
-        return f"{shape} at {spacing}: super-resolving {more} along {where} by {model}, whatever k-space shows"
-    seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
-    return f"{shape} at {spacing}, {seen} {more} along {where}: {_treatment(decision, card)} {model}"
-
-
-def _treatment(decision: Decision, card: ModelCard) -> str:
-    changed = {f.method for f in decision.findings if f.method not in (card.interpolation, None)}
-    if not changed:
-        return "super-resolving those by"
-    if changed == {"unknown"}:
-        return "low-passed to what was measured and super-resolved by"
-    return f"taken back to the measured samples, brought to the grid by {card.interpolation} and super-resolved by"
 
 
 def _grid(sight: Sight, wanted: ScanSettings, axes: Sequence[int], card: ModelCard) -> str:

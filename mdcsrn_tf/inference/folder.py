@@ -117,6 +117,7 @@ class Run:
     ) -> Callable[[], None]:
         """What is to be written, as a function that writes it."""
         model = choose_model(scan.sight, self.wanted, self.model)
+        scan = scan.fitting(self.wanted, read_any_card(model))
         if not picture_alone:
             return process(
                 job, scan, model, self.load, self.settings, self.wanted, self._asked(), console.say, on_progress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,14 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
-from mdcsrn_tf.inference.decision import Decision, decide, in_words
+from mdcsrn_tf.inference.clock import Clock
+from mdcsrn_tf.inference.decision import Decision, decide
 from mdcsrn_tf.inference.engines import read_any_card
+from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.outputs import Job, remove_picture, write_sidecar
 from mdcsrn_tf.inference.provenance import Remarks
 from mdcsrn_tf.inference.scan import Outcome, Prepared, prepare, refuse_doubts, run_prepared
+from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.slice_pixels import asked_planes
@@ -41,6 +43,10 @@ class Opened:
     volumes: list[Volume]
     sight: Sight
     sha256: str | None  # of what was read
+
+    def fitting(self, wanted: ScanSettings, card: ModelCard) -> Opened:
+        """The same on the grid on which the network on the card is to get it."""
+        return replace(self, sight=fitting(self.sight, wanted, card))
 
     @property
     def nbytes(self) -> int:
@@ -73,9 +79,9 @@ def process(
 ) -> Callable[[], None]:
     """Super-resolve one scan; what writes the result, its sidecar, and its picture where that is wanted.
 
-    What speaks against it is said before `load` is asked for the network. `asked` is the run's `provenance.request`.
+    `scan` fits the network, `asked` is `provenance.request`; what speaks against it is said before `load` is called.
     """
-    clock, decision = _Clock(), _decided(scan.sight, wanted, read_any_card(model), settings)
+    clock, decision = Clock(), _decided(scan.sight, wanted, read_any_card(model), settings)
     _refuse(job, scan.sight, decision, model, wanted, say)
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
@@ -112,7 +118,7 @@ def _outcomes(
 ) -> list[Outcome]:
     """The result of every volume; the first decides how strong the detail of all is, which are to be compared."""
     found: list[Outcome] = []
-    for volume in map(scan.sight.surround.volume, scan.volumes):
+    for volume in map(scan.sight.enter, scan.volumes):
         prepared = prepare(volume, decision, engine.card)
         found.append(run_prepared(prepared, engine, settings, wanted, on_progress))
         wanted = replace(wanted, detail=found[0].detail)
@@ -125,7 +131,8 @@ def _write(
     """Write the results, 3-D of one volume, 4-D of several; their sidecar and picture first: a repeated run takes a
     result that exists for finished."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    whole = [one.framed(volume, scan.sight.surround) for one, volume in zip(outcomes, scan.volumes, strict=True)]
+    pairs = zip(outcomes, scan.volumes, strict=True)
+    whole = [one.as_stored(volume, scan.sight, wanted) for one, volume in pairs]
     write_volume(
         job.target,
         np.stack([one.data for one in whole], axis=-1) if len(whole) > 1 else whole[0].data,
@@ -156,7 +163,7 @@ def _refuse(job: Job, sight: Sight, decision: Decision, model: Path, wanted: Sca
         )
 
 
-def _say_written(result: Result, job: Job, clock: _Clock, say: Say) -> None:
+def _say_written(result: Result, job: Job, clock: Clock, say: Say) -> None:
     clock.lap("written")
     seam = "" if result.seam_figure is None else f"; seam figure {result.seam_figure:.3f}"
     say(f"{job.title} -> {job.target.name}: {clock}{seam}")
@@ -179,7 +186,7 @@ def _say_warnings(job: Job, warnings: Sequence[str], say: Say) -> None:
         say(f"warning: {job.title}: {warning}")
 
 
-def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks, clock: _Clock, say: Say) -> Remarks:
+def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks, clock: Clock, say: Say) -> Remarks:
     """The remarks with what came up on the way, which is told."""
     result = outcome.result
     clock.lap("1 tile" if result.tiles == 1 else f"{result.tiles} tiles of {tiling.size_text(result.tile)}")
@@ -194,12 +201,13 @@ def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks
 def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> None:
     """The picture of a result that is there already: nothing is computed anew."""
     made, card = json.loads(job.sidecar.read_text(encoding="utf-8")), read_any_card(model)
-    prepared = prepare(scan.sight.volume, decide(scan.sight, wanted, card), card)
+    sight = scan.sight
+    prepared = prepare(sight.volume, decide(sight, wanted, card), card)
     result = Result(
         np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
     )
     caption = _caption(Remarks(made["Seen"], made["Warnings"]))
-    data = scan.sight.surround.inside(read_volumes(job.target)[0].data, prepared.times)
+    data = sight.grid.enter(sight.surround.inside(read_volumes(job.target)[0].data, prepared.times))
     draw(job, prepared, data, result, wanted, caption=caption)
 
 
@@ -275,23 +283,3 @@ def _say_fallbacks(result: Result, say: Say) -> None:
     if result.fallback_tiles:
         tried = ", ".join(map(tiling.size_text, result.fallback_tiles))
         say(f"warning: the memory did not suffice for tiles of {tried}; {tiling.size_text(result.tile)} was taken.")
-
-
-class _Clock:
-    """What took how long."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self._laps: list[str] = []
-
-    def go_on(self) -> None:
-        """After a time of waiting, which counts for nothing."""
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self._laps.append(f"{name} {now - self._last:.1f} s")
-        self._last = now
-
-    def __str__(self) -> str:
-        return ", ".join(self._laps)

@@ -7,7 +7,6 @@ written. Nothing here reads or writes a file.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +14,11 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision, decide
 from mdcsrn_tf.inference.detail import check_detail, doubts_about, original_of, strength_towards, with_detail
+from mdcsrn_tf.inference.ensemble import mirrored_too
+from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
-from mdcsrn_tf.inference.volume import Progress, Result, run
+from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import resolve_axes
@@ -25,7 +26,6 @@ from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace_check import AxisFinding
 from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples
 from mdcsrn_tf.scans.volumes import Volume
-from mdcsrn_tf.scans.zero_frame import ZeroFrame
 
 if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
@@ -74,13 +74,26 @@ class Outcome:
         """What a user should know of it besides the file's remarks, a sentence each."""
         return (*self.prepared.decision.doubts, *self.prepared.decision.warnings, *self.warnings)
 
-    def framed(self, whole: Volume, surround: ZeroFrame) -> Outcome:
-        """The same with the zeros that lay around the picture in the `whole` scan."""
-        if not surround:
-            return self
+    def as_stored(self, whole: Volume, sight: Sight, wanted: ScanSettings) -> Outcome:
+        """The same on the grid of the `whole` scan, with the zeros that lay around the picture there."""
         times = self.prepared.times
-        affine = whole.affine @ np.diag([1 / time for time in times] + [1.0])
-        return replace(self, data=surround.around(self.data, times), affine=affine)
+        data = self._changed(sight.surround.inside(whole.data), sight, wanted) if sight.grid else self.data
+        affine = (
+            whole.affine @ np.diag([1 / time for time in times] + [1.0])
+            if sight.surround or sight.grid
+            else self.affine
+        )
+        return replace(self, data=sight.surround.around(data, times), affine=affine)
+
+    def _changed(self, stored: np.ndarray, sight: Sight, wanted: ScanSettings) -> np.ndarray:
+        """The stored picture and, brought back from its twofold grid, what the network changed.
+
+        So what a magnitude image holds of its original's detail beyond its samples, which that grid leaves out, stays.
+        """
+        data = stored + sight.grid.leave(self.data - self.prepared.volume.data)
+        if stored.min() >= 0 and not wanted.consistency:
+            data = np.maximum(data, 0.0)
+        return np.ascontiguousarray(data, np.float32)
 
 
 def super_resolve_scan(
@@ -95,11 +108,11 @@ def super_resolve_scan(
 
     `sight` is what `look` said of the volume, where that is known already.
     """
-    sight = sight or look(volume)
+    sight = fitting(sight or look(volume), wanted, engine.card)
     decision = decide(sight, wanted, engine.card)
     refuse_doubts(volume, decision, wanted)
     prepared = prepare(sight.volume, decision, engine.card)
-    return run_prepared(prepared, engine, settings, wanted, on_progress).framed(volume, sight.surround)
+    return run_prepared(prepared, engine, settings, wanted, on_progress).as_stored(volume, sight, wanted)
 
 
 def run_prepared(
@@ -112,7 +125,7 @@ def run_prepared(
     if wanted.consistency:
         check_consistency(prepared, engine.card)
     original = original_of(prepared.volume, decision) if wanted.detail == "auto" else None  # before all the work
-    result = _mirrored_too(engine, prepared.low_res, settings, on_progress)
+    result = mirrored_too(engine, prepared.low_res, settings, on_progress)
     data = prepared.stored(result.data)
     strength = strength_towards(original, data, prepared.affine, decision) if original else float(wanted.detail)
     if strength != 1:
@@ -260,30 +273,3 @@ def _begins_between(sampling: Sampling, turned: bool) -> bool:
     """Whether the axis, turned over or not, begins between two samples, and would not if it were turned again."""
     here = sampling.turned_over() if turned else sampling
     return here.first != 0.0 and here.turned_over().first == 0.0
-
-
-def mirrors(ensemble: int) -> list[tuple[int, ...]]:
-    """The axes to turn over in each of an ensemble's 1, 2, 4 or 8 passes: all mirror images along the first axes.
-
-    >>> mirrors(4)
-    [(), (0,), (1,), (0, 1)]
-    """
-    if ensemble not in (1, 2, 4, 8):
-        raise UserError(f"ensemble {ensemble!r} must be 1, 2, 4 or 8: so many mirror images there are.")
-    axes = range((1, 2, 4, 8).index(ensemble))  # also for NumPy's integers
-    return [turned for count in range(len(axes) + 1) for turned in combinations(axes, count)]
-
-
-def _mirrored_too(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Progress | None) -> Result:
-    """The network's result; with an ensemble, its mean with those of the volume's mirror images, turned back."""
-    ways = mirrors(settings.ensemble)
-
-    def part(k: int) -> Progress | None:
-        return on_progress and (lambda done, total: on_progress(k * total + done, len(ways) * total))
-
-    first = run(engine, low_res, settings, part(0))
-    tiles, total = first.tiles, first.data
-    for k, axes in enumerate(ways[1:], start=1):
-        result = run(engine, np.ascontiguousarray(np.flip(low_res, axes)), settings, part(k))
-        tiles, total = tiles + result.tiles, total + np.flip(result.data, axes)
-    return replace(first, data=total / len(ways), tiles=tiles)

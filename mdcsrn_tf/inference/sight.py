@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from mdcsrn_tf.scans.axes import axis_names
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
+from mdcsrn_tf.scans.twofold import TwofoldGrid, twofold_grid
 from mdcsrn_tf.scans.volumes import Volume
 from mdcsrn_tf.scans.zero_frame import ZeroFrame, zero_frame
 
@@ -18,11 +20,31 @@ _COARSE = 1.6  # times the smallest voxel size: such an axis was sampled more co
 class Sight:
     """A scan as its header and its k-space show it; everything by the array's own axes."""
 
-    volume: Volume  # without its frame of zeros
+    volume: Volume  # without its frame of zeros, and on the twofold grid if there is one
     names: tuple[str, str, str]  # LR, AP, IS in the array's order
     findings: tuple[AxisFinding, ...]
     spacing: tuple[float, ...]  # millimetres
     surround: ZeroFrame = field(default_factory=ZeroFrame)
+    grid: TwofoldGrid = field(default_factory=TwofoldGrid)
+
+    @property
+    def stored_spacing(self) -> tuple[float, ...]:
+        """Of the stored grid, millimetres."""
+        pairs = zip(self.spacing, self.grid.samplings, strict=True)
+        return tuple(size * 2 / sampling.step if sampling else size for size, sampling in pairs)
+
+    def enter(self, whole: Volume) -> Volume:
+        """A volume of the scan as `volume` is."""
+        return self.grid.volume(self.surround.volume(whole))
+
+    @cached_property
+    def on_twofold_grid(self) -> Sight:
+        """The same with every axis that was filled with zeros by no whole factor on a grid of two voxels a sample."""
+        grid = twofold_grid(self.findings)
+        if not grid:
+            return self
+        volume = grid.volume(self.volume)
+        return replace(self, volume=volume, findings=grid.findings(self.findings), spacing=_spacing(volume), grid=grid)
 
     @property
     def coarseness(self) -> tuple[int, ...]:
@@ -41,6 +63,9 @@ def look(volume: Volume, surround: ZeroFrame | None = None) -> Sight:
     """Examine every axis of a scan, without the zeros that lie around it (None: they are looked for)."""
     surround = zero_frame([volume.data]) if surround is None else surround
     volume = surround.volume(volume)
-    spacing = tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))
     findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
-    return Sight(volume, axis_names(volume.affine), findings, spacing, surround)
+    return Sight(volume, axis_names(volume.affine), findings, _spacing(volume), surround)
+
+
+def _spacing(volume: Volume) -> tuple[float, ...]:
+    return tuple(float(size) for size in np.linalg.norm(volume.affine[:3, :3], axis=0))

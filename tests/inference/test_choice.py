@@ -8,8 +8,9 @@ import pytest
 import scipy.ndimage
 
 from mdcsrn_tf.inference import choice
-from mdcsrn_tf.inference.decision import decide, in_words
+from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.scan import prepare
+from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import ModelCard

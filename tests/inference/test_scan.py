@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference import ensemble as ensembles
 from mdcsrn_tf.inference import scan
-from mdcsrn_tf.inference.decision import decide, in_words
+from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
+from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.inference.slice_pixels import asked_planes
@@ -266,7 +268,7 @@ def test_an_ensemble_is_the_mean_over_its_mirror_images(crop, monkeypatch, ensem
     def network(low, *_):
         return Result(low * np.cumsum(np.indices(low.shape).sum(axis=0), axis=0), 8, 0, "moving", 3, None)
 
-    monkeypatch.setattr(scan, "run", lambda engine, low, settings, on_progress: network(low))
+    monkeypatch.setattr(ensembles, "run", lambda engine, low, settings, on_progress: network(low))
     given = prepared(version(crop, "sinc"))
     outcome = scan.run_prepared(given, None, Settings(ensemble=ensemble), ScanSettings())
     images = [np.flip(network(np.flip(given.low_res, axes)).data, axes) for axes in turned]
@@ -277,7 +279,7 @@ def test_an_ensemble_is_the_mean_over_its_mirror_images(crop, monkeypatch, ensem
 
 def test_an_ensemble_of_three_is_no_ensemble():
     with pytest.raises(UserError, match="must be 1, 2, 4 or 8"):
-        scan.mirrors(3)
+        ensembles.mirrors(3)
     with pytest.raises(UserError, match="ensemble '4' must be"):  # the number's text
-        scan.mirrors("4")
-    assert scan.mirrors(np.int64(2)) == [(), (0,)]
+        ensembles.mirrors("4")
+    assert ensembles.mirrors(np.int64(2)) == [(), (0,)]

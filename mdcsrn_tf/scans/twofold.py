@@ -1,0 +1,92 @@
+"""Scans filled up with zeros by other factors than 2: to the grid on which every sample is two voxels, and back.
+
+A scanner makes 384 voxels of 256 samples as readily as 512, and a network knows the factor it learned from: its gain
+is all but gone at 1.75 voxels a sample, and it does harm at 1.5 (docs/decisions.md). But zero-filled samples can be had
+on any grid, and lose nothing on the way. NumPy and SciPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mdcsrn_tf.scans.kspace_check import AxisFinding
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, measured_samples
+from mdcsrn_tf.scans.volume import Volume
+
+# Voxels a sample between which networks for 2 gain by it, along several axes and along one alone (docs/decisions.md);
+# axes of a little less go with one of so many.
+LEAST, LEAST_ALONE, MOST = 1.45, 1.75, 3.5
+_BESIDE = 1.38
+_WHOLE = 0.03  # 181 voxels of 90 samples are twice as many
+
+
+@dataclass(frozen=True)
+class TwofoldGrid:
+    """Where the samples of the axes lie that are brought to two voxels a sample; None: an axis that stays as it is."""
+
+    samplings: tuple[Sampling | None, ...] = (None, None, None)
+
+    def __bool__(self) -> bool:
+        return any(self.samplings)
+
+    def enter(self, data: np.ndarray) -> np.ndarray:
+        """A volume [i, j, k] from the stored grid."""
+        for axis, sampling in self._changed():
+            samples = measured_samples(data, axis, sampling, "sinc")
+            data = interpolated(samples, axis, Sampling(2 * sampling.count, 2.0), "sinc")
+        return data
+
+    def leave(self, data: np.ndarray) -> np.ndarray:
+        """A volume [i, j, k] back to the stored grid; what that is too coarse for is lost."""
+        for axis, sampling in self._changed():
+            fine, stored = 2 * sampling.count, sampling.size
+            if fine < stored:
+                data = interpolated(data, axis, Sampling(stored, stored / fine), "sinc")
+            else:
+                data = measured_samples(data, axis, Sampling(fine, fine / stored), "sinc")
+        return data
+
+    def stored_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Of a volume of this grid."""
+        pairs = zip(shape, self.samplings, strict=True)
+        return tuple(sampling.size if sampling else size for size, sampling in pairs)
+
+    def volume(self, stored: Volume) -> Volume:
+        """The scan on this grid, where it lies."""
+        if not self:
+            return stored
+        affine = stored.affine.copy()
+        for axis, sampling in self._changed():
+            affine[:3, axis] *= sampling.step / 2
+        return replace(stored, data=np.ascontiguousarray(self.enter(stored.data), np.float32), affine=affine)
+
+    def findings(self, stored: Sequence[AxisFinding]) -> tuple[AxisFinding, ...]:
+        """What the axes show on this grid."""
+        found = list(stored)
+        for axis, sampling in self._changed():
+            evidence = {**found[axis].evidence, "stored_factor": sampling.step}
+            found[axis] = replace(found[axis], sampling=Sampling(2 * sampling.count, 2.0), evidence=evidence)
+        return tuple(found)
+
+    def _changed(self) -> Iterator[tuple[int, Sampling]]:
+        return ((axis, sampling) for axis, sampling in enumerate(self.samplings) if sampling)
+
+
+def twofold_grid(findings: Sequence[AxisFinding]) -> TwofoldGrid:
+    """The grid for every axis that was filled with zeros by a factor that is no whole number."""
+    filled = [one.method == "sinc" for one in findings]
+    most = max((one.factor for one, sinc in zip(findings, filled, strict=True) if sinc), default=1.0)
+    least = _BESIDE if most >= LEAST else LEAST
+    return TwofoldGrid(
+        tuple(
+            one.sampling if sinc and least <= one.factor <= MOST and not _whole(one) else None
+            for one, sinc in zip(findings, filled, strict=True)
+        )
+    )
+
+
+def _whole(finding: AxisFinding) -> bool:
+    return abs(finding.factor - finding.whole_factor) <= _WHOLE
