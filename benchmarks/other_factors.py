@@ -105,8 +105,9 @@ def section(record: dict[str, Any]) -> str:
         "## Interpolated by other factors than 2",
         "",
         f"{pages.circumstances(record)} Scans whose k-space was cut along LR and AP and filled with zeros to so many "
-        f"voxels a sample; PSNR of that / of {config['model']} ({config['precision']}) on it as it is / on a grid of two "
-        f"voxels a sample and brought back, as `mdcsrn-infer` does, dB inside the head, on {config['slab']} axial slices.",
+        f"voxels a sample; PSNR of that / of {config['model']} ({config['precision']}) on it as it is / on a grid of "
+        "two voxels a sample and brought back, as `mdcsrn-infer` does, dB inside the head, on "
+        f"{config['slab']} axial slices.",
         "",
     ]
     splits = record["results"].items()
