@@ -30,7 +30,7 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
         done = f"brought to {more} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
         return f"{shape} at {spacing}, {seen}: {done}"
     if sight.grid:
-        shown = [round(finding.evidence.get("stored_factor", finding.factor), 2) for finding in decision.findings]
+        shown = [round(finding.stored_factor, 2) for finding in decision.findings]
         twofold = "x".join(map(str, sight.volume.data.shape))
         done = f"brought to {twofold} voxels, which is {more}, super-resolved by {model} and brought back"
         return f"{shape} at {spacing}, sinc-interpolated {times(shown)} along {where}: {done}"

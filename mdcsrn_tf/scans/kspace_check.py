@@ -32,6 +32,7 @@ _ENDS = 3  # samples at either end, where every tool has rules of its own
 _LINES, _FEW_LINES = 3000, 400
 _BAND = 3  # of samples in a row, the furthest two that cubic takes for one voxel
 _UNSEEN = 1e-9  # the largest weight of a sample that no voxel shows
+STORED = "stored_factor"  # what the evidence of an axis calls it
 _RIDGE = 1e-13  # keeps apart what the last samples, of which hardly a voxel tells, can be
 
 
@@ -48,6 +49,11 @@ class AxisFinding:
     def factor(self) -> float:
         """How many voxels were made of one sample."""
         return self.sampling.step if self.sampling else 1.0
+
+    @property
+    def stored_factor(self) -> float:
+        """The same on the scan's own grid, where it was brought to another."""
+        return self.evidence.get(STORED, self.factor)
 
     @property
     def whole_factor(self) -> int:

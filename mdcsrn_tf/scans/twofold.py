@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdcsrn_tf.scans.kspace_check import AxisFinding
+from mdcsrn_tf.scans.kspace_check import STORED, AxisFinding
 from mdcsrn_tf.scans.resampling import Sampling, interpolated, measured_samples
 from mdcsrn_tf.scans.volume import Volume
 
@@ -67,7 +67,7 @@ class TwofoldGrid:
         """What the axes show on this grid."""
         found = list(stored)
         for axis, sampling in self._changed():
-            evidence = {**found[axis].evidence, "stored_factor": sampling.step}
+            evidence = {**found[axis].evidence, STORED: sampling.step}
             found[axis] = replace(found[axis], sampling=Sampling(2 * sampling.count, 2.0), evidence=evidence)
         return tuple(found)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from infer_helpers import data_of, infer, write_tiny_model
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import ensemble
 from mdcsrn_tf.inference.choice import choose_model
 from mdcsrn_tf.inference.engines import load_engine
@@ -107,6 +108,12 @@ def test_what_was_measured_stays_with_consistency(monkeypatch):
 def test_only_what_a_network_for_2_can_use_is_brought_to_another_grid(factors, wanted, card, brought):
     sight = look(filled(kept_of(factors))[0])
     assert bool(fitting(sight, ScanSettings(**wanted), card).grid) == brought
+
+
+def test_the_law_of_detail_is_not_asked_about_other_factors():
+    scan, _ = filled(kept_of((1.5, 1.5, 1)))
+    with pytest.raises(UserError, match=r"not beyond 1\.[45]\d?x.* along LR and AP; give a number"):
+        super_resolve_scan(scan, SimpleNamespace(card=CARD), Settings(), ScanSettings(detail="auto"))
 
 
 @pytest.mark.parametrize(("kept", "brought"), [(42, False), (36, True)])  # 1.5 and 1.78 voxels a sample
