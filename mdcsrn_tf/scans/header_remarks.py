@@ -10,7 +10,7 @@ import numpy as np
 
 _SAME_SIZE = 0.02  # by which two forms of a header may differ, as an aligned scan's do
 
-_UPRIGHT_DEGREES = 0.5  # 1 mm over a head
+_UPRIGHT_DEGREES = 2.0  # a tilted gantry is off by more; a registration leaves a degree in many an sform
 
 
 def remarks_of(header: Any, affine: np.ndarray, shape: Sequence[int]) -> tuple[str, ...]:
