@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.dicom_frames import decoded, refuse_colour, slices_of
+from mdcsrn_tf.scans.dicom_frames import PIXELS, decoded, refuse_colour, slices_of
 from mdcsrn_tf.scans.dicom_series import labels, series_in, uid_of
 from mdcsrn_tf.scans.find import SLICE_SUFFIXES
 
@@ -88,7 +88,7 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False, uid: str | No
         if uid is not None and dataset.get("SeriesInstanceUID", uid) != uid:  # a report, or cut off before its image
             continue
         kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if ("Rows" if headers_alone else "PixelData") not in dataset:
+        if not any(key in dataset for key in (("Rows",) if headers_alone else PIXELS)):
             others.append((file, kind))
             continue
         dataset.filename = str(file)
@@ -226,7 +226,10 @@ def pixels_of(dataset: Any) -> np.ndarray:
 
 
 def _stored_type(dataset: Any) -> np.dtype:
-    """The integers that the pixels are on disk."""
+    """The integers, or the floating-point numbers, that the pixels are on disk."""
+    whole, _ = getattr(dataset, "frame_of", (dataset, None))
+    if "PixelData" not in whole:
+        return np.dtype(np.float32 if "FloatPixelData" in whole else np.float64)
     signed, octets = int(dataset.get("PixelRepresentation") or 0), int(dataset.get("BitsAllocated") or 16) // 8
     return np.dtype(f"{'i' if signed else 'u'}{octets}")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")  # the elements that pixels may be in
 # Where an enhanced file says what a classic slice says of itself (DICOM part 3, C.7.6.16): a sequence and its elements.
 _GROUPS = {
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),

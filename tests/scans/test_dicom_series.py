@@ -398,6 +398,21 @@ def test_the_stored_type_is_that_of_the_pixels(tmp_path):
     assert read_volume(write_series(tmp_path / "uint8", generate_uid(), modify=in_octets)).stored_dtype == np.uint8
 
 
+@pytest.mark.parametrize(("key", "dtype"), [("FloatPixelData", np.float32), ("DoubleFloatPixelData", np.float64)])
+def test_pixels_may_be_fractions(tmp_path, key, dtype):
+    """As parametric maps have them, without a slope."""
+
+    def fractions(ds, k):
+        del ds.PixelData, ds.PixelRepresentation
+        ds.BitsAllocated = ds.BitsStored = 8 * np.dtype(dtype).itemsize
+        ds.HighBit = ds.BitsStored - 1
+        setattr(ds, key, (VOXELS[:, :, k].T / 8).astype(dtype).tobytes())
+
+    volume = read_volume(write_series(tmp_path / "maps", generate_uid(), modify=fractions))
+    np.testing.assert_array_equal(volume.data, VOXELS / 8)
+    assert volume.stored_dtype == dtype
+
+
 def test_a_series_beside_a_volume_file_is_a_scan_too(tmp_path):
     folder = write_series(tmp_path / "series", generate_uid())
     (folder / "a.nii").touch()
