@@ -15,12 +15,13 @@ def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     It stays on its own grid where the user names the factor, where none of the axes in question was filled with zeros
     by another, and for networks on slices or of other factors.
     """
-    knows_twofold = any(2 in factors for factors in (*card.tested.get("factors", ()), card.factor))
-    if wanted.factor or card.planes or not knows_twofold or not sight.on_twofold_grid.grid:
+    known = {factor for factors in (*card.tested.get("factors", ()), card.factor) for factor in factors}
+    if wanted.factor or card.planes or 2 not in known:
         return sight
-    decision = decide(sight, wanted, card)
-    other = decide(sight.on_twofold_grid, wanted, card)
-    samplings = sight.on_twofold_grid.grid.samplings
-    steps = [sampling.step for axis in other.axes if (sampling := samplings[axis])]
-    enough = len(other.axes) > 1 or steps >= [LEAST_ALONE]
-    return sight.on_twofold_grid if decision.grid == other.grid == "same" and steps and enough else sight
+    other = sight.on_twofold_grid(known)
+    if other is sight:
+        return sight
+    axes, grids = decide(other, wanted, card).axes, {decide(one, wanted, card).grid for one in (sight, other)}
+    steps = [sampling.step for axis in axes if (sampling := other.grid.samplings[axis])]
+    enough = len(axes) > 1 or steps >= [LEAST_ALONE]
+    return other if grids == {"same"} and steps and enough else sight

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Sight:
     spacing: tuple[float, ...]  # millimetres
     surround: ZeroFrame = field(default_factory=ZeroFrame)
     grid: TwofoldGrid = field(default_factory=TwofoldGrid)
+    _on_grids: dict[TwofoldGrid, Sight] = field(default_factory=dict, compare=False, repr=False)  # so far made
 
     @property
     def stored_spacing(self) -> tuple[float, ...]:
@@ -37,14 +38,16 @@ class Sight:
         """A volume of the scan as `volume` is."""
         return self.grid.volume(self.surround.volume(whole))
 
-    @cached_property
-    def on_twofold_grid(self) -> Sight:
-        """The same with every axis that was filled with zeros by no whole factor on a grid of two voxels a sample."""
-        grid = twofold_grid(self.findings)
+    def on_twofold_grid(self, known: Container[int]) -> Sight:
+        """The same with every axis that was filled with zeros by no factor of those `known` at two voxels a sample."""
+        grid = twofold_grid(self.findings, known)
         if not grid:
             return self
-        volume = grid.volume(self.volume)
-        return replace(self, volume=volume, findings=grid.findings(self.findings), spacing=_spacing(volume), grid=grid)
+        if grid not in self._on_grids:
+            volume = grid.volume(self.volume)
+            found = grid.findings(self.findings)
+            self._on_grids[grid] = replace(self, volume=volume, findings=found, spacing=_spacing(volume), grid=grid)
+        return self._on_grids[grid]
 
     @property
     def coarseness(self) -> tuple[int, ...]:

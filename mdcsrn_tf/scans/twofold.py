@@ -7,7 +7,7 @@ on any grid, and lose nothing on the way. NumPy and SciPy only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,18 +75,18 @@ class TwofoldGrid:
         return ((axis, sampling) for axis, sampling in enumerate(self.samplings) if sampling)
 
 
-def twofold_grid(findings: Sequence[AxisFinding]) -> TwofoldGrid:
-    """The grid for every axis that was filled with zeros by a factor that is no whole number."""
+def twofold_grid(findings: Sequence[AxisFinding], known: Container[int] = (2,)) -> TwofoldGrid:
+    """The grid for every axis that was filled with zeros by another factor than those that are `known`."""
     filled = [one.method == "sinc" for one in findings]
     most = max((one.factor for one, sinc in zip(findings, filled, strict=True) if sinc), default=1.0)
     least = _BESIDE if most >= LEAST else LEAST
     return TwofoldGrid(
         tuple(
-            one.sampling if sinc and least <= one.factor <= MOST and not _whole(one) else None
+            one.sampling if sinc and least <= one.factor <= MOST and not _is_known(one, known) else None
             for one, sinc in zip(findings, filled, strict=True)
         )
     )
 
 
-def _whole(finding: AxisFinding) -> bool:
-    return abs(finding.factor - finding.whole_factor) <= _WHOLE
+def _is_known(finding: AxisFinding, known: Container[int]) -> bool:
+    return finding.whole_factor in known and abs(finding.factor - finding.whole_factor) <= _WHOLE

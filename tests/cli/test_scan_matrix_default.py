@@ -62,7 +62,7 @@ ROWS = [  # crop, interpolation, field of view, type, orientation, container
 ]
 # Crops that the card does not cover, and what is said of them: file name, axes, factors, voxels' size times.
 OUTSIDE = {
-    "three_times": ((0, 1), (3, 3), 1.0, "the factor is 3x"),
+    "three_times": ((0, 1), (3, 3), 1.0, "voxels are 1.5x1.5x1 mm"),  # where its samples are two voxels
     "three_axes": ((0, 1, 2), (2, 2, 2), 1.0, "LR,AP,IS is to be super-resolved"),
     "large_voxels": ((0, 1), (2, 2), 2.0, "voxels are 2x2x2 mm"),
     "sub-1_PDw": ((0, 1), (2, 2), 1.0, "its name says PDw"),

@@ -48,7 +48,7 @@ def test_voxels_stay_where_they_are():
         ("sinc", 2.5, True),
         ("sinc", 2.0, False),
         ("sinc", 181 / 90, False),
-        ("sinc", 3.0, False),
+        ("sinc", 3.0, True),
         ("sinc", 4 / 3, False),
         ("sinc", 4.5, False),
         ("linear", 1.5, False),
@@ -70,3 +70,9 @@ def test_an_axis_of_a_little_less_goes_with_one_of_enough(other, brought):
     findings = [AxisFinding("sinc", Sampling(180, step)) for step in (1.4, other)]
     grid = twofold_grid((*findings, AxisFinding(None)))
     assert (grid.samplings[0] is not None) == brought
+
+
+def test_a_network_that_knows_3_gets_3_as_it_is():
+    findings = tuple(AxisFinding("sinc", Sampling(180, step)) for step in (3.0, 2.5, 2.0))
+    assert [bool(one) for one in twofold_grid(findings, {2, 3, 4, 5}).samplings] == [False, True, False]
+    assert [bool(one) for one in twofold_grid(findings).samplings] == [True, True, False]
