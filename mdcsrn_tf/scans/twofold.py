@@ -20,7 +20,7 @@ from mdcsrn_tf.scans.volume import Volume
 # axes of a little less go with one of so many.
 LEAST, LEAST_ALONE, MOST = 1.45, 1.75, 3.5
 _BESIDE = 1.38
-_WHOLE = 0.03  # 181 voxels of 90 samples are twice as many
+_WHOLE = 0.03  # so near to a whole factor is one
 
 
 @dataclass(frozen=True)
@@ -89,4 +89,8 @@ def twofold_grid(findings: Sequence[AxisFinding], known: Container[int] = (2,)) 
 
 
 def _is_known(finding: AxisFinding, known: Container[int]) -> bool:
-    return finding.whole_factor in known and abs(finding.factor - finding.whole_factor) <= _WHOLE
+    whole, sampling = finding.whole_factor, finding.sampling
+    leaves = (
+        sampling is not None and sampling.count == sampling.size // whole
+    )  # 25 voxels of 12 samples are twofold, too
+    return whole in known and (leaves or abs(finding.factor - whole) <= _WHOLE)

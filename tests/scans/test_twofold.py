@@ -72,6 +72,11 @@ def test_an_axis_of_a_little_less_goes_with_one_of_enough(other, brought):
     assert (grid.samplings[0] is not None) == brought
 
 
+def test_odd_sizes_are_twofold_as_kspace_truncates_them():
+    findings = tuple(AxisFinding("sinc", Sampling(size, size / (size // 2))) for size in (25, 39, 181))
+    assert not twofold_grid(findings)
+
+
 def test_a_network_that_knows_3_gets_3_as_it_is():
     findings = tuple(AxisFinding("sinc", Sampling(180, step)) for step in (3.0, 2.5, 2.0))
     assert [bool(one) for one in twofold_grid(findings, {2, 3, 4, 5}).samplings] == [False, True, False]
