@@ -29,7 +29,7 @@ def test_every_network_is_small_and_described(name):
     assert (FOLDER / f"{name}.keras").stat().st_size < 3e6
     card, text = read_card(FOLDER / f"{name}.keras"), section(name)
     assert card.preset in PRESETS and f"`{card.preset}`" in text
-    assert (card.axes, card.factor) in ((("LR", "AP"), (2, 2)), (("IS",), (3,)))
+    assert (card.axes, card.factor) in ((("LR", "AP"), (2, 2)), (("IS",), (3,)), (("LR", "AP", "IS"), (2, 2, 2)))
     assert f"--set=interpolation={card.interpolation}" in text or f"zero-filled {card.interpolation} inputs" in text
     assert card.bn == "moving"
 
