@@ -239,9 +239,9 @@ def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
         least, most = tested["voxel_mm"]
         sizes = _result_mm(sight, decision)
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
+            whose = "on the grid on which it is twofold the" if sight.grid else "the result's"
             found.append(
-                f"the result's voxels are {millimetres(sizes)} mm, and the network was "
-                f"trained on {least:g} to {most:g} mm"
+                f"{whose} voxels are {millimetres(sizes)} mm, and the network was trained on {least:g} to {most:g} mm"
             )
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:

@@ -13,7 +13,7 @@ def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     """The scan as the network on the card is to get it.
 
     It stays on its own grid where the user names the factor, where none of the axes in question was filled with zeros
-    by another, and for networks on slices or of other factors.
+    by another, where only there nothing speaks against it, and for networks on slices or of other factors.
     """
     known = {factor for factors in (*card.tested.get("factors", ()), card.factor) for factor in factors}
     if wanted.factor or card.planes or 2 not in known:
@@ -21,7 +21,8 @@ def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     other = sight.on_twofold_grid(known)
     if other is sight:
         return sight
-    axes, grids = decide(other, wanted, card).axes, {decide(one, wanted, card).grid for one in (sight, other)}
-    steps = [sampling.step for axis in axes if (sampling := other.grid.samplings[axis])]
-    enough = len(axes) > 1 or steps >= [LEAST_ALONE]
-    return other if grids == {"same"} and steps and enough else sight
+    here, there = decide(sight, wanted, card), decide(other, wanted, card)
+    if here.grid != "same" or there.grid != "same" or (there.doubts and not here.doubts):
+        return sight
+    steps = [sampling.step for axis in there.axes if (sampling := other.grid.samplings[axis])]
+    return other if steps and (len(there.axes) > 1 or steps >= [LEAST_ALONE]) else sight

@@ -207,7 +207,7 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
         np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
     )
     caption = _caption(Remarks(made["Seen"], made["Warnings"]))
-    data = sight.grid.enter(sight.surround.inside(read_volumes(job.target)[0].data, prepared.times))
+    data = sight.grid.shown(sight.surround.inside(read_volumes(job.target)[0].data, prepared.times))
     draw(job, prepared, data, result, wanted, caption=caption)
 
 

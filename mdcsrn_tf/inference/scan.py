@@ -37,7 +37,7 @@ _LARGEST = 2**31  # voxels
 class Prepared:
     """A scan on its target grid, as the network on the card expects it."""
 
-    volume: Volume  # as it was read, without its frame of zeros
+    volume: Volume  # without its frame of zeros, and on the twofold grid if there is one
     decision: Decision
     on_grid: np.ndarray  # float32, the stored orientation
     affine: np.ndarray  # of that grid

@@ -46,7 +46,8 @@ class Sight:
         if grid not in self._on_grids:
             volume = grid.volume(self.volume)
             found = grid.findings(self.findings)
-            self._on_grids[grid] = replace(self, volume=volume, findings=found, spacing=_spacing(volume), grid=grid)
+            sizes = _spacing(volume)
+            self._on_grids[grid] = replace(self, volume=volume, findings=found, spacing=sizes, grid=grid, _on_grids={})
         return self._on_grids[grid]
 
     @property

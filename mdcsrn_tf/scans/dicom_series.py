@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of
 
 # All that is read of a file, so that a folder of thousands is looked through in seconds.
-_TOLD = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Rows", "NumberOfFrames")
+_TOLD = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Rows", "NumberOfFrames", "Modality")
+_NO_SCANS = ("SEG", "RTDOSE")  # kinds that hold voxels, too, and are made of a scan
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class SeriesFiles:
 
     def is_meant_by(self, wanted: str) -> bool:
         """Whether `wanted` is its UID, or a part of its description in whatever case."""
-        return wanted == self.uid or wanted.lower() in self.description.lower()
+        return wanted == self.uid or (wanted != "" and wanted.lower() in self.description.lower())
 
 
 def series_in(folder: Path) -> list[SeriesFiles]:
@@ -53,17 +56,22 @@ def series_in(folder: Path) -> list[SeriesFiles]:
     What is no DICOM, or holds no image, is passed over: whoever reads a series says what is wrong with it. Without
     pydicom none are found.
     """
-    try:
-        import pydicom
-    except ImportError:
-        return []
-    found: dict[str, list[tuple[Path, pydicom.Dataset]]] = {}
-    for file in sorted(folder.iterdir()):
-        if not file.name.startswith(".") and file.is_file():
-            header = _header(file)
-            if header is not None and "Rows" in header:
-                found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
-    return [_series(uid, members) for uid, members in found.items()]
+    files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and file.is_file()]
+    stamps = [(status.st_size, status.st_mtime_ns) for status in (file.stat() for file in files)]
+    return list(_series_among(tuple(zip(files, stamps, strict=True))))
+
+
+@lru_cache(maxsize=8)  # whoever reads the series of a folder one by one asks again and again
+def _series_among(stamped: tuple[tuple[Path, tuple[int, int]], ...]) -> tuple[SeriesFiles, ...]:
+    """`series_in` of files with their sizes and times of change."""
+    if find_spec("pydicom") is None:
+        return ()
+    found: dict[str, list[tuple[Path, Any]]] = {}
+    for file, _ in stamped:
+        header = _header(file)
+        if header is not None and "Rows" in header and header.get("Modality") not in _NO_SCANS:
+            found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
+    return tuple(_series(uid, members) for uid, members in found.items())
 
 
 def files_of_series(folder: Path, uid: str) -> list[Path]:

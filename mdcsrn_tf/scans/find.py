@@ -236,10 +236,10 @@ def files_of(scan: Path) -> list[Path]:
     """The files that a scan consists of: both of a pair, all of a DICOM folder, a slice's series, else itself."""
     if scan.is_dir():
         return [file for file in sorted(scan.iterdir()) if not file.name.startswith(".") and is_dicom(file)]
-    if scan.name.lower().endswith(PAIR_SUFFIXES):
-        return [part for part in (scan.with_suffix(".hdr"), scan.with_suffix(".img")) if part.is_file()]
     if not scan.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(scan):
         return _series_around(scan)
+    if scan.name.lower().endswith(PAIR_SUFFIXES):
+        return [part for part in (scan.with_suffix(".hdr"), scan.with_suffix(".img")) if part.is_file()]
     return [scan]
 
 

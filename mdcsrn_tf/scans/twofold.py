@@ -33,7 +33,7 @@ class TwofoldGrid:
         return any(self.samplings)
 
     def enter(self, data: np.ndarray) -> np.ndarray:
-        """A volume [i, j, k] from the stored grid."""
+        """A zero-filled volume [i, j, k] from the stored grid."""
         for axis, sampling in self._changed():
             samples = measured_samples(data, axis, sampling, "sinc")
             data = interpolated(samples, axis, Sampling(2 * sampling.count, 2.0), "sinc")
@@ -42,12 +42,14 @@ class TwofoldGrid:
     def leave(self, data: np.ndarray) -> np.ndarray:
         """A volume [i, j, k] back to the stored grid; what that is too coarse for is lost."""
         for axis, sampling in self._changed():
-            fine, stored = 2 * sampling.count, sampling.size
-            if fine < stored:
-                data = interpolated(data, axis, Sampling(stored, stored / fine), "sinc")
-            else:
-                data = measured_samples(data, axis, Sampling(fine, fine / stored), "sinc")
+            data = _resized(data, axis, sampling.size)
         return data
+
+    def shown(self, result: np.ndarray) -> np.ndarray:
+        """A result that is stored, with all its detail, on this grid: for pictures."""
+        for axis, sampling in self._changed():
+            result = _resized(result, axis, 2 * sampling.count)
+        return result
 
     def stored_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Of a volume of this grid."""
@@ -94,3 +96,11 @@ def _is_known(finding: AxisFinding, known: Container[int]) -> bool:
         sampling is not None and sampling.count == sampling.size // whole
     )  # 25 voxels of 12 samples are twofold, too
     return whole in known and (leaves or abs(finding.factor - whole) <= _WHOLE)
+
+
+def _resized(data: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """The axis on another number of voxels, with all frequencies that both hold."""
+    here = data.shape[axis]
+    if size > here:
+        return interpolated(data, axis, Sampling(size, size / here), "sinc")
+    return measured_samples(data, axis, Sampling(here, here / size), "sinc")

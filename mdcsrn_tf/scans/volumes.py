@@ -103,7 +103,7 @@ def _series_of(path: Path, series_uid: str | None) -> tuple[Path | None, str | N
     """The folder of a DICOM series and its UID, where `path` is a folder or one of a series' slices."""
     if path.is_dir():
         return path, series_uid
-    if not path.name.lower().endswith((*VOLUME_SUFFIXES, *PAIR_SUFFIXES)) and is_dicom(path):
+    if not path.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(path):
         from mdcsrn_tf.scans.dicom import series_uid_of
 
         return path.parent, series_uid or series_uid_of(path)

@@ -127,3 +127,28 @@ def test_what_is_wrong_with_another_series_does_not_matter(tmp_path, study):
     np.testing.assert_array_equal(read_volume(folder, "mprage").data, scans[first])
     with pytest.raises(UserError, match=r"IM5000\.dcm (should be a DICOM image|cannot be read as DICOM)"):
         read_volume(folder, "space")
+
+
+def segmentation(ds, k):
+    described(9, "tumour mask")(ds, k)
+    ds.Modality = "SEG"
+
+
+def test_what_was_made_of_a_scan_is_no_series_beside_it(tmp_path):
+    folder = write_series(tmp_path / "scan", generate_uid(), modify=described(3, "T1"))
+    write_series(folder, generate_uid(), prefix="mask", modify=segmentation)
+    (job,) = plan(folder, tmp_path / "out")
+    assert (job.source, job.target.name) == (folder, "scan_sr.nii.gz")
+    assert read_volume(folder).data.shape == (6, 5, 7)
+
+
+def test_series_in_files_called_img_and_series_without_a_uid_are_read(tmp_path):
+    for uid, prefix in (("1.2.3", "a"), ("", "b")):
+        write_series(tmp_path / "both", uid, prefix=prefix, modify=described(1, f"{prefix} scan"))
+    for file in (tmp_path / "both").iterdir():
+        file.rename(file.with_suffix(".img"))
+    jobs = plan(tmp_path / "both", tmp_path / "out")
+    assert [job.title for job in jobs] == ["001_a_scan", "001_b_scan"]
+    for job in jobs:
+        assert read_volume(job.source).data.shape == (6, 5, 7)
+        assert {file.name[0] for file in files_of(job.source)} == {job.title[4]}

@@ -12,6 +12,7 @@ from infer_helpers import data_of, infer, write_tiny_model
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import ensemble
 from mdcsrn_tf.inference.choice import choose_model
+from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.scan import super_resolve_scan
@@ -114,6 +115,22 @@ def test_the_law_of_detail_is_not_asked_about_other_factors():
     scan, _ = filled(kept_of((1.5, 1.5, 1)))
     with pytest.raises(UserError, match=r"not beyond 1\.[45]\d?x.* along LR and AP; give a number"):
         super_resolve_scan(scan, SimpleNamespace(card=CARD), Settings(), ScanSettings(detail="auto"))
+
+
+@pytest.mark.parametrize(("third", "doubts"), [(1.4, False), (1.6, True)])
+def test_a_twofold_scan_of_partial_resolution_through_its_slices_stays_one(third, doubts):
+    """It went through the network for two axes; with its third brought to twofold, none for two would take it."""
+    sight = look(filled(kept_of((2, 2, 1)))[0])
+    slices = AxisFinding("sinc", Sampling(sight.volume.data.shape[2], third))
+    sight = dataclasses.replace(sight, findings=(*sight.findings[:2], slices))
+    assert bool(decide(sight, ScanSettings(), CARD).doubts) == doubts
+    assert bool(fitting(sight, ScanSettings(), CARD).grid) == doubts
+
+
+def test_voxels_beyond_the_card_are_said_to_be_those_of_the_twofold_grid():
+    sight = look(filled(kept_of((3, 3, 1)))[0])
+    decision = decide(fitting(sight, ScanSettings(), CARD), ScanSettings(), CARD)
+    assert any(one.startswith("on the grid on which it is twofold the voxels are 1.5") for one in decision.doubts)
 
 
 @pytest.mark.parametrize(("kept", "brought"), [(42, False), (36, True)])  # 1.5 and 1.78 voxels a sample
