@@ -10,7 +10,6 @@ and docs/results.md anew.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import read_ras, scans_beginning
+from benchmarks.data_helpers import read_ras
+from benchmarks.scan_by_scan import measure, parser_of
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.scan import super_resolve_scan
 from mdcsrn_tf.inference.self_check import psnr_inside
@@ -39,26 +39,11 @@ AS_IT_IS = ScanSettings(axes="LR,AP", factor="2,2", grid="same", force=True)
 
 def main() -> None:
     """Measure every scan at every factor, print a line for each, write the record and the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
-    parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
-    parser.add_argument("--model", default=MODEL)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, MODEL).parse_args()
     engine = load_engine(arguments.model, SETTINGS)
     config = {"model": Path(arguments.model).stem, "factors": FACTORS, "slab": SLAB, "precision": SETTINGS.precision}
     record = RunRecord.begin(config, data={"notes": engine.card.notes})
-    for split in ("test", "development"):
-        beginnings = getattr(arguments, split)
-        record.results[split] = {}
-        for path in scans_beginning(arguments.data, beginnings) if beginnings else []:
-            found = examine(path, engine)
-            record.results[split][path.name.split(".")[0]] = found
-            print(path.name, found, flush=True)
-    record.write(RESULTS, folders_kept=False)
-    from benchmarks import results_doc
-
-    results_doc.main()
+    measure(arguments, lambda path: examine(path, engine), record, RESULTS)
 
 
 def examine(path: Path, engine: Engine) -> dict[str, dict[str, float]]:

@@ -10,7 +10,6 @@ benchmarks/results/thick_slices.json and docs/results.md anew.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import read_ras, scans_beginning
+from benchmarks.data_helpers import read_ras
+from benchmarks.scan_by_scan import measure, parser_of
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
@@ -40,27 +40,14 @@ METHODS = ("cubic", "sinc", "network")
 
 def main() -> None:
     """Measure every scan at every factor, print a line for each, write the record and the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
-    parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
-    parser.add_argument("--model", default=MODEL)
+    parser = parser_of(__doc__, MODEL)
     parser.add_argument("--factors", default="2,3,4,5", help="how many times as thick")
     arguments = parser.parse_args()
     engine = load_engine(arguments.model, Settings())
     factors = [int(factor) for factor in arguments.factors.split(",")]
     config = {"model": Path(arguments.model).stem, "factors": factors, "profiles": PROFILES, "slab": SLAB}
     record = RunRecord.begin(config, data={"notes": engine.card.notes})
-    for split in ("test", "development"):
-        record.results[split] = {}
-        for path in scans_beginning(arguments.data, getattr(arguments, split)) if getattr(arguments, split) else []:
-            found = examine(path, engine, factors)
-            record.results[split][path.name.split(".")[0]] = found
-            print(path.name, found, flush=True)
-    record.write(RESULTS, folders_kept=False)
-    from benchmarks import results_doc
-
-    results_doc.main()
+    measure(arguments, lambda path: examine(path, engine, factors), record, RESULTS)
 
 
 def examine(path: Path, engine: Engine, factors: list[int]) -> dict[str, dict[str, float]]:

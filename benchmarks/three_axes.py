@@ -10,7 +10,6 @@ benchmarks/results/three_axes.json and docs/results.md anew.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import read_ras, scans_beginning
+from benchmarks.data_helpers import read_ras
+from benchmarks.scan_by_scan import measure, parser_of
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
@@ -39,26 +39,11 @@ METHODS = {"cubic": "cubic", "sinc": "sinc", "two": "two networks", "network": "
 
 def main() -> None:
     """Measure every scan, print a line for each, write the record and the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
-    parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
-    parser.add_argument("--model", default=MODEL)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, MODEL).parse_args()
     engines = [load_engine(name, Settings()) for name in (arguments.model, FOR_TWO, FOR_THE_THIRD)]
     config = {"model": Path(arguments.model).stem, "two": [FOR_TWO, FOR_THE_THIRD], "slab": SLAB, "edge": EDGE}
     record = RunRecord.begin(config, data={"notes": engines[0].card.notes})
-    for split in ("test", "development"):
-        beginnings = getattr(arguments, split)
-        record.results[split] = {}
-        for path in scans_beginning(arguments.data, beginnings) if beginnings else []:
-            found = examine(path, engines)
-            record.results[split][path.name.split(".")[0]] = found
-            print(path.name, found, flush=True)
-    record.write(RESULTS, folders_kept=False)
-    from benchmarks import results_doc
-
-    results_doc.main()
+    measure(arguments, lambda path: examine(path, engines), record, RESULTS)
 
 
 def examine(path: Path, engines: Sequence[Engine]) -> dict[str, float]:
