@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import pages
 from benchmarks.data_helpers import read_ras
-from benchmarks.scan_by_scan import measure, parser_of
+from benchmarks.scan_by_scan import measure, parser_of, tables
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.scan import super_resolve_scan
 from mdcsrn_tf.inference.self_check import psnr_inside
@@ -95,15 +95,9 @@ def section(record: dict[str, Any]) -> str:
         f"{config['slab']} axial slices.",
         "",
     ]
-    splits = record["results"].items()
-    for split, scans in splits:
-        if scans:
-            rows = [
-                [scan, *(_cell(found[f"{factor:g}"]) for factor in config["factors"])] for scan, found in scans.items()
-            ]
-            head = ["", *(f"{factor:g}x" for factor in config["factors"])]
-            lines += [f"### {split.capitalize()} scans", "", *pages.table(head, rows), ""]
-    cases = [case for _, scans in splits for found in scans.values() for case in found.values()]
+    keys = [f"{factor:g}" for factor in config["factors"]]
+    lines += tables(record["results"], [f"{key}x" for key in keys], lambda found: [_cell(found[key]) for key in keys])
+    cases = [case for scans in record["results"].values() for found in scans.values() for case in found.values()]
     gains = [case["twofold"] - case["sinc"] for case in cases]
     as_they_are = [case["as it is"] - case["sinc"] for case in cases]
     better = sum(gain > 0 for gain in gains)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pages
 from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.run_record import RunRecord
 
@@ -19,6 +20,16 @@ def parser_of(description: str | None, model: str) -> argparse.ArgumentParser:
     parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
     parser.add_argument("--model", default=model)
     return parser
+
+
+def tables(results: dict[str, Any], head: list[str], cells: Callable[[Any], list[str]]) -> list[str]:
+    """A table of each split's scans for the page: `head` over the cells of what was found of a scan."""
+    lines: list[str] = []
+    for split, scans in results.items():
+        if scans:
+            rows = [[scan, *cells(found)] for scan, found in scans.items()]
+            lines += [f"### {split.capitalize()} scans", "", *pages.table(["", *head], rows), ""]
+    return lines
 
 
 def measure(arguments: argparse.Namespace, examine: Callable[[Path], Any], record: RunRecord, results: Path) -> None:

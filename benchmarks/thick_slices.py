@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import pages
 from benchmarks.data_helpers import read_ras
-from benchmarks.scan_by_scan import measure, parser_of
+from benchmarks.scan_by_scan import measure, parser_of, tables
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
@@ -84,12 +84,9 @@ def section(record: dict[str, Any]) -> str:
         "that touch; `kspace`: phase-encoded slabs.",
         "",
     ]
-    head = ["", *(f"{profile}, {factor}x" for profile in PROFILES for factor in record["config"]["factors"])]
+    head = [f"{profile}, {factor}x" for profile in PROFILES for factor in record["config"]["factors"]]
+    lines += tables(record["results"], head, lambda found: [_cell(found[_key(title)]) for title in head])
     splits = record["results"].items()
-    for split, scans in splits:
-        if scans:
-            rows = [[scan, *(_cell(found[_key(title)]) for title in head[1:])] for scan, found in scans.items()]
-            lines += [f"### {split.capitalize()} scans", "", *pages.table(head, rows), ""]
     gains = {split: [_gain(case) for cases in scans.values() for case in cases.values()] for split, scans in splits}
     means = ", ".join(f"{np.mean(found):+.2f} dB on {split} scans" for split, found in gains.items() if found)
     every = [gain for found in gains.values() for gain in found]

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import pages
 from benchmarks.data_helpers import read_ras
-from benchmarks.scan_by_scan import measure, parser_of
+from benchmarks.scan_by_scan import measure, parser_of, tables
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import Settings
@@ -80,11 +80,8 @@ def section(record: dict[str, Any]) -> str:
         "two axes and for one.",
         "",
     ]
+    lines += tables(record["results"], [*METHODS.values()], lambda found: [f"{found[name]:.2f}" for name in METHODS])
     splits = record["results"].items()
-    for split, scans in splits:
-        if scans:
-            rows = [[scan, *(f"{found[name]:.2f}" for name in METHODS)] for scan, found in scans.items()]
-            lines += [f"### {split.capitalize()} scans", "", *pages.table(["", *METHODS.values()], rows), ""]
     means = ", ".join(f"{np.mean(gains):+.2f} dB on {split} scans" for split, gains in gains_over_sinc(splits).items())
     every = [_lead(found) for _, scans in splits for found in scans.values()]
     better = sum(lead > 0 for lead in every)

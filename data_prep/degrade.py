@@ -190,7 +190,7 @@ def plan_outputs(source: Path, output: Path, series: str | None = None) -> list[
     if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
         raise UserError(f"--output={output} is a file, but --input={source} {len(scans)} scans; name a folder.")
     refuse_other_formats(output)
-    base = source if source.is_dir() and scans[0][0] != source else source.parent
+    base = source if source.is_dir() and [path for path, _ in scans] != [source] else source.parent
     pairs = []
     for path, name in scans:
         inside = place_below(path, base)

@@ -16,6 +16,7 @@ from data_prep.shard_job import check_range
 from data_prep.slice_pairs import MatchSettings, View, check_patch, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.scans.dicom_series import files_of_series
 from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.normalisation import of_pair
 from mdcsrn_tf.shards.records import encode_channels, write_shard
@@ -205,6 +206,4 @@ def _files_of(series: Series) -> list[Path]:
     """A scan's files: of a DICOM folder that holds several series, or several people's, this one's alone."""
     if series.uid is None:
         return files_of(series.path)
-    from mdcsrn_tf.scans.dicom_series import files_of_series
-
     return files_of_series(series.path, series.uid)

@@ -16,6 +16,7 @@ from data_prep.splits import assign_splits
 from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.dicom_kinds import is_dicom
+from mdcsrn_tf.scans.dicom_series import is_meant
 from mdcsrn_tf.scans.find import (
     PAIR_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -84,11 +85,7 @@ def find_series(root: Path, wanted: str | None = None) -> list[Series]:
             series += _dicom_series(path, relative)
         else:
             series.append(_series_of_slice(path) if _is_slice(path) else _file(path, relative))
-    kept = [
-        one
-        for one in dict.fromkeys(series)
-        if wanted is None or wanted == one.uid or wanted.lower() in one.description.lower()
-    ]
+    kept = [one for one in dict.fromkeys(series) if wanted is None or is_meant(wanted, one.uid, one.description)]
     if not kept:
         found = ", ".join(sorted({one.description for one in series})[:8])
         raise UserError(f"{root} holds no series {wanted!r}; there are {found}.")

@@ -55,7 +55,7 @@ def list_scans(
     if len(scans) < len(found):
         tell(f"{len(found) - len(scans)} of {len(found)} files are results of mdcsrn-infer and left out.")
     _refuse_twins(scans)
-    paths, relative = _placed(scans) if series is None else _chosen(scans, series, source)
+    paths, relative = (scans, below_common_folder(scans)) if series is None else _chosen(scans, series, source)
     subjects = [subject_of(path) for path in relative]
     splits = assign_splits(subjects, split, seed)
     if not splits:
@@ -73,10 +73,6 @@ def list_scans(
         for name, subject, path in zip(names, subjects, paths, strict=True)
         if subject in splits
     )
-
-
-def _placed(scans: list[Path]) -> tuple[list[Path], list[str]]:
-    return scans, below_common_folder(scans)
 
 
 def _chosen(scans: list[Path], series: str, source: Path) -> tuple[list[Path], list[str]]:

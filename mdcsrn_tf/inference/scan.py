@@ -76,13 +76,11 @@ class Outcome:
 
     def as_stored(self, whole: Volume, sight: Sight, wanted: ScanSettings) -> Outcome:
         """The same on the grid of the `whole` scan, with the zeros that lay around the picture there."""
+        if not sight.surround and not sight.grid:
+            return self
         times = self.prepared.times
         data = self._changed(sight.surround.inside(whole.data), sight, wanted) if sight.grid else self.data
-        affine = (
-            whole.affine @ np.diag([1 / time for time in times] + [1.0])
-            if sight.surround or sight.grid
-            else self.affine
-        )
+        affine = whole.affine @ np.diag([1 / time for time in times] + [1.0])
         return replace(self, data=sight.surround.around(data, times), affine=affine)
 
     def _changed(self, stored: np.ndarray, sight: Sight, wanted: ScanSettings) -> np.ndarray:

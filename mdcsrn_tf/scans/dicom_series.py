@@ -46,8 +46,13 @@ class SeriesFiles:
         return f"{self.uid} ({self.slices} slices{', ' + self.description if self.description else ''})"
 
     def is_meant_by(self, wanted: str) -> bool:
-        """Whether `wanted` is its UID, or a part of its description in whatever case."""
-        return wanted == self.uid or (wanted != "" and wanted.lower() in self.description.lower())
+        """Whether `wanted` is its UID, or a part of its description."""
+        return is_meant(wanted, self.uid, self.description)
+
+
+def is_meant(wanted: str, uid: str | None, text: str) -> bool:
+    """Whether `wanted` is that UID, or a part of that description or name in whatever case."""
+    return wanted == uid or (wanted != "" and wanted.lower() in text.lower())
 
 
 def series_in(folder: Path) -> list[SeriesFiles]:
@@ -115,6 +120,7 @@ def _header(file: Path) -> Any:
 
 def _series(uid: str, members: Sequence[tuple[Path, Any]]) -> SeriesFiles:
     first = members[0][1]
-    number, description = ("" if first.get(key) is None else str(first.get(key)).strip() for key in _TOLD[1:3])
+    said = (first.get(key) for key in ("SeriesNumber", "SeriesDescription"))
+    number, description = ("" if value is None else str(value).strip() for value in said)
     slices = sum(int(header.get("NumberOfFrames") or 1) for _, header in members)
     return SeriesFiles(uid, number, description, slices, tuple(file for file, _ in members))

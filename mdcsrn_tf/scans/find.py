@@ -13,6 +13,7 @@ from pathlib import Path
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read, sha256_of
 from mdcsrn_tf.scans.dicom_kinds import is_dicom, is_image
+from mdcsrn_tf.scans.dicom_series import is_meant, names_apart, series_in
 
 GENERATOR = "mdcsrn_tf"  # what the sidecars of our results, and our datasets, name as their maker
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -63,13 +64,11 @@ def each_series(scans: Sequence[Path], source: Path, wanted: str | None = None) 
 
 def _file(scan: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:
     name = stem_of(scan)
-    if wanted is None or wanted.lower() in name.lower():
+    if wanted is None or is_meant(wanted, None, name):
         yield scan, name
 
 
 def _series_of(folder: Path, wanted: str | None) -> Iterator[tuple[Path, str]]:
-    from mdcsrn_tf.scans.dicom_series import names_apart, series_in
-
     series = series_in(folder)
     if len(series) < 2:
         if wanted is None or any(one.is_meant_by(wanted) for one in series):
@@ -245,8 +244,6 @@ def files_of(scan: Path) -> list[Path]:
 
 def _series_around(file: Path) -> list[Path]:
     """The files of the series that a slice is of: its folder's where that holds one alone."""
-    from mdcsrn_tf.scans.dicom_series import series_in
-
     series = series_in(file.parent)
     if len(series) < 2:
         return files_of(file.parent)

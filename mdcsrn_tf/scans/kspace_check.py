@@ -32,8 +32,10 @@ _ENDS = 3  # samples at either end, where every tool has rules of its own
 _LINES, _FEW_LINES = 3000, 400
 _BAND = 3  # of samples in a row, the furthest two that cubic takes for one voxel
 _UNSEEN = 1e-9  # the largest weight of a sample that no voxel shows
-STORED = "stored_factor"  # what the evidence of an axis calls it
 _RIDGE = 1e-13  # keeps apart what the last samples, of which hardly a voxel tells, can be
+
+
+STORED = "stored_factor"  # in the evidence of an axis that was brought to another grid: the factor on its own
 
 
 @dataclass(frozen=True)

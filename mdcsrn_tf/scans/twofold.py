@@ -79,23 +79,19 @@ class TwofoldGrid:
 
 def twofold_grid(findings: Sequence[AxisFinding], known: Container[int] = (2,)) -> TwofoldGrid:
     """The grid for every axis that was filled with zeros by another factor than those that are `known`."""
-    filled = [one.method == "sinc" for one in findings]
-    most = max((one.factor for one, sinc in zip(findings, filled, strict=True) if sinc), default=1.0)
-    least = _BESIDE if most >= LEAST else LEAST
-    return TwofoldGrid(
-        tuple(
-            one.sampling if sinc and least <= one.factor <= MOST and not _is_known(one, known) else None
-            for one, sinc in zip(findings, filled, strict=True)
-        )
-    )
+    factors = [one.factor if one.method == "sinc" else 0.0 for one in findings]
+    least = _BESIDE if max(factors) >= LEAST else LEAST
+    brought = [
+        least <= factor <= MOST and not _is_known(one, known) for factor, one in zip(factors, findings, strict=True)
+    ]
+    return TwofoldGrid(tuple(one.sampling if yes else None for one, yes in zip(findings, brought, strict=True)))
 
 
 def _is_known(finding: AxisFinding, known: Container[int]) -> bool:
+    """Whether it is a known whole factor, or what truncation leaves of it: 25 voxels of 12 samples are twofold, too."""
     whole, sampling = finding.whole_factor, finding.sampling
-    leaves = (
-        sampling is not None and sampling.count == sampling.size // whole
-    )  # 25 voxels of 12 samples are twofold, too
-    return whole in known and (leaves or abs(finding.factor - whole) <= _WHOLE)
+    truncated = sampling is not None and sampling.count == sampling.size // whole
+    return whole in known and (truncated or abs(finding.factor - whole) <= _WHOLE)
 
 
 def _resized(data: np.ndarray, axis: int, size: int) -> np.ndarray:

@@ -75,6 +75,14 @@ def test_every_series_of_a_folder_is_degraded_by_itself(tmp_path, capsys, studie
     assert "is a file, but --input" in capsys.readouterr().err
 
 
+def test_scans_below_a_series_folder_stay_below_the_output(tmp_path):
+    folder = write_series(tmp_path / "one", generate_uid())
+    write_series(folder / "later", generate_uid())
+    planned = [target.relative_to(tmp_path) for _, target in degrade.plan_outputs(folder, tmp_path / "low")]
+    assert planned == [Path("low/one.nii.gz"), Path("low/later.nii.gz")]
+    assert [job.target.name for job in plan(folder, tmp_path / "sr")] == ["one_sr.nii.gz", "later_sr.nii.gz"]
+
+
 @pytest.fixture
 def studies(tmp_path):
     """Two people's folders, each with two series of 7 slices."""
