@@ -12,6 +12,7 @@ from typing import Literal
 
 import tensorflow as tf
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import Term
 from mdcsrn_tf.training.losses import float32, mean_absolute_error, mean_squared_error
 
@@ -98,6 +99,16 @@ PIXEL_LOSSES: dict[str, ImageLoss] = {
     "gradient_signed": signed_gradient_difference,
 }
 FEATURE_LOSSES = {"vgg16": feature_differences, "vgg19": feature_squares}
+_OF_ANY_RANK = ("l1", "l2")
+
+
+def check_terms(terms: Sequence[Term], rank: int) -> None:
+    """UserError for a loss that there is none of, or none of patches of that rank (3: volumes)."""
+    known = (*PIXEL_LOSSES, *FEATURE_LOSSES) if rank == 2 else _OF_ANY_RANK
+    unknown = [term.loss for term in terms if term.loss not in known]
+    if unknown:
+        patches = "slices" if rank == 2 else "volumes"
+        raise UserError(f"There is no loss {unknown[0]!r} of {patches}; there are {', '.join(known)}.")
 
 
 def needed_features(terms: Sequence[Term]) -> tuple[Literal["vgg16", "vgg19"], ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.models.features import Features, checked_weights, load_features
-from mdcsrn_tf.training.content import needed_features
+from mdcsrn_tf.training.content import check_terms, needed_features
 from mdcsrn_tf.training.settings import TrainSettings
 
 
@@ -18,7 +18,11 @@ def features_of(settings: TrainSettings) -> dict[str, Features]:
 
 
 def with_checksum(settings: TrainSettings) -> TrainSettings:
-    """The settings with the checksum of the file of weights; UserError where the loss needs one that is not there."""
+    """The settings with the checksum of the file of weights that the loss reads.
+
+    UserError where that is not there, or where there is no such loss.
+    """
+    check_terms(settings.plan.terms, settings.preset.training.sample.rank)
     names = needed_features(settings.plan.terms)
     if not names or settings.features == "random":
         return settings

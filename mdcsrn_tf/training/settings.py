@@ -119,6 +119,10 @@ def override(settings: TrainSettings, assignments: Iterable[str]) -> TrainSettin
     return settings
 
 
+# Sizes, lengths, and intervals that steps are divided by: none of these is ever 0.
+_FROM_ONE = {"batch_size", "patch_size", "feature_side", "steps", "epochs", "log_every", "extra_critic_every"}
+_FROM_ONE |= {"filters", "stages", "layers", "dense_units", "hidden"}  # of critics
+
 # As version 0.1.0 spelled them.
 _OLD_NAMES = {"l1_steps": "l1.steps", "gan.length": "gan.steps"}
 
@@ -145,6 +149,8 @@ def _override_one(settings: TrainSettings, path: str, text: str) -> TrainSetting
 def _override_training(training: TrainingRecipe, section: str, name: str, text: str) -> TrainingRecipe:
     names = [phase.name for phase in training.phases]
     if section == "critic":
+        if all(phase.objective.critic is None for phase in training.phases):
+            raise UserError(f"The {training.name} recipe has no critic, of which critic.{name} would be a setting.")
         phases = [_with_critic(phase, name, text) for phase in training.phases]
     elif section in names or (not section and name not in _settable(training)):
         at = names.index(section) if section else 0
@@ -162,7 +168,8 @@ def _with_phase(phase: PhaseRecipe, name: str, text: str, path: str, also: tuple
     """One field of a phase, or of its objective, changed."""
     if name in _settable(phase.objective):
         return replace(phase, objective=_with(phase.objective, name, text, path))
-    return _with(phase, name, text, path, (*also, *_settable(phase), *_settable(phase.objective)))
+    changed = _with(phase, name, text, path, (*also, *_settable(phase), *_settable(phase.objective)))
+    return replace(changed, steps=0) if name == "epochs" else changed  # where there are steps, they count
 
 
 def _with_critic(phase: PhaseRecipe, name: str, text: str) -> PhaseRecipe:
@@ -181,7 +188,12 @@ def _with(owner: Any, name: str, text: str, path: str, known: Sequence[str] = ()
     settable = _settable(owner)
     if name not in settable:
         raise UserError(f"There is no setting {path!r}; the settings there are {', '.join(known or settable)}.")
-    return replace(owner, **{name: _read(text, settable[name], path)})
+    value = _read(text, settable[name], path)
+    if name in _FROM_ONE and not value:
+        raise UserError(f"{path} must be at least 1, not {text}.")
+    if name == "bn_momentum" and value >= 1:
+        raise UserError(f"{path} must be below 1, not {text}.")
+    return replace(owner, **{name: value})
 
 
 def _settable(owner: Any) -> dict[str, Any]:

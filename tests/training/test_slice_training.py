@@ -230,6 +230,7 @@ def test_a_model_of_another_preset_is_a_start_where_the_network_is_the_same(
             ("--set=patch_size=48",),
             r"recipe trains on 48\^2: make new shards by mdcsrn-pairs --patch=48, or say --set=patch_size=64\.",
         ),
+        ("7t/fcn2", ("--loss=l3",), "There is no loss 'l3' of slices; there are l1, l2, gradient, gradient_signed"),
         ("7t/fcn2", ("--recipe=quick",), "quick recipe does not fit 7t/fcn2; its recipes are its own and quick2d"),
         ("7t/fcn2", ("--preset=journal/b4u4k12",), "The shards hold slices, on which journal/b4u4k12 cannot train"),
         ("7t/fcn2", ("--preset=srgan2d/stack3", "--features=random"), "hold 1 slices in and 1 out, .* --stack=3"),

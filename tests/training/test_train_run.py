@@ -199,6 +199,11 @@ def mistake(capsys, *arguments):
         (["--workdir="], "needs --workdir"),
         (["--phase=both"], "The quick recipe has no phase 'both'; it has l1, gan."),
         (["--steps=0"], "not a positive integer"),
+        (["--seed=-1"], "flag --seed=-1"),
+        (["--seed=4294967296"], "flag --seed=4294967296"),
+        (["--loss=l3"], "There is no loss 'l3' of volumes; there are l1, l2."),
+        (["--loss=l1+gradient"], "There is no loss 'gradient' of volumes"),
+        (["--features=random", "--vgg_weights=vgg16.h5"], "--features=random draws VGG's weights"),
         (["--set=patch_size=40"], "patches of 12^3, but the quick recipe trains on 40^3"),
         (["--set=interpolation=linear"], "--set=interpolation=sinc"),
         (["--recipe=journal"], "make new shards by mdcsrn-shards --recipe=journal, or say --set=interpolation=sinc"),
@@ -211,6 +216,7 @@ def mistake(capsys, *arguments):
 )
 def test_a_mistake_gets_one_sentence(capsys, shards, tmp_path, arguments, words):
     assert words in mistake(capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_run_in_one_folder_is_refused(capsys, shards, tmp_path):

@@ -67,11 +67,26 @@ def test_the_last_of_two_settings_of_a_field_counts_and_is_recorded_once():
         ("gan=1", "settings there are"),
         ("network.blocks=2", "sections are l1, gan, critic and run"),
         ("name=x", "settings there are"),
+        ("batch_size=0", "batch_size must be at least 1"),
+        ("run.log_every=0", "run.log_every must be at least 1"),
+        ("gan.extra_critic_every=0", "gan.extra_critic_every must be at least 1"),
+        ("critic.filters=0", "critic.filters must be at least 1"),
+        ("bn_momentum=1", "bn_momentum must be below 1"),
     ],
 )
 def test_a_mistake_gets_one_sentence(assignment, words):
     with pytest.raises(UserError, match=words):
         override(START, [assignment])
+
+
+def test_a_setting_of_a_critic_that_there_is_none_of_is_refused():
+    with pytest.raises(UserError, match="7t/fcn1 recipe has no critic"):
+        override(TrainSettings(get_preset("7t/fcn1"), "l1"), ["critic.filters=32"])
+
+
+def test_a_length_in_epochs_takes_the_place_of_one_in_steps():
+    settings = in_steps(override(START, ["l1.epochs=2", "gan.steps=5"]), patches=13)
+    assert [phase.steps for phase in settings.preset.training.phases] == [2 * 3, 5]  # thirteen patches: three batches
 
 
 def test_a_difference_names_field_old_and_new():

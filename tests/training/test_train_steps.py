@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 import train_helpers
 
-from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import Term
 from mdcsrn_tf.training import losses
 from mdcsrn_tf.training.loop import compile_updates
@@ -227,5 +226,3 @@ def test_several_terms_are_summed_with_their_weights_and_reported_one_by_one():
     assert float(found["l2_loss"]) == pytest.approx((expected**2).mean(), rel=1e-4)
     total = 1.5 * float(found["l1_loss"]) + 2 * float(found["l2_loss"])
     assert float(found["loss"]) == pytest.approx(total, rel=1e-5)
-    with pytest.raises(UserError, match="no loss 'l3'; there are l1, l2, gradient"):
-        StepOptions(terms=(Term("l3"),))

@@ -8,9 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.papers.config import PhaseRecipe, Pixelwise, Term
-from mdcsrn_tf.training.content import FEATURE_LOSSES, PIXEL_LOSSES, ContentLoss, Features
+from mdcsrn_tf.training.content import ContentLoss, Features
 from mdcsrn_tf.training.schedule import Schedule
 from mdcsrn_tf.training.state import TrainState
 
@@ -28,12 +27,6 @@ class StepOptions:
     seed: int = 0
     batch_size: int = 0  # of the global batch
     features: Mapping[str, Features] = field(default_factory=dict)  # the frozen networks that feature losses read
-
-    def __post_init__(self) -> None:
-        known = (*PIXEL_LOSSES, *FEATURE_LOSSES)
-        unknown = [term.loss for term in self.terms if term.loss not in known]
-        if unknown:
-            raise UserError(f"There is no loss {unknown[0]!r}; there are {', '.join(known)}.")
 
     def content(self, super_res: tf.Tensor, high_res: tf.Tensor) -> tuple[tf.Tensor, Metrics]:
         """The weighted sum of the terms, and each term by itself where there are several."""
