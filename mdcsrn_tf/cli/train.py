@@ -23,6 +23,7 @@ DESCRIPTION = """Train a network: a preset's phases, or one of them.
 Repeat the same command to continue an interrupted run from its last checkpoint."""
 
 
+_OF_FORESTS = ("preset", "data", "workdir", "seed", "quiet")
 HEADINGS = {"data": "Everyday", "steps": "What to change of the preset and its recipe", "precision": "How it is run"}
 
 
@@ -85,7 +86,14 @@ def _define_running(own: dict[str, Any]) -> None:
         "The generator's; the critic's is float32. tensorfloat32 rounds what the convolutions of both read (on GPUs).",
         **own,
     )
-    flags.DEFINE_integer("seed", 0, "Of the initial weights, the order of the patches and the penalty.", **own)
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "Of the initial weights, the order of the patches and the penalty.",
+        lower_bound=0,
+        upper_bound=2**32 - 1,
+        **own,
+    )
     flags.DEFINE_enum(
         "strategy",
         "single",
@@ -132,14 +140,13 @@ def settings_from(values: flags.FlagValues) -> list[TrainSettings]:
 def _grow_forest(values: flags.FlagValues) -> int:
     """A forest has one training, without steps: of all settings it takes the seed alone."""
     _need_folders(values)
-    steps = ("recipe", "init_from", "steps", "batch_size", "learning_rate", "loss", "set", "dry_run", "jit")
-    given = next((name for name in steps if values[name].value), None)
+    given = next((name for name in values if values[name].present and name not in _OF_FORESTS), None)
     if given:
         raise UserError(f"--{given} is for networks; {values.preset} is a forest and takes --data, --workdir, --seed.")
     load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.training.forest import train_forest
 
-    return train_forest(values.preset, Path(values.data), Path(values.workdir), seed=values.seed, quiet=values.quiet)
+    return train_forest(values.preset, values.data, Path(values.workdir), seed=values.seed, quiet=values.quiet)
 
 
 def _need_folders(values: flags.FlagValues) -> None:
@@ -159,6 +166,8 @@ def _run(values: flags.FlagValues) -> int:
     settings = settings_from(values)
     if values.jit and values.strategy != "single":
         raise UserError("--jit works with --strategy=single only.")
+    if values.vgg_weights and values.features == "random":
+        raise UserError("--features=random draws VGG's weights; leave out it or --vgg_weights.")
     if values.strategy == "multiworker" and not values.dry_run:
         end_when_stuck()
     load_tensorflow_quietly(own_process=in_own_process())

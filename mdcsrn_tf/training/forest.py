@@ -12,27 +12,34 @@ import numpy as np
 from tqdm import tqdm
 
 from mdcsrn_tf import __version__
+from mdcsrn_tf.command_line import warn
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.models.forest import Forest, features, grow, plain_arrays, save_forest
 from mdcsrn_tf.papers.forests import FORESTS, ForestConfig
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.shards.dataset import Manifest, read_manifest, validation_batches
+from mdcsrn_tf.shards.dataset import Manifest, validation_batches
+from mdcsrn_tf.shards.joined import read_manifests
 
 MODEL = "best_forest.npz"
 _BATCH = 64
 
 
 def train_forest(
-    preset: str, data: Path, workdir: Path, *, seed: int = 0, samples: int | None = None, quiet: bool = False
+    preset: str, data: str, workdir: Path, *, seed: int = 0, samples: int | None = None, quiet: bool = False
 ) -> int:
-    """Grow the preset's forest, measure it on the validation pairs, and write it; the exit code."""
+    """Grow the preset's forest, measure it on the validation pairs, and write it; the exit code.
+
+    `data` is a folder of shards, or several, separated by commas.
+    """
     config = FORESTS[preset]
-    manifest = read_manifest(data)
+    manifest = read_manifests(data)
+    warn("mdcsrn-train", manifest.remarks)
     if manifest.rank != 2 or manifest.channels != (1, 1):
         raise UserError(f"{data} holds no pairs of single slices; make them by mdcsrn-pairs --stack=1 --targets=1.")
     with only_run_in(workdir):
+        check_free(workdir)
         record = RunRecord.begin(
             {"preset": preset, "forest": config, "seed": seed, "samples": samples or config.samples},
             {"folder": data, "manifest_sha256": manifest.sha256},
@@ -52,17 +59,22 @@ def train_forest(
     return 0
 
 
+def check_free(workdir: Path) -> None:
+    """UserError where a forest, or the record of another run, would be replaced."""
+    found = next((workdir / name for name in (MODEL, "run.json") if (workdir / name).exists()), None)
+    if found:
+        raise UserError(f"{found} would be replaced by a new forest; move it away, or take another --workdir.")
+
+
 def sampled_pixels(manifest: Manifest, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """About `count` samples and targets, drawn alike from every training pair."""
+    """`count` samples and targets, fewer where there are not so many pixels: spread evenly over the training pairs."""
     rng = np.random.default_rng([seed, 1])
-    each = max(1, round(count / manifest.pairs("train")))
+    shares = np.diff(np.arange(manifest.pairs("train") + 1) * count // manifest.pairs("train"))
     samples, targets = [], []
-    for low, high in _pairs(manifest, "train"):
-        chosen = rng.permutation(low.size)[:each]
+    for (low, high), share in zip(_pairs(manifest, "train"), shares, strict=True):
+        chosen = rng.permutation(low.size)[:share]
         samples.append(features(low)[chosen])
         targets.append((high - low).ravel()[chosen])
-        if len(samples) * each >= count:
-            break
     return np.concatenate(samples), np.concatenate(targets)
 
 

@@ -1,6 +1,7 @@
 """The random forest: features by hand, NumPy against scikit-learn, the file, and the whole way by the real commands."""
 
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.models.forest import Forest, features, grow, load_forest, plain_arrays, save_forest
 from mdcsrn_tf.papers.forests import FORESTS, ForestConfig
+from mdcsrn_tf.training import forest as growing
 
 
 def problem(count=3000, seed=0):
@@ -63,6 +65,15 @@ def test_growing_in_steps_is_seeded_and_learns():
     at_once = RandomForestRegressor(10, max_depth=8, random_state=9, n_jobs=1).fit(samples, targets)
     errors = [np.mean((predict(fresh) - truth) ** 2) for predict in (one.predict, at_once.predict)]
     assert errors[0] < 1.1 * errors[1] < 0.6 * truth.var()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(5, [0, 1] * 5), (25, [2, 3] * 5), (99, [6] * 10)])
+def test_samples_are_spread_over_all_training_pairs(monkeypatch, count, expected):
+    pairs = [(np.zeros((2, 3)), np.full((2, 3), number)) for number in range(10)]
+    monkeypatch.setattr(growing, "_pairs", lambda manifest, split: iter(pairs))
+    samples, targets = growing.sampled_pixels(SimpleNamespace(pairs=lambda split: 10), count, seed=0)
+    assert np.bincount(targets.astype(int), minlength=10).tolist() == expected
+    assert samples.shape == (sum(expected), 25)
 
 
 def test_slices_are_predicted_pixel_by_pixel():
@@ -138,10 +149,16 @@ def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monke
     assert train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["results"]["validation"]["mse"] < 0.8 * record["results"]["validation"]["input_mse"]
-    asked = [f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", "--steps=5"]
-    assert train.main(asked) == 1
-    assert "--steps is for networks" in capsys.readouterr().err
     model = tmp_path / "run" / "best_forest.npz"
+    folders = f"--data={tmp_path / 'shards'},{tmp_path / 'shards'}"
+    for flag, words in (
+        ("--steps=5", "--steps is for networks"),
+        ("--phase=l1", "--phase is for networks"),
+        ("--precision=mixed_bfloat16", "--precision is for networks"),
+        ("--seed=1", f"{model} would be replaced by a new forest"),
+    ):
+        assert train.main([folders, f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", flag]) == 1
+        assert words in capsys.readouterr().err
     assert export.main([f"--model={model}", f"--output={tmp_path / 'saved'}"]) == 1
     assert "is a forest, no network: mdcsrn-infer runs it" in capsys.readouterr().err
     scan = tmp_path / "low" / "sub-0.nii.gz"
