@@ -2,10 +2,10 @@
 
     python benchmarks/kspace_check.py --data=FOLDER_OF_SCANS [--leave_out=sub-11,sub-13]
 
-For every scan the axes LR and AP are examined as they are, and interpolated by each method, 2 and 3 times, as stored in
-float32, rounded to 8 bits, and rounded and cropped by an odd number of voxels. Counts right and wrong answers, keeps
-the evidence of those that decide the thresholds, and the processor's time for an axis of a full scan. Writes
-benchmarks/results/kspace_check.json.
+For every scan the axes LR and AP are examined as they are, and interpolated by each method, 2 and 3 times, and linearly
+and cubically by steps that are not whole; as stored in float32, rounded to 8 bits, and rounded and cropped by an odd
+number of voxels. Counts right and wrong answers, keeps the evidence of those that decide the thresholds, and the
+processor's time for an axis of a full scan. Writes benchmarks/results/kspace_check.json.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.find import find_volumes
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, measured_samples
 from mdcsrn_tf.scans.volumes import read_volume
 
 RESULTS = Path(__file__).parent / "results" / "kspace_check.json"
 AXES, FACTORS = (0, 1), (2, 3)
+STEPS = (1.5, 1.75, 2.4, 3.4)  # of linear and cubic samples, in voxels
+AS_NEAR = 0.01  # as a part, a step has to be found
 
 
 def main() -> None:
@@ -37,7 +40,7 @@ def main() -> None:
     parser.add_argument("--leave_out", default="")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    record = RunRecord.begin({"axes": AXES, "factors": FACTORS})
+    record = RunRecord.begin({"axes": AXES, "factors": FACTORS, "steps": STEPS})
     left_out = tuple(filter(None, arguments.leave_out.split(",")))
     rows = []
     for path in find_volumes(arguments.data):
@@ -60,11 +63,23 @@ def examine(name: str, volume: np.ndarray) -> list[dict]:
             small = kspace.acquire(volume, (factor,), (axis,))
             for method in kspace.METHODS:
                 low_res = kspace.interpolate(small, volume.shape, (factor,), (axis,), method)
-                rounded = np.rint(np.clip(low_res / low_res.max(), 0, 1) * 255).astype(np.float32)
-                cropped = np.take(rounded, np.arange(21, volume.shape[axis] - 18), axis=axis)
-                for form, data in (("float32", low_res), ("8 bits", rounded), ("cropped", cropped)):
-                    rows.append(_row(name, axis, form, method, factor, examine_axis(data, axis)))
+                rows += _forms(name, axis, low_res, method, factor)
+        for step in STEPS:
+            size = volume.shape[axis]
+            sampling = Sampling(size, size / round(size / step))
+            small = np.maximum(measured_samples(volume, axis, sampling, "sinc"), 0)
+            for method in ("linear", "cubic"):
+                low_res = interpolated(small, axis, sampling, method)
+                rows += _forms(name, axis, low_res, method, sampling.step)
     return rows
+
+
+def _forms(name: str, axis: int, low_res: np.ndarray, method: str, factor: float) -> list[dict]:
+    """A row for each way to store an interpolated scan."""
+    rounded = np.rint(np.clip(low_res / low_res.max(), 0, 1) * 255).astype(np.float32)
+    cropped = np.take(rounded, np.arange(21, low_res.shape[axis] - 18), axis=axis)
+    forms = (("float32", low_res), ("8 bits", rounded), ("cropped", cropped))
+    return [_row(name, axis, form, method, factor, examine_axis(data, axis)) for form, data in forms]
 
 
 def summary(rows: list[dict]) -> dict:
@@ -89,15 +104,15 @@ def summary(rows: list[dict]) -> dict:
     }
 
 
-def _row(name: str, axis: int, form: str, method: str | None, factor: int, found: AxisFinding) -> dict:
-    right = (found.method, found.whole_factor) == (method, factor)
+def _row(name: str, axis: int, form: str, method: str | None, factor: float, found: AxisFinding) -> dict:
+    as_far = found.whole_factor == factor if float(factor).is_integer() else abs(found.factor / factor - 1) < AS_NEAR
     return {
         "scan": name,
         "axis": axis,
         "form": form,
         "method": method,
-        "factor": factor,
-        "right": right,
+        "factor": round(factor, 3),
+        "right": found.method == method and as_far,
         "found": [found.method, round(found.factor, 3)],
         "evidence": dict(found.evidence),
     }

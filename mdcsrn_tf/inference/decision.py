@@ -57,7 +57,7 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     )
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
-    doubts = (*_contradictions(sight, decision), *misfits(sight, decision, card))
+    doubts = (*_contradictions(sight, decision, card), *misfits(sight, decision, card))
     warnings = (*_warnings(sight, decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
     return replace(decision, doubts=doubts, warnings=warnings)
 
@@ -140,8 +140,13 @@ def _factors(sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str,
 
 def _largest_factor(card: ModelCard, count: int) -> int:
     """By how much a network of several factors takes `count` axes at most: thicker slices it brings as far as that."""
-    known = [max(factors) for factors in card.tested.get("factors", ()) if len(factors) == count]
+    known = _known_factors(card, count)
     return max(known) if len(known) > 1 else _NO_LIMIT
+
+
+def _known_factors(card: ModelCard, count: int) -> list[int]:
+    """The largest of each set of factors by which the network was tested along `count` axes."""
+    return [max(factors) for factors in card.tested.get("factors", ()) if len(factors) == count]
 
 
 def _as_asked(sight: Sight, axis: int, factor: int, named: bool) -> AxisFinding:
@@ -156,7 +161,7 @@ def _as_asked(sight: Sight, axis: int, factor: int, named: bool) -> AxisFinding:
     return examine_axis(sight.volume.data, axis, factor) if weak and found.whole_factor != factor else found
 
 
-def _contradictions(sight: Sight, decision: Decision) -> list[str]:
+def _contradictions(sight: Sight, decision: Decision, card: ModelCard) -> list[str]:
     if decision.grid == "small":
         return []
     sentences = []
@@ -171,9 +176,17 @@ def _contradictions(sight: Sight, decision: Decision) -> list[str]:
     if others:
         sentences.append(f"k-space looks empty along {with_and(others)}, which --axes does not name")
     for name, finding, factor in pairs:
-        if finding.method not in (None, "unknown") and not _near([finding.factor], [factor]):
+        shown = finding.method not in (None, "unknown")
+        if shown and not _near([finding.factor], [factor]) and not _is_between(finding, factor, decision, card):
             sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x")
     return sentences
+
+
+def _is_between(finding: AxisFinding, factor: int, decision: Decision, card: ModelCard) -> bool:
+    """Whether the one axis has a factor, nearest to `factor`, between those that a network of several learned from."""
+    known = _known_factors(card, 1)
+    alone = len(decision.axes) == 1 and finding.whole_factor == factor
+    return alone and bool(known) and min(known) < finding.factor < max(known)
 
 
 def _interpolated_beside(sight: Sight, decision: Decision) -> list[str]:
@@ -194,7 +207,7 @@ def _warnings(sight: Sight, decision: Decision) -> tuple[str, ...]:
         found.append(
             f"the scan is too small to tell along {with_and(unsure)} how it was interpolated; it is taken as it is."
         )
-    blocks = [name for name, finding in pairs if finding.method == "nearest"]
+    blocks = [name for name, finding in pairs if finding.as_stored.method == "nearest"]
     if blocks:
         found.append(
             f"nothing tells which voxel of each block of equal ones along {with_and(blocks)} was measured; the first "

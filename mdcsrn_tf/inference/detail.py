@@ -42,9 +42,9 @@ def check_detail(strength: Strength, decision: Decision, preset: str) -> None:
     check_strength(strength)
     if not decision.axes:
         raise UserError(f"--detail is of what was not measured, but {preset} works on slices; leave it out.")
-    by_another = any(finding.stored_factor != finding.factor for finding in decision.findings)
+    by_another = any(finding.on_own_grid is not None for finding in decision.findings)
     if strength == "auto" and (by_another or sorted(decision.factors) != sorted(FACTORS)):
-        shown = [finding.stored_factor for finding in decision.findings] if by_another else decision.factors
+        shown = [finding.as_stored.factor for finding in decision.findings] if by_another else decision.factors
         asked = f"{times([round(factor, 2) for factor in shown])} along {with_and(decision.names)}"
         raise UserError(
             f"--detail=auto knows how much detail an original has beyond 2x along two axes, not beyond {asked}; give a "

@@ -12,8 +12,8 @@ from mdcsrn_tf.scans.twofold import LEAST_ALONE
 def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     """The scan as the network on the card is to get it.
 
-    It stays on its own grid where the user names the factor, where none of the axes in question was filled with zeros
-    by another, where only there nothing speaks against it, and for networks on slices or of other factors.
+    It stays on its own grid where the user names the factor, where none of the axes in question was interpolated by
+    another, where only there nothing speaks against it, and for networks on slices or of other factors.
     """
     known = {factor for factors in (*card.tested.get("factors", ()), card.factor) for factor in factors}
     if wanted.factor or card.planes or 2 not in known:
@@ -24,5 +24,5 @@ def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     here, there = decide(sight, wanted, card), decide(other, wanted, card)
     if here.grid != "same" or there.grid != "same" or (there.doubts and not here.doubts):
         return sight
-    steps = [sampling.step for axis in there.axes if (sampling := other.grid.samplings[axis])]
+    steps = [step for axis in there.axes if (step := other.grid.steps()[axis])]
     return other if steps and (len(there.axes) > 1 or steps >= [LEAST_ALONE]) else sight

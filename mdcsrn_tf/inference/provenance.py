@@ -82,13 +82,14 @@ def describe(
 
 def _decided(decision: Decision) -> dict[str, Any]:
     """How the scan was taken to have been interpolated."""
+    stored = [finding.as_stored for finding in decision.findings]
     return {
         "Grid": decision.grid,
         "Axes": list(decision.names),
         "Factor": list(decision.factors),
         "Interpolation": [
-            {"axis": name, "method": finding.method, "factor": round(finding.factor, 4), "evidence": finding.evidence}
-            for name, finding in zip(decision.names, decision.findings, strict=True)
+            {"axis": name, "method": found.method, "factor": round(found.factor, 4), "evidence": found.evidence}
+            for name, found in zip(decision.names, stored, strict=True)
         ],
     }
 

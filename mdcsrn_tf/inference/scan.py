@@ -84,11 +84,15 @@ class Outcome:
         return replace(self, data=sight.surround.around(data, times), affine=affine)
 
     def _changed(self, stored: np.ndarray, sight: Sight, wanted: ScanSettings) -> np.ndarray:
-        """The stored picture and, brought back from its twofold grid, what the network changed.
+        """The result brought back from its twofold grid.
 
-        So what a magnitude image holds of its original's detail beyond its samples, which that grid leaves out, stays.
+        Of a zero-filled scan the stored picture and what the network changed of it: so what a magnitude image holds of
+        its original's detail beyond its samples, which that grid leaves out, stays.
         """
-        data = stored + sight.grid.leave(self.data - self.prepared.volume.data)
+        if sight.grid.is_zero_filled:
+            data = stored + sight.grid.leave(self.data - self.prepared.volume.data)
+        else:
+            data = sight.grid.leave(self.data)
         if stored.min() >= 0 and not wanted.consistency:
             data = np.maximum(data, 0.0)
         return np.ascontiguousarray(data, np.float32)

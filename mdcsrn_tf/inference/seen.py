@@ -15,6 +15,8 @@ _ADVERBS = {
     "unknown": "smoothly interpolated",
 }
 
+_ALL_BUT = 0.1
+
 
 def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:
     """The one line that says what is seen and done."""
@@ -30,15 +32,23 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
         done = f"brought to {more} as many voxels by {card.interpolation} interpolation and super-resolved by {model}"
         return f"{shape} at {spacing}, {seen}: {done}"
     if sight.grid:
-        shown = [round(finding.stored_factor, 2) for finding in decision.findings]
+        stored = [finding.as_stored for finding in decision.findings]
+        how = " and ".join(dict.fromkeys(_ADVERBS[finding.method or ""] for finding in stored))
+        shown = times([round(finding.factor, 2) for finding in stored])
         twofold = "x".join(map(str, sight.volume.data.shape))
         done = f"brought to {twofold} voxels, which is {more}, super-resolved by {model} and brought back"
-        return f"{shape} at {spacing}, sinc-interpolated {times(shown)} along {where}: {done}"
+        return f"{shape} at {spacing}, {how} {shown} along {where}: {done}"
     methods = sorted({finding.method or "" for finding in decision.findings})
     if methods == [""]:
         return f"{shape} at {spacing}: super-resolving {more} along {where} by {model}, whatever k-space shows"
     seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
-    return f"{shape} at {spacing}, {seen} {more} along {where}: {_treatment(decision, card)} {model}"
+    return f"{shape} at {spacing}, {seen} {_shown(decision)} along {where}: {_treatment(decision, card)} {model}"
+
+
+def _shown(decision: Decision) -> str:
+    """By how much the axes were interpolated: whole where it is all but that, as 181 voxels of 90 samples are."""
+    pairs = zip(decision.factors, decision.findings, strict=True)
+    return times([factor if abs(one.factor - factor) <= _ALL_BUT else round(one.factor, 1) for factor, one in pairs])
 
 
 def _treatment(decision: Decision, card: ModelCard) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,15 +31,15 @@ class Sight:
     @property
     def stored_spacing(self) -> tuple[float, ...]:
         """Of the stored grid, millimetres."""
-        pairs = zip(self.spacing, self.grid.samplings, strict=True)
-        return tuple(size * 2 / sampling.step if sampling else size for size, sampling in pairs)
+        pairs = zip(self.spacing, self.grid.steps(), strict=True)
+        return tuple(size * 2 / step if step else size for size, step in pairs)
 
     def enter(self, whole: Volume) -> Volume:
         """A volume of the scan as `volume` is."""
         return self.grid.volume(self.surround.volume(whole))
 
-    def on_twofold_grid(self, known: Container[int]) -> Sight:
-        """The same with every axis that was filled with zeros by no factor of those `known` at two voxels a sample."""
+    def on_twofold_grid(self, known: Collection[int]) -> Sight:
+        """The same with every axis that was interpolated by no factor that is `known` at two voxels a sample."""
         grid = twofold_grid(self.findings, known)
         if not grid:
             return self

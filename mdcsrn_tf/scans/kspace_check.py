@@ -5,7 +5,8 @@ Two signs, neither of which real anatomy shows by accident (benchmarks/kspace_ch
 - *Filling k-space with zeros* (sinc) leaves a cliff where the measured part ends: the power falls by 15 dB and more
   from one line to the next, also after rounding to 8 bits and taking magnitudes; full scans fall by 7 dB at most.
 - *Nearest, linear and cubic interpolation* are repeated from the samples they would have started from: only the
-  right phase gives the scan back. Another phase, which fits real anatomy just as well, is the control.
+  right phase gives the scan back. Another phase, which fits real anatomy just as well, is the control. Steps that are
+  no whole number of voxels are told by the rhythm of the knots between samples (knots.py).
 
 Both are looked for along whole lines and in the middle half of the scan, where a skull-stripped scan has no edges.
 NumPy and SciPy only.
@@ -19,23 +20,28 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.fft
 import scipy.linalg
+import scipy.optimize
 
-from mdcsrn_tf.scans.resampling import Sampling, basis, inside, possible_samplings
+from mdcsrn_tf.scans.knots import likely_steps
+from mdcsrn_tf.scans.resampling import Sampling, basis, inside, possible_samplings, usual_place
 
 FACTORS = (2, 3, 4, 5, 6)
 _CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
 _BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
 _LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
 _CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
+_CONTROL_OF_ANY = 5.0  # the same where more was tried: any step
 _SMOOTH = 0.045  # full scans lose 7 % at least by the best interpolation
 _ENDS = 3  # samples at either end, where every tool has rules of its own
 _LINES, _FEW_LINES = 3000, 400
+_STEPS = (1.37, 6.5)  # voxels: what is less is not worth a network's while (twofold.py)
+_NAMED = 0.15  # so far, as a part, may a step be from the factor that is named
+_PHASES = 8  # of any step, where the search for the right one begins
+_TRIED = 3  # steps and methods from which the search goes on
+_SEARCH_LINES, _ROUNDS = 100, 80
 _BAND = 3  # of samples in a row, the furthest two that cubic takes for one voxel
 _UNSEEN = 1e-9  # the largest weight of a sample that no voxel shows
 _RIDGE = 1e-13  # keeps apart what the last samples, of which hardly a voxel tells, can be
-
-
-STORED = "stored_factor"  # in the evidence of an axis that was brought to another grid: the factor on its own
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,17 @@ class AxisFinding:
     sampling: Sampling | None = None  # where the measured samples lie; None where the axis was measured as it is
     examined: bool = True  # False: too few voxels, or no contrast, to tell
     evidence: dict[str, float] = field(default_factory=dict)
+    on_own_grid: AxisFinding | None = None  # the same of the scan's own grid, where it was brought to another
+
+    @property
+    def as_stored(self) -> AxisFinding:
+        """What the axis shows on the scan's own grid."""
+        return self.on_own_grid or self
 
     @property
     def factor(self) -> float:
         """How many voxels were made of one sample."""
         return self.sampling.step if self.sampling else 1.0
-
-    @property
-    def stored_factor(self) -> float:
-        """The same on the scan's own grid, where it was brought to another."""
-        return self.evidence.get(STORED, self.factor)
 
     @property
     def whole_factor(self) -> int:
@@ -81,6 +88,8 @@ def examine_axis(volume: np.ndarray, axis: int, factor: int | None = None) -> Ax
     smooth = None
     for place, lines in enumerate(_views(volume, axis)):
         fit = _best_fit(lines, factors)
+        if not fit or fit.method == "unknown":
+            fit = _fit_of_any_step(lines, factor) or fit
         if fit and fit.method != "unknown":
             return fit
         cliff = _zero_filled(lines, size, factors, factor)
@@ -182,6 +191,62 @@ def _best_fit(view: tuple[np.ndarray, int], factors: tuple[int, ...]) -> AxisFin
             elif lost < _SMOOTH and factor == factors[0]:
                 smoothest = AxisFinding("unknown", Sampling(size, size / (size // factor)), evidence=evidence)
     return max(found, key=lambda pair: pair[0])[1] if found else smoothest
+
+
+def _fit_of_any_step(view: tuple[np.ndarray, int], wanted: int | None) -> AxisFinding | None:
+    """The linear or cubic interpolation by any step, whole or not, that the lines show; None where they show none."""
+    lines, begin = view
+    few = lines[:: max(1, len(lines) // _SEARCH_LINES)]
+    contrast = float(np.std(few))
+    found = []
+    for _, control, method, start in sorted(_starts(view, few, wanted), key=lambda start: start[0])[:_TRIED]:
+        best = _refined(few, begin, start, method)
+        evidence = {"lost": _lost(few, begin, best, method) / contrast, "control": control / contrast}
+        score = evidence["control"] / (evidence["lost"] + 1e-5)
+        if evidence["lost"] < _LOST and score > _CONTROL_OF_ANY:
+            found.append((score, AxisFinding(method, best, evidence=evidence)))
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _starts(
+    view: tuple[np.ndarray, int], few: np.ndarray, wanted: int | None
+) -> Iterator[tuple[float, float, str, Sampling]]:
+    """For every step that the lines may have, the phase by which a few of them lose least.
+
+    Before it, what that loses as a part of what others lose (their median), and the latter.
+    """
+    lines, begin = view
+    size = lines.shape[1] + 2 * begin
+    least, most = (wanted * (1 - _NAMED), wanted * (1 + _NAMED)) if wanted else _STEPS
+    for method in ("linear", "cubic"):
+        for step in likely_steps(lines, method, least, most):
+            phases = [Sampling(size, step, step * place / _PHASES) for place in range(_PHASES)]
+            lost = [_lost(few, begin, phase, method) for phase in phases]
+            usual = float(np.median(lost))
+            yield min(lost) / (usual + _UNSEEN), usual, method, phases[int(np.argmin(lost))]
+
+
+def _refined(lines: np.ndarray, begin: int, start: Sampling, method: str) -> Sampling:
+    """The sampling near `start` by which the lines lose least."""
+    near = 1.5 * start.step / _PHASES
+    drift = start.step / start.size  # of the step: one sample from one end of the axis to the other
+    search = scipy.optimize.minimize(
+        lambda place: _lost(lines, begin, Sampling(start.size, *place), method),
+        (start.step, start.first),
+        method="Nelder-Mead",
+        bounds=[(start.step - drift, start.step + drift), (start.first - near, start.first + near)],
+        options={
+            "initial_simplex": [
+                (start.step, start.first),
+                (start.step + 0.3 * drift, start.first),
+                (start.step, start.first + near / 3),
+            ],
+            "xatol": 1e-4,
+            "fatol": 1e-6 * float(np.std(lines)),
+            "maxfev": _ROUNDS,
+        },
+    )
+    return usual_place(Sampling(start.size, *map(float, search.x)))
 
 
 def _fit_and_control(

@@ -16,6 +16,7 @@ import scipy.ndimage
 from mdcsrn_tf.scans import kspace
 
 _CLOSE = 1e-6
+_ALL_BUT = 0.01  # samples
 # From the last sample to the first over a step beside them: whole scans 1.2 at most, pieces cut out of heads 1.4 to 3.
 _JUMP = 1.4
 
@@ -75,6 +76,24 @@ def possible_samplings(size: int, factor: int) -> list[Sampling]:
         found += [stretched, Sampling(size, size / kept, size - 1 - (kept - 1) * size / kept)]
     found.append(Sampling(size, (size - 1) / (kept - 1)))
     return found
+
+
+def usual_place(found: Sampling) -> Sampling:
+    """A sampling that was measured, with its first sample on the axis; where a usual one is all but it, that one.
+
+    >>> usual_place(Sampling(160, 2.500001, -0.0001))
+    Sampling(size=160, step=2.5, first=0.0)
+    >>> usual_place(Sampling(160, 1.5, -0.5))
+    Sampling(size=160, step=1.5, first=1.0)
+    """
+    size, step, first = found.size, found.step, found.first % found.step
+    if min(first, step - first) > _ALL_BUT * step:
+        return Sampling(size, step, first)
+    for voxels in (size, size - 1):  # as kspace.py puts them, and from the first voxel to the last
+        steps = voxels / step
+        if abs(steps - round(steps)) < _ALL_BUT:
+            return Sampling(size, voxels / round(steps))
+    return Sampling(size, step)
 
 
 def matrix(sampling: Sampling, method: str) -> np.ndarray:
@@ -137,6 +156,13 @@ def interpolated(samples: np.ndarray, axis: int, sampling: Sampling, method: str
     return along(samples, axis, matrix(sampling, method))
 
 
+def sinc_at(samples: np.ndarray, axis: int, places: np.ndarray) -> np.ndarray:
+    """What `interpolated` by `sinc` gives at any places, 0 the first sample and 1 the second, along `axis`."""
+    count = samples.shape[axis]
+    weights = _sinc(places, count) if ends_meet(samples, axis) else _sinc_of_mirrored(places, count)
+    return along(samples, axis, weights)
+
+
 def low_passed(volume: np.ndarray, axis: int, kept: int) -> np.ndarray:
     """The volume without what lies outside the `kept` central samples of the axis's k-space, by the same rule."""
     if ends_meet(volume, axis):
@@ -180,8 +206,11 @@ def _stencil(below: np.ndarray, part: np.ndarray, count: int, method: str) -> li
 
 def _mirrored_sinc(sampling: Sampling) -> np.ndarray:
     """The sinc of the samples followed by their mirror image, whose end does meet the beginning."""
-    count = sampling.count
-    doubled = _sinc(sampling.positions, 2 * count)
+    return _sinc_of_mirrored(sampling.positions, sampling.count)
+
+
+def _sinc_of_mirrored(places: np.ndarray, count: int) -> np.ndarray:
+    doubled = _sinc(places, 2 * count)
     return doubled[:, :count] + doubled[:, : count - 1 : -1]
 
 

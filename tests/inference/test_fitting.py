@@ -7,6 +7,9 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.interpolate
+import scipy.ndimage
+import scipy.signal
 from infer_helpers import data_of, infer, write_tiny_model
 
 from mdcsrn_tf.errors import UserError
@@ -16,6 +19,7 @@ from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engines import load_engine
 from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.scan import super_resolve_scan
+from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import read_card
@@ -70,6 +74,31 @@ def test_a_network_for_2_gains_where_it_would_do_harm():
     np.testing.assert_allclose(outcome.affine, scan.affine)
     assert gain(outcome.data, scan.data, truth) > 0.3  # dB
     assert gain(as_it_is.data, scan.data, truth) < 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(43, "1.49x"), (21, "3.05x")])
+def test_linear_samples_at_other_distances_are_read_off_first(count, said):
+    """Of so many samples drawn by SciPy along LR and AP, from 0.25 voxels on."""
+    whole = crop()
+    drawn = whole.data
+    for axis, size in enumerate(drawn.shape[:2]):
+        places = (np.arange(size) - 0.25) * count / size
+        samples = scipy.signal.resample(drawn, count, axis=axis)
+        drawn = scipy.interpolate.make_interp_spline(np.arange(count), samples, k=1, axis=axis)(
+            np.clip(places, 0, count - 1)
+        )
+    truth = scipy.ndimage.shift(whole.data, (0.25, 0.25, 0), order=5, mode="nearest")
+    scan = dataclasses.replace(whole, data=np.maximum(drawn, 0).astype(np.float32))
+    sight = fitting(look(scan), ScanSettings(), CARD)
+    assert [finding.as_stored.method for finding in sight.findings[:2]] == ["linear", "linear"]
+    engine = load_engine(FAST, Settings())
+    outcome = super_resolve_scan(scan, engine, Settings(), ScanSettings(force=True), sight=look(scan))
+    assert outcome.data.shape == scan.data.shape and outcome.data.min() >= 0
+    np.testing.assert_allclose(outcome.affine, scan.affine)
+    assert gain(outcome.data, scan.data, truth) > 1.5  # dB
+    assert f"linearly interpolated {said} along LR and AP" in in_words(
+        sight, decide(sight, ScanSettings(), CARD), "net", CARD
+    )
 
 
 def test_what_was_measured_stays_with_consistency(monkeypatch):

@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.ndimage
+import scipy.signal
 
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.kspace_check import _lost, examine_axis
@@ -39,6 +41,31 @@ def test_turned_over_and_cropped_scans_show_their_phase(method):
     assert examine_axis(low[::-1], 0).sampling.first == 1.0
     assert examine_axis(low[5:], 0).sampling.first == 1.0
     assert examine_axis(low[4:-3], 0).sampling.first == 0.0
+
+
+def drawn(step, first, order, size=64):
+    """The crop's first axis from samples at `first + i * step`, drawn linearly (order 1) or cubically (3) by SciPy."""
+    samples = scipy.signal.resample(CROP, round(len(CROP) / step), axis=0)
+    places = (np.arange(size) - first) / step
+    return scipy.ndimage.map_coordinates(
+        samples, np.meshgrid(places, *map(np.arange, samples.shape[1:]), indexing="ij"), order=order, mode="mirror"
+    )
+
+
+@pytest.mark.parametrize(("order", "method"), [(1, "linear"), (3, "cubic")])
+@pytest.mark.parametrize(("step", "first"), [(1.4, 0.6), (1.5, 0.0), (1.75, 0.375), (2.0, 0.25), (2.6, 1.1)])
+def test_steps_that_are_no_whole_voxels_are_found(order, method, step, first):
+    low = drawn(step, first, order)
+    for stored in (low, eight_bits(low)):
+        found = examine_axis(stored, 0)
+        assert found.method == method
+        assert found.factor == pytest.approx(step, rel=2e-3) and found.sampling.first == pytest.approx(first, abs=0.05)
+
+
+def test_a_step_is_sought_near_the_factor_that_is_named():
+    low = drawn(2.0, 0.25, 1)
+    assert examine_axis(low, 0, 2).method == "linear"
+    assert examine_axis(low, 0, 3).method in (None, "unknown")
 
 
 def test_of_blocks_that_fit_as_well_the_whole_steps_are_taken():

@@ -13,6 +13,8 @@ from mdcsrn_tf.scans.resampling import (
     matrix,
     measured_samples,
     possible_samplings,
+    sinc_at,
+    usual_place,
 )
 
 RNG = np.random.default_rng(0)
@@ -117,3 +119,28 @@ def test_possible_samplings_are_named():
     stretched = possible_samplings(11, 2)[3:5]
     assert [(s.count, round(s.first, 6)) for s in stretched] == [(5, 0.0), (5, 1.2)]
     assert stretched[0].starts_the_axis and stretched[1].ends_the_axis
+
+
+@pytest.mark.parametrize("size", [12, 13])
+def test_sinc_at_any_place_is_the_sum_of_waves(size):
+    def waves(places):
+        angle = 2 * np.pi * places / size
+        return np.stack([3 + np.cos(angle) - np.sin(2 * angle), np.cos(5 * angle) - np.cos(angle)], axis=-1)
+
+    samples, places = waves(np.arange(size)), np.array([-0.3, 0.0, 2.25, 7.9])
+    assert ends_meet(samples, 0)
+    np.testing.assert_allclose(sinc_at(samples, 0, places), waves(places), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("found", "usual"),
+    [
+        (Sampling(120, 1.50002, 0.004), Sampling(120, 1.5)),
+        (Sampling(120, 1.50002, 1.497), Sampling(120, 1.5)),
+        (Sampling(120, 119 / 79 + 1e-5, -0.002), Sampling(120, 119 / 79)),
+        (Sampling(120, 1.52, 0.001), Sampling(120, 1.52)),
+        (Sampling(120, 1.5, -0.5), Sampling(120, 1.5, 1.0)),
+    ],
+)
+def test_a_measured_place_is_the_usual_one_that_it_is_all_but(found, usual):
+    assert usual_place(found) == usual
