@@ -214,7 +214,12 @@ def run_ma(command: str, pictures: list[np.ndarray]) -> np.ndarray:
 
 def run_command_line(command: str, places: dict[str, str], flag: str) -> str:
     """Run a user's command with its {places} filled in, without a shell; its standard output."""
-    words = [word.format_map(_Known(places)) for word in shlex.split(command)]
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"{flag}: {command} is no command line ({error}).") from error
+    for name, place in places.items():
+        words = [word.replace(f"{{{name}}}", place) for word in words]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -223,8 +228,3 @@ def run_command_line(command: str, places: dict[str, str], flag: str) -> str:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"{flag}: {words[0]} failed with exit code {done.returncode} ({last}).")
     return done.stdout
-
-
-class _Known(dict):
-    def __missing__(self, key: str) -> str:
-        return "{" + key + "}"

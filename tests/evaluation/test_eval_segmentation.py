@@ -10,6 +10,7 @@ import pytest
 from eval_helpers import AFFINE, CROP, make_scans, run_eval, write_scan
 
 from mdcsrn_tf.evaluation.labels import three_tissues
+from mdcsrn_tf.evaluation.measure import run_command_line
 from mdcsrn_tf.scans.volumes import read_volume
 
 
@@ -82,6 +83,7 @@ def test_any_segmenter_can_be_run(tmp_path):
         ("/no/such/program {in} {out}", "/no/such/program cannot be started"),
         ("false {in} {out}", "false failed with exit code 1"),
         ("true {in} {out}", "wrote no file at {out}"),
+        ("true {in} '{out}", "--segmenter: true {in} '{out} is no command line (No closing quotation)"),
     ],
 )
 def test_a_failing_segmenter_is_named(command, sentence, tmp_path):
@@ -138,6 +140,11 @@ def test_mas_score_and_pi_come_from_a_command(tmp_path):
     assert row["pi"]["mean"] == pytest.approx((10 - row["ma"]["mean"] + row["niqe"]["mean"]) / 2)
     code, _, err = run_eval(*flags, "--metrics=ma", "--ma_command=echo {in} one")
     assert code == 1 and "printed something that is no number" in err
+
+
+def test_only_the_named_places_of_a_command_are_filled_in():
+    words = run_command_line("echo {in}/x.png {} {0} ${y} {in.z} {", {"in": "/a b"}, "--ma_command")
+    assert words == "/a b/x.png {} {0} ${y} {in.z} {\n"
 
 
 def test_scores_without_a_reference(tmp_path):
