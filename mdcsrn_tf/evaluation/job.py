@@ -36,8 +36,7 @@ def run(task: Task) -> dict[str, Any]:
     """The subject's record: measured now, or read where an earlier run left it."""
     path = task.output / "subjects" / f"{safe_name(task.subject.name)}.json"
     known = _read_record(path)
-    files = task.subject.files()
-    prints = {method.name: fingerprint(task.plan, method, files) for method in task.plan.methods}
+    prints = {m.name: fingerprint(task.plan, m, task.subject.files_of(m.name)) for m in task.plan.methods}
     wanted = [m for m in task.plan.methods if not _is_done(task, m, known, prints[m.name])]
     found = {name: known[name] for name in prints if name in known}
     doubts = _read_record(path, "doubts")
@@ -151,10 +150,7 @@ class _Bench:
 
     def _overlap(self, method: Method, image: Volume, scores: Scores) -> dict[str, Any] | None:
         plan = self.task.plan
-        if not plan.asks("dice", "jaccard") or method.kind == "original":
-            return None
-        if plan.segmenter is None or self.reference is None:
-            scores.missing |= dict.fromkeys(("dice", "jaccard"), "no --segmenter was given")
+        if plan.segmenter is None or self.reference is None or method.kind == "original":
             return None
         folder = self.task.output / "segmentations"
         name = f"{safe_name(self.task.subject.name)}.nii.gz"

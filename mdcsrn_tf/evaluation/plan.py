@@ -78,6 +78,17 @@ TITLES = {
 }
 
 
+# Between which the conventions' numbers lie.
+_POSITIVE = (1e-12, 1e12)
+_BOUNDS = {
+    **dict.fromkeys(("foreground_level", "fidelity_share", "perceptual_share"), (0, 1)),
+    "eight_bit_percentile": (0, 100),
+    "penn_ssim_range": _POSITIVE,
+    "bootstrap": (1, 10**7),
+    "seed": (0, 2**63),
+}
+
+
 @dataclass(frozen=True)
 class Conventions:
     """What the papers leave open (docs/decisions.md, "Evaluation"); the output records every one."""
@@ -110,6 +121,10 @@ class Conventions:
         _require_choice("ssim_covariance", conventions.ssim_covariance, ("population", "sample"))
         _require_choice("nrmse", conventions.nrmse, ("euclidean", "range", "mean"))
         _require_choice("deviation", conventions.deviation, ("sample", "population"))
+        for name, (least, most) in _BOUNDS.items():
+            _require_number(name, getattr(conventions, name), least, most)
+        if conventions.data_range not in ("max", "span"):
+            _require_number("data_range, if not max or span,", conventions.data_range, *_POSITIVE)
         return conventions
 
     def range_of(self, reference: np.ndarray) -> float:
@@ -118,10 +133,7 @@ class Conventions:
             return float(reference.max())
         if self.data_range == "span":
             return float(reference.max()) - float(reference.min())
-        try:
-            return float(self.data_range)
-        except ValueError:
-            raise UserError(f"data_range is max, span or a number, not {self.data_range!r}.") from None
+        return float(self.data_range)
 
 
 @dataclass(frozen=True)
@@ -168,9 +180,9 @@ class Subject:
     low_res: Path | None = None
     results: tuple[tuple[str, Path], ...] = ()  # (method, file)
 
-    def files(self) -> list[Path]:
-        """All of the subject's files."""
-        found = (self.high_res, self.low_res, *(path for _, path in self.results))
+    def files_of(self, method: str) -> list[Path]:
+        """The subject's scans, and that method's result where it is on disk."""
+        found = (self.high_res, self.low_res, dict(self.results).get(method))
         return [path for path in found if path is not None]
 
 
@@ -215,6 +227,15 @@ def _converted(name: str, value: str, kind: type) -> Any:
         return kind(value)
     except ValueError:
         raise UserError(f"--conventions: {name} takes a number, not {value!r}.") from None
+
+
+def _require_number(name: str, value: float | str, least: float, most: float) -> None:
+    try:
+        fits = least <= float(value) <= most
+    except ValueError:
+        fits = False
+    if not fits:
+        raise UserError(f"--conventions: {name} is a number from {least:g} to {most:g}, not {value}.")
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -186,8 +186,19 @@ def test_conventions_are_parsed_and_checked():
     assert (found.data_range, found.nrmse, found.fidelity_share, found.bootstrap) == ("span", "mean", 0.0, 100)
     volume = np.array([2.0, 10.0])
     assert [Conventions.parse(f"data_range={r}").range_of(volume) for r in ("max", "span", "4")] == [10.0, 8.0, 4.0]
-    with pytest.raises(UserError, match="data_range is max"):
-        Conventions.parse("data_range=auto").range_of(volume)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("data_range=auto", "data_range=0", "data_range=nan", "bootstrap=0", "seed=-1", "foreground_level=nan"),
+        *("eight_bit_percentile=200", "fidelity_share=2", "penn_ssim_range=0"),
+    ],
+)
+def test_a_convention_that_no_figure_could_follow_is_refused(wrong):
+    name, _, value = wrong.partition("=")
+    with pytest.raises(UserError, match=f"--conventions: {name}.* is a number from .* to .*, not {value}"):
+        Conventions.parse(wrong)
 
 
 def test_published_counts_keep_the_papers_digits():

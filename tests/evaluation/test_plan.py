@@ -9,7 +9,7 @@ import pytest
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.methods import KspaceMaker
-from mdcsrn_tf.evaluation.plan import Method, Plan, fingerprint
+from mdcsrn_tf.evaluation.plan import Method, Plan, Subject, fingerprint
 from mdcsrn_tf.scans.volumes import Volume
 
 
@@ -23,6 +23,12 @@ def test_a_scan_in_two_files_is_another_when_either_of_them_changes(tmp_path):
         seen.add(fingerprint(plan, method, [path.with_suffix(".hdr")]))
     assert len(seen) == 3
     assert fingerprint(plan, method, [path.with_suffix(".hdr")]) in seen
+
+
+def test_a_method_is_measured_of_the_scans_and_its_own_result():
+    subject = Subject("s", Path("high.nii"), None, (("one", Path("1.nii")), ("two", Path("2.nii"))))
+    assert subject.files_of("one") == [Path("high.nii"), Path("1.nii")]
+    assert subject.files_of("linear") == [Path("high.nii")]
 
 
 def test_a_small_matrix_is_enlarged_only_where_its_header_says_that_it_lies():
