@@ -120,7 +120,7 @@ def model_methods(names: Sequence[str]) -> list[Method]:
         path = find_model(name)
         card = read_any_card(path)
         network = build_generator(get_preset(card.preset).network)
-        gan = card.notes.get("phase") == "gan" or "gan" in path.stem.lower()
+        gan = card.notes.get("phase", "gan" if "gan" in path.stem.lower() else "") == "gan"
         sizes = trainable_parameters(network), macs_per_voxel(network)
         remark = _features_remark(card.notes)
         preset = None if remark else card.preset

@@ -103,3 +103,11 @@ def test_only_the_standard_feature_weights_stand_in_a_papers_row(weights, name, 
     save_model(tmp_path / "best_gan.keras", build_generator(get_preset("7t/dcgan1").network), card)
     (method,) = model_methods([str(tmp_path / "best_gan.keras")])
     assert (method.name, method.preset, method.gan, method.parameters) == (name, preset, True, 6_885)
+
+
+@pytest.mark.parametrize(("phase", "gan"), [({"phase": "l1"}, False), ({}, True)])
+def test_a_name_makes_a_gan_only_where_the_card_does_not_say(phase, gan, tmp_path):
+    path = tmp_path / "michigan.keras"
+    card = ModelCard("7t/dcgan1", "0", "linear", planes=("axial",), notes=phase)
+    save_model(path, build_generator(get_preset("7t/dcgan1").network), card)
+    assert [method.gan for method in model_methods([str(path)])] == [gan]
