@@ -72,10 +72,11 @@ def fit_niqe(values: flags.FlagValues) -> int:
     """Fit on the slices that NIQE would measure, and write the model."""
     from mdcsrn_tf.cli.eval_settings import parse_conventions
     from mdcsrn_tf.evaluation.niqe_fit import fit_from_scans
-    from mdcsrn_tf.metrics.niqe_files import save_niqe_model
+    from mdcsrn_tf.metrics.niqe_files import check_target, save_niqe_model
 
     if not values.hr or not values.output:
         raise UserError("fit-niqe learns from pristine scans and writes a model: give both --hr and --output.")
+    check_target(values.output)
     model, sentences = fit_from_scans(
         Path(values.hr), values.axes, values.plane, parse_conventions(values), values.niqe_block, quiet=values.quiet
     )

@@ -13,13 +13,26 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.formats import TABLE_SUFFIXES, is_table
 from mdcsrn_tf.evaluation.job import holds_records
 from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
-from mdcsrn_tf.evaluation.plan import FIDELITY, HEAD, METRICS, MSE, PENN, PERCEPTUAL, Conventions, Method, Plan, Subject
+from mdcsrn_tf.evaluation.plan import (
+    FIDELITY,
+    HEAD,
+    METRICS,
+    MSE,
+    OVERLAP,
+    PENN,
+    PERCEPTUAL,
+    Conventions,
+    Method,
+    Plan,
+    Subject,
+)
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.evaluation.tables import OUR_TITLES
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.workers import available_cores
 
 _WRITTEN_LAST = ("report.html", "run.json")  # after subjects/ and the tables
+_FOR_METRICS = {"segmenter": OVERLAP, "ma_command": ("ma", "pi"), "niqe_model": ("niqe", "pi")}
 _UNPAIRED_TABLE = "journal4"  # low and high resolution are separate scans there: only scores without a reference
 
 
@@ -76,12 +89,18 @@ def plan_of(values: flags.FlagValues) -> Plan:
     )
     if not plan.methods:
         raise UserError("There is nothing to compare: give --baselines, --models, --sr or --lr.")
-    if not plan.reference and not plan.asks(*PERCEPTUAL):
-        raise UserError("Without --hr only piqe, niqe, ma and pi can be measured: name them with --metrics.")
+    if not plan.reference and not set(metrics) <= {*PERCEPTUAL}:
+        why = f"For --table={_UNPAIRED_TABLE}" if values.hr else "Without --hr"
+        raise UserError(f"{why} only piqe, niqe, ma and pi can be measured: name them with --metrics.")
+    for flag, needed in _FOR_METRICS.items():
+        if values[flag].value and not plan.asks(*needed):
+            raise UserError(f"--{flag} is for {' and '.join(needed)}: name them with --metrics, or leave it out.")
     names = [method.name for method in plan.methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"Two rows are called {twice[0]!r}; give the folder another name (--sr=NAME=DIR).")
+        raise UserError(
+            f"Two rows are called {twice[0]!r}; give a folder another name (--sr=NAME=DIR), a model's file as well."
+        )
     return plan
 
 
@@ -106,14 +125,13 @@ def _metrics(values: flags.FlagValues) -> tuple[str, ...]:
         if set(wanted) & {*PENN, MSE}:  # figures that nobody else prints: ours beside them
             wanted += FIDELITY
         wanted += HEAD if "psnr" in wanted else ()
-        if values.segmenter and "dice" not in wanted:
-            wanted += ["dice", "jaccard"]
+        wanted += OVERLAP if values.segmenter else ()
     else:
-        wanted = [*FIDELITY, *HEAD] + (["dice", "jaccard"] if values.segmenter else [])
+        wanted = [*FIDELITY, *HEAD, *(OVERLAP if values.segmenter else ())]
     for metric in wanted:
         if metric not in METRICS:
             raise UserError(f"There is no metric {metric!r}; there are {', '.join(METRICS)}.")
-    if "dice" in wanted and not values.segmenter:
+    if {*OVERLAP} & {*wanted} and not values.segmenter:
         raise UserError("Overlap needs a segmenter: --segmenter=builtin, or a command with {in} and {out}.")
     return tuple(dict.fromkeys(wanted))
 

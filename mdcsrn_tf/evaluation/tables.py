@@ -100,7 +100,7 @@ def beside_paper(published: PublishedTable, results: Results) -> Table:
 
 def as_published(published: PublishedTable) -> Table:
     """The paper's rows alone."""
-    sized = ("parameters",) if any(row.million_parameters for row in published.rows) else ()
+    sized = ("parameters",) if any(row.million_parameters or row.parameters for row in published.rows) else ()
     timed = ("seconds",) if any(row.seconds for row in published.rows) else ()
     columns = (*published.metrics, *sized, *timed)
     rows = []
@@ -113,7 +113,7 @@ def as_published(published: PublishedTable) -> Table:
         }
         rows.append(TableRow(None, row.method, alone))
     title = f"{published.title} ({published.subjects})"
-    return Table(published.name, title, columns, tuple(rows), _time_remark(published))
+    return Table(published.name, title, columns, tuple(rows), (*published.remarks, *_time_remark(published)))
 
 
 def find_ours(theirs: PublishedRow, results: Results) -> Row | None:

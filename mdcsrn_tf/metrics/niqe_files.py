@@ -51,10 +51,15 @@ def load_niqe_model(path: str | Path | None = None) -> NiqeModel:
         raise UserError(f"{path} cannot be read as a NIQE model ({reason}); copy it again.") from error
 
 
-def save_niqe_model(path: str | Path, model: NiqeModel) -> None:
-    """Write a model to `.npz`, whole or not at all."""
+def check_target(path: str | Path) -> None:
+    """UserError unless `save_niqe_model` writes such files."""
     if Path(path).suffix != ".npz":
         raise UserError(f"A NIQE model is written to an .npz file, not to {path}.")
+
+
+def save_niqe_model(path: str | Path, model: NiqeModel) -> None:
+    """Write a model to `.npz`, whole or not at all."""
+    check_target(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replace_when_done(path) as partial, partial.open("wb") as stream:
         notes = json.dumps(model.notes, sort_keys=True)

@@ -408,6 +408,10 @@ def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, name):
         (["--hr={scans}", "--output={out}", "--baselines=spline"], "no baseline 'spline'; there are nn, linear"),
         (["--hr={scans}", "--output={out}", "--metrics=vif"], "no metric 'vif'"),
         (["--hr={scans}", "--output={out}", "--metrics=dice"], "Overlap needs a segmenter"),
+        (["--hr={scans}", "--output={out}", "--metrics=jaccard"], "Overlap needs a segmenter"),
+        (["--hr={scans}", "--output={out}", "--metrics=psnr", "--segmenter=builtin"], "--segmenter is for dice and"),
+        (["--hr={scans}", "--output={out}", "--ma_command=ma {{in}}"], "--ma_command is for ma and pi: name them"),
+        (["--hr={scans}", "--output={out}", "--niqe_model=none.mat"], "--niqe_model is for niqe and pi"),
         (["--hr={scans}", "--output={out}", "--plane=oblique"], "--plane is auto, sagittal"),
         (["--hr={scans}", "--output={out}", "--axes=LR,AP,IS"], "no most degraded plane"),
         (["--hr={scans}", "--output={out}", "--factor=two"], "--factor takes whole numbers"),
@@ -417,10 +421,12 @@ def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, name):
         (["--hr={scans}", "--output={out}", "--conventions=seed=x"], "seed takes a number"),
         (["--hr={scans}", "--output={out}", "--niqe_model=none.mat", "--metrics=niqe"], "no NIQE model file none.mat"),
         (["--hr={scans}", "--output={out}", "--sr=a={scans},a={scans}"], "names 'a' twice"),
-        (["--hr={scans}", "--output={out}", "--sr=nn={scans}"], "Two rows are called 'nn'"),
+        (["--hr={scans}", "--output={out}", "--sr=nn={scans}"], "Two rows are called 'nn'; .*, a model's file as well"),
         (["--hr={scans}", "--output={out}", "--models=none.keras"], "none"),
         (["--hr=/nowhere", "--output={out}"], "/nowhere does not exist"),
         (["--lr={scans}", "--output={out}", "--metrics=psnr"], "Without --hr only piqe"),
+        (["--lr={scans}", "--output={out}", "--metrics=psnr,piqe"], "Without --hr only piqe"),
+        (["--hr={scans}", "--output={out}", "--table=journal4", "--metrics=psnr"], "For --table=journal4 only piqe"),
         (["--hr={scans}", "--output={out}", "--cluster=tcp://127.0.0.1:9"], "No Dask scheduler answers"),
         (["--table=journal9"], "journal9"),
     ],
@@ -449,6 +455,7 @@ def test_old_spellings_find_their_sub_command():
     [
         (["fit-niqe", "--output=model.npz"], "fit-niqe learns from pristine scans"),
         (["--fit_niqe=model.npz"], "fit-niqe learns from pristine scans"),
+        (["fit-niqe", "--hr=nowhere", "--output=model.mat"], "written to an .npz file, not to model.mat"),
         (["labels", "--labels=a"], "give both --labels and --reference_labels"),
         (["scan", "--hr=a"], "no sub-command 'scan'; there are scans, tables, labels, fit-niqe, architectures"),
         (["tables", "--hr=a"], "Unknown command line flag 'hr'"),
@@ -463,6 +470,8 @@ def test_tables_prints_every_published_number_without_scans():
     code, out, _ = run_eval("tables", "--table=journal2")
     assert code == 0 and "| Bicubic | 30.30 ± 0.82 | 0.8420 ± 0.0105 |" in out
     everything = run_eval("tables")[1]
+    assert "| 0.308545M |" in everything
+    assert "a peak of 255 on images that are z-scores" in everything and "divides Model 1's squared error" in everything
     assert all(TABLES[name].title in everything for name in ("miccai1", "journal4", "penn3"))
 
 
