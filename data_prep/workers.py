@@ -30,8 +30,6 @@ def run_local(work: Work, jobs: Sequence[Any], workers: int) -> Iterator[dict[st
                 "A worker was killed, probably for want of memory; run the same command again with fewer "
                 "--workers: finished scans are kept."
             ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run_on_cluster(work: Work, jobs: Sequence[Any], address: str) -> Iterator[dict[str, Any]]:

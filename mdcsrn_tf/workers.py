@@ -30,8 +30,10 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             f"This system has no shared memory for several processes ({error}); let /dev/shm be writable, or take "
             "--workers=1."
         ) from error
-    with pool:
+    try:
         yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # where something failed, jobs that wait are not begun
 
 
 def _live_as_worker() -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,18 @@ def test_without_shared_memory_the_way_round_is_named(monkeypatch, run):
     monkeypatch.setattr(workers, "ProcessPoolExecutor", refuse)
     with pytest.raises(UserError, match=r"shared memory .*Permission denied.*/dev/shm.*--workers=1"):
         list(run(str, [1, 2], 2))
+
+
+@pytest.mark.parametrize("run", [run_local, run_all])
+def test_what_waits_is_not_begun_where_the_caller_fails(monkeypatch, run):
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda count, **_: ThreadPoolExecutor(count))
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.1)
+
+    done = run(work, range(9), 2)
+    next(done)
+    done.close()  # as when what a job found cannot be written
+    assert len(begun) < 9
