@@ -29,7 +29,8 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a hidden path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
 
     The hidden path keeps the name, because writers choose the format by its suffixes. Both a file and a
-    directory may be written there; a directory that is at `path` is exchanged for the new one in one step.
+    directory may be written there; a directory that is at `path` is exchanged for the new one in one step, and never
+    for a file.
     """
     path = Path(path)
     with _folder_of_our_own(path.parent) as folder:
@@ -42,10 +43,12 @@ def replace_when_done(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         if not partial.is_dir():
             _flush_to_disk(partial)
-        if path.is_dir() and not path.is_symlink():
+        if not path.is_dir() or path.is_symlink():
+            partial.replace(path)
+        elif partial.is_dir():
             _exchange(partial, path, folder / "replaced")
         else:
-            partial.replace(path)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def check_writable(folder: Path) -> None:

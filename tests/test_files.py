@@ -128,6 +128,16 @@ def test_a_folder_is_there_until_the_new_one_is(tmp_path, monkeypatch, exchange_
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_file_never_takes_a_folders_place(tmp_path):
+    target = tmp_path / "scan_sr.nii.gz"
+    target.mkdir()
+    (target / "notes").write_text("somebody's")
+    with pytest.raises(IsADirectoryError, match="scan_sr"), replace_when_done(target) as partial:
+        partial.write_text("new")
+    assert (target / "notes").read_text() == "somebody's"
+    assert [path.name for path in tmp_path.iterdir()] == ["scan_sr.nii.gz"]
+
+
 def test_a_long_name_leaves_room_for_its_partial(tmp_path):
     path = tmp_path / ("n" * 248 + ".nii.gz")
     with replace_when_done(path) as partial:

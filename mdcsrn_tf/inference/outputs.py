@@ -205,6 +205,8 @@ def _refuse_collisions(jobs: list[Job]) -> None:
             # Of a list's scans outside its folder the names alone are kept.
             remedy = "put the list into a folder above both" if other.name == job.source.name else "rename one"
             raise UserError(f"{other} and {job.source} would both become {job.target}; {remedy}.")
+        if job.target.is_dir():
+            raise UserError(f"{job.target}, where the result would be written, is a folder; name another --output.")
         if job.sidecar.exists() and not made_by_us(job.sidecar):
             raise UserError(
                 f"{job.sidecar}, where the story of the result would be written, is somebody else's file; name another "

@@ -159,6 +159,9 @@ def test_plan_refuses_collisions_and_overwriting(tmp_path):
         plan(tmp_path / "in", tmp_path / "out")
     with pytest.raises(UserError, match="would replace the scan"):
         plan(tmp_path / "in/a.nii", tmp_path / "in/a.nii")
+    (tmp_path / "out/a_sr.nii.gz").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"a_sr\.nii\.gz, where the result would be written, is a folder"):
+        plan(tmp_path / "in/a.nii", tmp_path / "out")
 
 
 def test_scans_called_alike_that_a_list_names_keep_their_folders_below_its_own(tmp_path):
