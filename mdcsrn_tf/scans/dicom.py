@@ -143,7 +143,7 @@ def _read_dataset(file: Path, headers_alone: bool) -> Any:
 def one_series(folder: Path, wanted: str | None = None, *, headers_alone: bool = False) -> list[Any]:
     """The slices of a folder's only series, or of the one whose UID or description `wanted` is."""
     there = series_in(folder)
-    uid = uid_of(folder, wanted) if wanted is not None else there[0].uid if len(there) == 1 else None
+    uid = uid_of(folder, wanted) if wanted is not None and there else there[0].uid if len(there) == 1 else None
     series = slices_by_series(folder, headers_alone=headers_alone, uid=uid)
     if len(series) > 1:
         raise UserError(

@@ -289,6 +289,11 @@ def test_damaged_and_foreign_files(tmp_path):
     file.write_bytes(raw[:-10])
     with pytest.raises(UserError, match=f"{file.name} cannot be decoded"):
         read_volume(folder)
+    alone = tmp_path / "alone" / "im000.dcm"
+    alone.parent.mkdir()
+    alone.write_bytes(raw[:132])
+    with pytest.raises(UserError, match=r"im000\.dcm should be a DICOM image and holds none"):
+        read_volume(alone)
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "note.txt").write_text("x" * 500)
     with pytest.raises(UserError, match="no DICOM image"):
