@@ -105,7 +105,7 @@ def with_detail(image: np.ndarray, strength: float, axes: Sequence[int], factors
     >>> bool(np.allclose(with_detail(fine + 7, 2, [0], [2]), 2 * fine + 7, atol=1e-6))
     True
     """
-    kept = [round(image.shape[axis] / factor) for axis, factor in zip(axes, factors, strict=True)]
+    kept = [_measured(image.shape[axis], factor) for axis, factor in zip(axes, factors, strict=True)]
     measured = kspace.mirrored_low_pass(image, kept, axes)
     return (measured + np.float32(strength) * (image - measured)).astype(np.float32)
 
@@ -121,12 +121,17 @@ def _samples(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray
         size, sampling = samples.shape[axis], None
         if decision.grid == "small":
             sampling = finding.sampling if finding.method == "sinc" else None
-        elif size > (most := round(volume.data.shape[axis] / factor)):
+        elif size > (most := _measured(volume.data.shape[axis], factor)):
             sampling = Sampling(size, size / most)
         if sampling is not None:
             samples = below(samples, axis, sampling)
             affine[:3, axis] *= sampling.step
     return samples, affine
+
+
+def _measured(size: int, factor: float) -> int:
+    """Of how many samples an axis was made, at least one."""
+    return max(1, round(size / factor))
 
 
 def _spacing(affine: np.ndarray) -> list[float]:

@@ -164,3 +164,7 @@ def test_a_scan_of_few_slices_is_not_asked(pair):
     few = replace(small, data=small.data[:, :, :15])
     with pytest.raises(UserError, match=r"at least 16 samples along every axis, and here are 62x80x15"):
         strength_of_original(high.data[:, :, :15].astype(np.float32), high.affine, few, SMALL)
+    slice_ = high.data[60:61]
+    with pytest.raises(UserError, match=r"at least 16 samples along every axis, and here are 1x80x"):
+        original_of(replace(high, data=slice_), replace(SMALL, grid="same"))
+    np.testing.assert_allclose(with_detail(slice_, 0, [0], [2]), slice_, rtol=1e-6)  # its mean is no detail

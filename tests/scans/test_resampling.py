@@ -72,6 +72,8 @@ def test_a_piece_cut_out_of_a_scan_goes_on_as_its_mirror_image(sampling):
 def test_ends_that_meet_are_joined_as_in_k_space():
     fading = RAMP * np.hanning(20)[:, np.newaxis]
     assert ends_meet(fading, 0) and ends_meet(np.zeros((6, 3)), 0)
+    assert ends_meet(np.ones((1, 3)), 0)
+    assert interpolated(np.full((1, 3), 7.0), 0, Sampling(2, 2.0), "sinc").tolist() == [[7.0] * 3] * 2
     expected = kspace.interpolate(fading, (40, 3), (2,), (0,), "sinc")
     np.testing.assert_allclose(interpolated(fading, 0, Sampling(40, 2.0), "sinc"), expected)
     np.testing.assert_array_equal(low_passed(fading, 0, 10), kspace.low_pass_axis(fading, 10, 0))
