@@ -5,8 +5,7 @@
 The k-space of scans is cut along LR and AP to one voxel in 1.5 and so on and filled with zeros, magnitudes are taken as
 a scanner does, and the network is run as mdcsrn-infer runs it, which finds out the factor; and as if the scan were
 twofold. The same samples are drawn linearly and cubically by SciPy, as programs do that resample. Compared inside the
-head, on 24 axial slices around the middle. Writes benchmarks/results/other_factors.json
-and docs/results.md anew.
+head, on 12 axial slices around the middle. Writes benchmarks/results/other_factors.json and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ RESULTS = pages.RESULTS / "other_factors.json"
 MODEL = "mdcsrn-b4u4k12"
 FACTORS = (1.5, 1.75, 2.5, 3)
 DRAWN = {"linear": 1, "cubic": 3}  # SciPy's order
-SLAB, EDGE = 24, 6  # axial slices that are measured, and those on either side that the network sees
+SLAB, EDGE = 12, 6  # axial slices that are measured, and those on either side that the network sees
 SETTINGS = Settings(precision="bfloat16")
 # What speaks against it is what is measured here.
 OURS = ScanSettings(axes="LR,AP", force=True)

@@ -30,7 +30,6 @@ _CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
 _BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
 _LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
 _CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
-_CONTROL_OF_ANY = 5.0  # the same where more was tried: any step
 _SMOOTH = 0.045  # full scans lose 7 % at least by the best interpolation
 _ENDS = 3  # samples at either end, where every tool has rules of its own
 _LINES, _FEW_LINES = 3000, 400
@@ -203,7 +202,7 @@ def _fit_of_any_step(view: tuple[np.ndarray, int], wanted: int | None) -> AxisFi
         best = _refined(few, begin, start, method)
         evidence = {"lost": _lost(few, begin, best, method) / contrast, "control": control / contrast}
         score = evidence["control"] / (evidence["lost"] + 1e-5)
-        if evidence["lost"] < _LOST and score > _CONTROL_OF_ANY:
+        if evidence["lost"] < _LOST and score > _CONTROL:
             found.append((score, AxisFinding(method, best, evidence=evidence)))
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
