@@ -146,7 +146,7 @@ def samples_and_odd_phase():
 def smoothed():
     """The same smoothed as well."""
     small, drawn = samples_and_odd_phase()
-    return small, dataclasses.replace(drawn, data=scipy.ndimage.gaussian_filter(drawn.data, (0.65, 0.65, 0)))
+    return small, dataclasses.replace(drawn, data=scipy.ndimage.gaussian_filter(drawn.data, (0.62, 0.62, 0)))
 
 
 def waves_at_odd_phase(samples):
