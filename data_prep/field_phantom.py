@@ -20,13 +20,13 @@ import nibabel as nib
 import numpy as np
 from absl import flags
 
+from data_prep.degrade import plan_outputs
 from data_prep.phantom import make_phantom
-from data_prep.subjects import stem_of
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import to_ras
-from mdcsrn_tf.scans.volumes import Volume, find_volumes, read_volume, write_volume
+from mdcsrn_tf.scans.volumes import Volume, read_volume, write_volume
 
 _AXES = (0, 1, 2)
 _PERCENTILES = (0.1, 99.9)
@@ -100,22 +100,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(values: flags.FlagValues) -> int:
     if values.output is None or (values.input is None) == (values.phantoms == 0):
         raise UserError("give --output, and either --input or --phantoms.")
-    settings = FieldSettings(values.factor, values.exponent, values.shading, values.noise)
+    settings, output = FieldSettings(values.factor, values.exponent, values.shading, values.noise), Path(values.output)
     if values.phantoms:
         for number in range(1, values.phantoms + 1):
             head = make_phantom(_PHANTOM_SHAPE, 1000 * values.seed + number, noise=0.005)
             header = nib.Nifti1Image(head, np.eye(4)).header
             name = f"phantom-{number:04d}"
             scan = Volume(head, np.eye(4), Path(name), header, head.dtype)
-            write_fields(Path(values.output), name, scan, settings, values.seed)
+            write_fields(output, name, scan, settings, values.seed)
         return 0
-    for path in find_volumes(values.input):
-        write_fields(Path(values.output), stem_of(path.name), read_volume(path), settings, values.seed)
+    for path, target in plan_outputs(Path(values.input), output / "high"):
+        name = target.relative_to(output / "high").as_posix().removesuffix(".nii.gz")
+        write_fields(output, name, read_volume(path), settings, values.seed)
     return 0
 
 
 def write_fields(output: Path, name: str, scan: Volume, settings: FieldSettings, seed: int) -> None:
-    """Both fields of one scan; name and seed decide shading and noise."""
+    """Both fields of one scan; its name, which may begin with folders, and the seed decide shading and noise."""
     data, affine = to_ras(scan.data, scan.affine)
     try:
         high = high_field(data)
@@ -125,9 +126,9 @@ def write_fields(output: Path, name: str, scan: Volume, settings: FieldSettings,
     small = low_field(high, settings, np.random.default_rng([seed, identity]))
     small_affine = kspace.small_affine(affine, (settings.factor,) * 3, _AXES, high.shape)
     for kind, image, where in (("high", high, affine), ("low", small, small_affine)):
-        folder = output / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        write_volume(folder / f"{name}.nii.gz", image, scan, affine=where)
+        target = output / kind / f"{name}.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(target, image, scan, affine=where)
 
 
 if __name__ == "__main__":

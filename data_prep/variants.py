@@ -84,6 +84,9 @@ def _run(values: flags.FlagValues) -> int:
     if output.is_file() or output.name.lower().endswith(NIFTI_SUFFIXES):
         raise UserError(f"--output={output} is a file; name a folder.")
     pairs = plan_outputs(Path(values.input), output)
+    beside = next((source for source, target in pairs if source.parent.resolve() == target.parent.resolve()), None)
+    if beside:
+        raise UserError(f"--output would put the variants beside the scan {beside}; name another folder.")
     failed = 0
     for source, target in tqdm(pairs, unit="scan", disable=values.quiet or None):
         try:

@@ -61,6 +61,17 @@ def test_files_are_seeded_and_lie_on_one_another(tmp_path):
     assert np.corrcoef(low.get_fdata().ravel(), high.get_fdata()[::2, ::2, ::2].ravel())[0, 1] > 0.9
 
 
+def test_scans_named_alike_stay_in_their_folders(tmp_path):
+    for person in (1, 2):
+        (tmp_path / "scans" / str(person)).mkdir(parents=True)
+        scan = nib.Nifti1Image(make_phantom((8, 9, 10), person), np.eye(4))
+        nib.save(scan, tmp_path / "scans" / str(person) / "T1w.nii.gz")
+    assert field_phantom.main([f"--input={tmp_path / 'scans'}", f"--output={tmp_path / 'out'}"]) == 0
+    for kind in ("low", "high"):
+        one, two = (nib.load(tmp_path / "out" / kind / str(person) / "T1w.nii.gz").get_fdata() for person in (1, 2))
+        assert np.abs(one - two).max() > 0.01
+
+
 def test_phantoms_need_no_scans(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(field_phantom, "_PHANTOM_SHAPE", (16, 16, 16))
     assert field_phantom.main([f"--output={tmp_path}", "--phantoms=2"]) == 0

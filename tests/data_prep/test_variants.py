@@ -141,9 +141,14 @@ def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
         (["--input=nowhere"], "nowhere does not exist"),
         (["--output="], "--output"),
         (["--output=brain.nii.gz"], "is a file; name a folder"),
+        (["--input={0}/mine/T1.nii", "--output={0}/mine"], "mine/T1.nii; name another folder"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(folder, flags, text):
-    done = run(folder, *flags)
+    (folder / "mine").mkdir()
+    for name in ("T1.nii", "T1_brain.nii.gz"):  # a brain that another program cut out, and that is not to be replaced
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4)), np.eye(4)), folder / "mine" / name)
+    done = run(folder, *(flag.format(folder) for flag in flags))
     assert done.returncode == 1
     assert text in done.stderr and "Traceback" not in done.stderr
+    assert len(list((folder / "mine").iterdir())) == 2
