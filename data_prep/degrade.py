@@ -124,6 +124,8 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError("--input and --output are both needed.")
     if values.noise_snr is not None and not values.noise_snr > 0:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
+    if values.grid == "small" and values.interpolation:
+        raise UserError("--interpolation brings a scan back to its grid, and --grid=small does not: leave out one.")
     parse_factors(values.factor, values.axes)
     read_slice_settings(values)
     planned = plan_outputs(Path(values.input), Path(values.output), values.series)

@@ -152,7 +152,7 @@ def _run(values: flags.FlagValues) -> int:
     for flag in ("low", "high", "output"):
         if values[flag].value is None:
             raise UserError(f"--{flag} is missing: name a folder.")
-    if values.register != "none" or values.n4:
+    if values.match == "volume" or values.n4:
         simpleitk()
     partners = pair_series(
         find_series(Path(values.low), values.low_series),

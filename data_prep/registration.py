@@ -86,7 +86,7 @@ def simpleitk() -> Any:
         import SimpleITK
     except ImportError as error:
         raise UserError(
-            "--register and --n4 need SimpleITK; install it with: pip install 'mdcsrn-tf[registration]'."
+            "--match=volume and --n4 need SimpleITK; install it with: pip install 'mdcsrn-tf[registration]'."
         ) from error
     return SimpleITK
 

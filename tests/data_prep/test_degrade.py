@@ -220,6 +220,7 @@ def test_mistakes_get_one_sentence_and_touch_nothing(scan, tmp_path, capsys):
         (tmp_path / "out.nii", ["--axes=LR,XY"], "'XY' is no axis"),
         (tmp_path / "out.nii", ["--factor=0,2"], "--factor=0,2"),
         (tmp_path / "out.nii", ["--noise_snr=-1"], "must be positive"),
+        (tmp_path / "out.nii", ["--grid=small", "--interpolation=sinc"], "--grid=small does not: leave out one"),
         (tmp_path / "out.nii", ["--grid=tiny"], "grid"),
         (tmp_path / "out.nii", [f"--input={tmp_path / 'nowhere.nii'}"], "nowhere.nii does not exist"),
         (tmp_path / "out.nii", [f"--input={tmp_path / 'two'}"], "name a folder"),

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -338,6 +339,13 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path, capsys, options, f
     last = capsys.readouterr().err.splitlines()[-1]
     assert sentence in last and last.startswith("mdcsrn-pairs: error: ")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("flag", ["--match=volume", "--n4"])
+def test_without_simpleitk_what_needs_it_is_named_before_anything_is_read(tmp_path, capsys, monkeypatch, flag):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    assert run(tmp_path, flag) == 1
+    assert capsys.readouterr().err.startswith("mdcsrn-pairs: error: --match=volume and --n4 need SimpleITK; install")
 
 
 def test_other_frames_can_be_assumed_one(tmp_path):
