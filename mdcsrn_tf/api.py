@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,10 +59,9 @@ def super_resolve(
     The result has the input's geometry and units, in float32. A file gets the command's sidecar. Warnings: UserWarning.
     """
     wanted, how = _requests(settings, axes=_joined(axes), factor=_joined(factor), grid=grid, force=force)
+    target = _target(scan, output, affine)
     if isinstance(scan, (str, os.PathLike)):
-        return _super_resolve_file(Path(scan), output, model, how, wanted)
-    if output is not None:
-        raise UserError("An output file is for a scan that is a file; save what super_resolve gives back yourself.")
+        return _super_resolve_file(Path(scan), target, model, how, wanted)
     _refuse_what_is_for_files(wanted)
     volume = _volume(scan, affine, wanted.nan)
     from mdcsrn_tf.inference.choice import choose_model
@@ -114,6 +113,9 @@ def degrade(
     default network expects. None: it stays the small matrix, which of an array comes without an affine: its first
     sample lies where the array's does.
     """
+    target = _target(scan, output, affine)
+    if isinstance(scan, (str, os.PathLike)) and os.path.realpath(target) == os.path.realpath(scan):
+        raise UserError(f"{output} is the scan itself; name another file.")
     volume = _volume(scan, affine)
     degraded = resolve_axes(_joined(axes) or "", volume.affine)
     factors = parse_factors(_joined(factor) or "", ",".join(map(str, degraded)))
@@ -124,10 +126,8 @@ def degrade(
         data = kspace.interpolate(data, volume.data.shape, factors, degraded, interpolation)
     if not isinstance(scan, (str, os.PathLike)):
         return _as_given(scan, volume, data, grid)
-    if output is None:
-        raise UserError("A scan that is a file needs the name of the file to write.")
-    write_volume(output, data, volume, affine=grid)
-    return Path(output)
+    write_volume(target, data, volume, affine=grid)
+    return target
 
 
 def evaluate(
@@ -149,13 +149,23 @@ def evaluate(
     return measure(image.data, set_scene(high, plan, has_reference=True), plan).values
 
 
-def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
+def _target(scan: Any, output: Any, affine: Any) -> Path:
+    """Where the result of a file goes; an error for an output or an affine that the scan has no use for."""
+    file = isinstance(scan, (str, os.PathLike))
+    if file and output is None:
+        raise UserError("A scan that is a file needs the name of the file to write.")
+    if not file and output is not None:
+        raise UserError("An output file is for a scan that is a file; save what is given back yourself.")
+    if affine is not None and (file or isinstance(scan, nib.spatialimages.SpatialImage)):
+        raise TypeError("An affine is for an array; a file and an image have their own.")
+    return Path(output or "")
+
+
+def _super_resolve_file(source: Path, output: Path, model, how, wanted) -> Path:
     from mdcsrn_tf.inference.folder import Noting, Run
     from mdcsrn_tf.inference.outputs import plan
 
-    if output is None:
-        raise UserError("A scan that is a file needs the name of the file to write.")
-    jobs = plan(source, Path(output), wanted.series)
+    jobs = plan(source, output, wanted.series)
     console = Noting()
     try:
         failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, console)
@@ -164,7 +174,7 @@ def _super_resolve_file(source: Path, output, model, how, wanted) -> Path:
     if failed:
         reasons = "; ".join(f"{job.title} ({why})" for job, why in failed)
         raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")
-    return jobs[0].target if len(jobs) == 1 else Path(output)
+    return jobs[0].target if len(jobs) == 1 else output
 
 
 def _before_network(engine: str) -> None:
@@ -174,7 +184,7 @@ def _before_network(engine: str) -> None:
 
 def _requests(settings: dict[str, Any], **known: Any):
     """`settings` parted into the two dataclasses' fields; TypeError for a name that neither has."""
-    from mdcsrn_tf.inference.settings import ScanSettings, Settings
+    from mdcsrn_tf.inference.settings import ScanSettings, Settings, check_running, check_words
 
     of_run = {field.name for field in fields(Settings)}
     of_scan = {field.name for field in fields(ScanSettings)}
@@ -182,7 +192,10 @@ def _requests(settings: dict[str, Any], **known: Any):
     if unknown:
         raise TypeError(f"super_resolve() takes no {', '.join(unknown)}; see mdcsrn_tf.inference.settings.")
     how = Settings(**{name: value for name, value in settings.items() if name in of_run})
-    return ScanSettings(**known, **{name: value for name, value in settings.items() if name in of_scan}), how
+    wanted = ScanSettings(**known, **{name: value for name, value in settings.items() if name in of_scan})
+    check_running(how)
+    check_words(wanted)
+    return replace(wanted, volume=str(wanted.volume)), how
 
 
 def _refuse_what_is_for_files(wanted: Any) -> None:

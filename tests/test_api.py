@@ -131,7 +131,45 @@ def test_mistakes_are_told(tmp_path):
         m.super_resolve(np.zeros((4, 4)), affine=np.eye(4))
     for scan in (np.ones((4, 4, 4), complex), nib.Nifti1Image(np.ones((4, 4, 4), np.complex64), np.eye(4)), None):
         with pytest.raises(UserError, match=r"of type (complex|object).*one real number a voxel"):
-            m.degrade(scan, affine=np.eye(4))
+            m.degrade(scan, affine=None if isinstance(scan, nib.Nifti1Image) else np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"grid": "Small"}, "--grid=Small is none of auto, same, small"),
+        ({"bn": "trained"}, "--bn=trained is none of batch, moving"),
+        ({"plane": "axal"}, "--plane=axal is none of axial, coronal, sagittal, mean3, card"),
+        ({"merge": "sum"}, "--merge=sum is none of core, mean"),
+        ({"dtype": "int16"}, "--dtype=int16 is none of float32, same"),
+        ({"batch_tiles": 0}, "--batch_tiles=0 is no number of tiles"),
+        ({"volume": 1}, "has no volume 1; --volume takes all or a number up to 0"),
+        ({"volume": "²"}, "has no volume ²"),
+    ],
+)
+def test_what_a_setting_cannot_be_is_not_passed_over(tmp_path, setting, sentence):
+    with pytest.raises(UserError, match=sentence):
+        m.super_resolve(CROP, tmp_path / "sr.nii.gz", model="fsrcnn3d", **setting)
+
+
+def test_an_affine_or_an_output_that_means_nothing_is_not_passed_over(tmp_path):
+    for scan, output in ((CROP, tmp_path / "a.nii"), (nib.load(CROP), None)):
+        for function in (m.super_resolve, m.degrade):
+            with pytest.raises(TypeError, match="An affine is for an array"):
+                function(scan, output, affine=np.eye(4))
+    for function in (m.super_resolve, m.degrade):
+        with pytest.raises(UserError, match="An output file is for a scan that is a file"):
+            function(nib.load(CROP), tmp_path / "a.nii")
+
+
+def test_degrading_does_not_replace_its_scan(tmp_path):
+    scan, link = tmp_path / "scan.nii", tmp_path / "link.nii"
+    scan.write_bytes(b"measured once")
+    link.symlink_to(scan)
+    for output in (scan, link):
+        with pytest.raises(UserError, match=f"{output.name} is the scan itself"):
+            m.degrade(scan, output)
+    assert scan.read_bytes() == b"measured once"
 
 
 def test_axes_and_factors_may_be_arrays():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,17 @@ INT8 = "int8"  # OpenVINO's alone
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16", INT8)
 ENGINES = ("tensorflow", "openvino")
 DEVICES = ("auto", "cpu", "gpu")
+# The words that settings of that name take.
+_WORDS: dict[str, tuple[str | None, ...]] = {
+    "precision": PRECISIONS,
+    "engine": ENGINES,
+    "device": DEVICES,
+    "bn": ("batch", "moving", None),
+    "plane": ("axial", "coronal", "sagittal", "mean3", "card", None),
+    "merge": ("core", "mean", None),
+    "grid": ("auto", "same", "small"),
+    "dtype": ("float32", "same"),
+}
 
 _STRONGEST_DETAIL = 4.0
 
@@ -78,14 +89,22 @@ class ScanSettings:
 
 
 def check_running(settings: Settings) -> None:
-    """UserError for a precision, an engine or a device that is none, or that does not go with the others."""
-    for name, known in (("precision", PRECISIONS), ("engine", ENGINES), ("device", DEVICES)):
-        if getattr(settings, name) not in known:
-            raise UserError(f"--{name}={getattr(settings, name)} is none of {', '.join(known)}.")
+    """UserError for what no setting can be, and for a precision, an engine or a device that do not go together."""
+    check_words(settings)
+    if settings.batch_tiles < 1:
+        raise UserError(f"--batch_tiles={settings.batch_tiles} is no number of tiles at a time; give 1 or more.")
     if settings.precision == INT8 and settings.engine != "openvino":
         raise UserError(f"--precision={INT8} is for OpenVINO: add --engine=openvino, or take --precision=bfloat16.")
     if (settings.precision, settings.engine) == ("tensorfloat32", "openvino"):
         raise UserError("--precision=tensorfloat32 is for GPUs, which --engine=openvino does not use; leave it out.")
+
+
+def check_words(asked: Settings | ScanSettings) -> None:
+    """UserError for a word that its setting does not know: it would else be passed over."""
+    for name in (field.name for field in fields(asked)):
+        known, word = _WORDS.get(name), getattr(asked, name)
+        if known and word not in known:
+            raise UserError(f"--{name}={word} is none of {', '.join(filter(None, known))}.")
 
 
 def check_strength(detail: object) -> None:

@@ -62,7 +62,7 @@ def read_volumes(
     What is wrong with a volume that is not asked for does not matter.
     """
     volumes = _read(Path(path), series_uid)
-    if which != "all" and (not which.isdigit() or int(which) >= len(volumes)):
+    if which != "all" and (not which.isdecimal() or int(which) >= len(volumes)):
         raise UserError(f"{path} has no volume {which}; --volume takes all or a number up to {len(volumes) - 1}.")
     wanted = range(len(volumes)) if which == "all" else [int(which)]
     return [_checked(volumes[place], nan, f"volume {place}" if len(volumes) > 1 else "") for place in wanted]
