@@ -6,6 +6,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,12 @@ def read_series(folder: Path, wanted: str | None = None) -> tuple[np.ndarray, np
 
 
 def series_uid_of(file: Path) -> str:
-    """The SeriesInstanceUID of a slice."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise UserError(f"{file}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.") from error
-    return str(pydicom.dcmread(file, stop_before_pixels=True).get("SeriesInstanceUID", ""))
+    """The SeriesInstanceUID of a slice; UserError for a file that is none, or damaged."""
+    _refuse_without_pydicom(file)
+    found = [one.uid for one in series_in(file.parent) if file in one.files]
+    if not found:
+        raise _without_image(file)
+    return found[0]
 
 
 def slices_by_series(folder: Path, *, headers_alone: bool = False, uid: str | None = None) -> dict[str, list[Any]]:
@@ -69,10 +70,9 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False, uid: str | No
 
     uid: of this series alone; no pixels of another are read.
     """
-    try:
-        import pydicom
-    except ImportError as error:
-        raise UserError(f"{folder}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.") from error
+    _refuse_without_pydicom(folder)
+    import pydicom
+
     series: dict[str, list[Any]] = defaultdict(list)
     images: list[tuple[Path, str]] = []
     others: list[tuple[Path, str]] = []  # a DICOMDIR and its neighbours: readme files, thumbnails, reports
@@ -117,10 +117,19 @@ def _refuse_cut_off(others: Sequence[tuple[Path, str]], images: Sequence[tuple[P
     for file, kind in others:
         meant = kind in kinds if kind else file.suffix.lower() in SLICE_SUFFIXES or _without_numbers(file) in names
         if meant:
-            raise UserError(
-                f"{file} should be a DICOM image and holds none: it may have been cut off, or be of another format; "
-                "copy or export it again, or take it out of the folder."
-            )
+            raise _without_image(file)
+
+
+def _without_image(file: Path) -> UserError:
+    return UserError(
+        f"{file} should be a DICOM image and holds none: it may have been cut off, or be of another format; copy or "
+        "export it again, or take it out of the folder."
+    )
+
+
+def _refuse_without_pydicom(path: Path) -> None:
+    if find_spec("pydicom") is None:
+        raise UserError(f"{path}: DICOM needs pydicom; install it with: pip install 'mdcsrn-tf[dicom]'.")
 
 
 def _without_numbers(file: Path) -> str:

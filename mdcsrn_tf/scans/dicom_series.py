@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.names import digest_of
@@ -71,11 +70,11 @@ def _series_among(stamped: tuple[tuple[Path, tuple[int, int]], ...]) -> tuple[Se
     """`series_in` of files with their sizes and times of change."""
     if find_spec("pydicom") is None:
         return ()
-    found: dict[str, list[tuple[Path, Any]]] = {}
+    found: dict[str, list[tuple[Path, dict[str, str]]]] = {}
     for file, _ in stamped:
         header = _header(file)
-        if header is not None and "Rows" in header and header.get("Modality") not in _NO_SCANS:
-            found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
+        if "Rows" in header and header.get("Modality") not in _NO_SCANS:
+            found.setdefault(header.get("SeriesInstanceUID", ""), []).append((file, header))
     return tuple(_series(uid, members) for uid, members in found.items())
 
 
@@ -108,19 +107,26 @@ def labels(series: Sequence[SeriesFiles]) -> str:
     return ", ".join(sorted(one.label for one in series))
 
 
-def _header(file: Path) -> Any:
-    """What `_TOLD` names of it; None of what is no DICOM."""
+def _header(file: Path) -> dict[str, str]:
+    """What `_TOLD` names of it, as text; nothing of what is no DICOM, or damaged."""
     import pydicom
 
     try:
-        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TOLD))
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TOLD))
+        # pydicom parses an element, and finds it damaged, where it is first used.
+        told = {key: "" if header.get(key) is None else str(header.get(key)) for key in _TOLD if key in header}
+        _frames(told)
     except Exception:  # what a parser makes of other files' bytes has no common type
-        return None
+        return {}
+    return told
 
 
-def _series(uid: str, members: Sequence[tuple[Path, Any]]) -> SeriesFiles:
+def _frames(header: Mapping[str, str]) -> int:
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def _series(uid: str, members: Sequence[tuple[Path, Mapping[str, str]]]) -> SeriesFiles:
     first = members[0][1]
-    said = (first.get(key) for key in ("SeriesNumber", "SeriesDescription"))
-    number, description = ("" if value is None else str(value).strip() for value in said)
-    slices = sum(int(header.get("NumberOfFrames") or 1) for _, header in members)
+    number, description = (first.get(key, "").strip() for key in ("SeriesNumber", "SeriesDescription"))
+    slices = sum(_frames(header) for _, header in members)
     return SeriesFiles(uid, number, description, slices, tuple(file for file, _ in members))

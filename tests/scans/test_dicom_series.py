@@ -300,6 +300,23 @@ def test_damaged_and_foreign_files(tmp_path):
         read_volume(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [(b"\x28\0\x08\0IS\x02\x001 ", b"\x28\0\x08\0IS\x02\x001B"), (b"\x08\0\x60\0CS", b"\x08\0\x60\0C6")],
+    ids=["number", "type"],
+)
+def test_a_damaged_header_stops_no_other_series_and_is_named(tmp_path, whole, damaged):
+    folder = write_series(tmp_path / "series", generate_uid(), modify=lambda ds, k: setattr(ds, "NumberOfFrames", 1))
+    file = sorted(folder.iterdir())[2]
+    raw = file.read_bytes()
+    assert raw.count(whole) == 1
+    file.write_bytes(raw.replace(whole, damaged))
+    assert [job.source for job in plan(tmp_path, tmp_path / "out")] == [folder]
+    for scan, sentence in ((folder, "cannot be read"), (file, f"{file.name} should be a DICOM image and holds none")):
+        with pytest.raises(UserError, match=sentence):
+            read_volume(scan)
+
+
 @pytest.mark.parametrize("left", [0, 131, 132, 400, 700])
 def test_a_slice_that_was_cut_off_makes_no_series_shorter(tmp_path, left):
     folder = write_series(tmp_path / "series", generate_uid())
