@@ -26,7 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run(values: flags.FlagValues) -> int | None:
         if len(places) != 3 or places[2] != "participant":
             raise UserError(f"{NAME} takes BIDS_FOLDER OUTPUT_FOLDER participant, and was given {' '.join(places)!r}.")
-        given = {"input": places[0], "output": places[1], "participant_label": ",".join(labels) or None}
+        for name in ("input", "output"):
+            if values[name].value is not None:
+                raise UserError(f"{NAME} takes its folders by their places; leave out --{name}.")
+        subjects = None if labels is None else ",".join(labels)
+        given = {"input": places[0], "output": places[1], "participant_label": subjects}
         for name, value in given.items():
             values[name].value = value
         return infer.run(values)
@@ -34,22 +38,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(NAME, DESCRIPTION, infer.define_flags, run, others, infer.HEADINGS, argv is None)
 
 
-def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """The three places, the subjects' labels (all words behind their flag), and everything else.
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str] | None, list[str]]:
+    """The three places, the subjects' labels (all words behind their flag; None without it), and everything else.
 
     >>> _parted(["raw", "out", "participant", "--model", "fsrcnn3d", "--qc", "--participant-label", "01", "02"])
     (['raw', 'out', 'participant'], ['01', '02'], ['--model', 'fsrcnn3d', '--qc'])
     """
     places: list[str] = []
-    labels: list[str] = []
+    labels: list[str] | None = None
     others: list[str] = []
     into = places
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
         if name in _LABELS:
-            into = labels
-            labels += [value] if equals else []
+            into = labels = [*(labels or []), *([value] if equals else [])]
         elif argument.startswith("-"):
             into = places
             others.append(argument)

@@ -204,10 +204,11 @@ def run(values: flags.FlagValues) -> int:
 
     output = Path(values.output)
     jobs = _of_subjects(plan(Path(values.input), output, values.series), values.participant_label)
+    asked = _run_of(values)
     _check_folder(jobs[0].target.parent)
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
-    failed = _run_of(values).over(jobs, Console(NAME, values.quiet))
+    failed = asked.over(jobs, Console(NAME, values.quiet))
     datasets = {job.bids_root for job in jobs if job.bids_root}
     if datasets and len(failed) < len(jobs):
         from mdcsrn_tf.inference.outputs import write_dataset_description
@@ -228,13 +229,19 @@ def _named(job: Job, reason: str) -> str:
 
 def _of_subjects(jobs, labels: str | None):
     """The jobs of those subjects of a BIDS dataset."""
-    if not labels:
+    if labels is None:
         return jobs
     wanted = {f"sub-{label.strip().removeprefix('sub-')}" for label in labels.split(",")}
-    missing = sorted(wanted - {part for job in jobs for part in job.source.parts})
+    missing = sorted(wanted - {_subject(job.source) for job in jobs})
     if missing:
-        raise UserError(f"--participant_label names {', '.join(missing)}, which the dataset has not.")
-    return [job for job in jobs if wanted & set(job.source.parts)]
+        raise UserError(f"--participant_label={labels} names {', '.join(missing)}, which the dataset has not.")
+    return [job for job in jobs if _subject(job.source) in wanted]
+
+
+def _subject(scan: Path) -> str:
+    """The folder of its subject: the nearest that is called so, as a dataset may lie within another's."""
+    around = scan.parts if scan.is_dir() else scan.parts[:-1]
+    return next((part for part in reversed(around) if part.startswith("sub-")), "")
 
 
 def _run_of(values: flags.FlagValues) -> Run:

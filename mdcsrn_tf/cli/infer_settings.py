@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -30,9 +31,12 @@ def _named(kind: Any, values: flags.FlagValues) -> dict[str, Any]:
 
 def _number(nan: str) -> float | None:
     try:
-        return None if nan == "refuse" else float(nan)
+        number = None if nan == "refuse" else float(nan)
     except ValueError:
-        raise UserError(f"--nan={nan} is neither a number nor refuse.") from None
+        number = math.inf
+    if number is not None and not math.isfinite(number):
+        raise UserError(f"--nan={nan} is neither a number nor refuse.")
+    return number
 
 
 def _detail(strength: str) -> Strength:

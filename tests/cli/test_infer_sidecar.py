@@ -253,8 +253,12 @@ def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
     assert bids.main([*places, "--participant-label", "01", "03", *flags]) == 0
     names = sorted(path.name for path in (tmp_path / "out").rglob("*.nii.gz"))
     assert names == ["sub-01_desc-sr_T1w.nii.gz", "sub-03_desc-sr_T1w.nii.gz"]
-    assert bids.main([*places, "--participant_label=07", *flags]) == 1
-    assert "names sub-07, which the dataset has not" in capsys.readouterr().err
+    for label in ("07", ""):  # an empty one, as of a variable that is not set, is not everybody
+        assert bids.main([*places, f"--participant_label={label}", *flags]) == 1
+        assert f"names sub-{label}, which the dataset has not" in capsys.readouterr().err
+    assert bids.main([*places, *flags, "--participant-label"]) == 1
+    assert bids.main([*places, *flags, "--output=elsewhere"]) == 1
+    assert "takes its folders by their places; leave out --output" in capsys.readouterr().err
     spaced = ["--model", str(model), "--tile", "40", *places, "--quiet", "--participant_label", "02"]
     assert bids.main(spaced) == 0, "values behind a space, as BIDS Apps have them"
     assert json.loads((tmp_path / "out/sub-02/anat/sub-02_desc-sr_T1w.json").read_text())["Request"]["tile"] == 40
@@ -262,6 +266,19 @@ def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
     assert "Missing value for flag --model" in capsys.readouterr().err
     assert bids.main([*places[:2], "group", *flags]) == 1
     assert "BIDS_FOLDER OUTPUT_FOLDER participant" in capsys.readouterr().err
+
+
+def test_a_subject_is_the_nearest_folder_that_is_called_so(tmp_path, capsys):
+    path = tmp_path / "sub-09" / "raw" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    folders = f"--input={tmp_path / 'sub-09' / 'raw'}", f"--output={tmp_path / 'out'}"
+    assert infer(*folders, "--participant_label=09") == 1
+    assert "names sub-09, which the dataset has not" in capsys.readouterr().err
+    for number in ("nan", "inf", "none"):
+        assert infer(*folders, "--participant_label=01", f"--nan={number}") == 1
+        assert f"--nan={number} is neither a number nor refuse" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_version_and_short_names(capsys):
