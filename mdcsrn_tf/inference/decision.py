@@ -57,7 +57,7 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     )
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
-    doubts = (*_contradictions(sight, decision, card), *misfits(sight, decision, card))
+    doubts = (*_contradictions(sight, decision, wanted, card), *misfits(sight, decision, card))
     warnings = (*_warnings(sight, decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
     return replace(decision, doubts=doubts, warnings=warnings)
 
@@ -161,7 +161,7 @@ def _as_asked(sight: Sight, axis: int, factor: int, named: bool) -> AxisFinding:
     return examine_axis(sight.volume.data, axis, factor) if weak and found.whole_factor != factor else found
 
 
-def _contradictions(sight: Sight, decision: Decision, card: ModelCard) -> list[str]:
+def _contradictions(sight: Sight, decision: Decision, wanted: ScanSettings, card: ModelCard) -> list[str]:
     if decision.grid == "small":
         return []
     sentences = []
@@ -171,6 +171,12 @@ def _contradictions(sight: Sight, decision: Decision, card: ModelCard) -> list[s
         sentences.append(
             f"the outer k-space along {with_and(full)} is not empty: the scan seems to be of full "
             "resolution there (of the small matrix say --grid=small, --axes and --factor)"
+        )
+    smooth = [name for name, finding, _ in pairs if finding.method == "unknown"]
+    if smooth and not wanted.factor:
+        sentences.append(
+            f"along {with_and(smooth)} it is smooth, but interpolated in no way that is known, as scans are that were "
+            "turned: give it as it was before that, or name --axes and --factor"
         )
     others = _interpolated_beside(sight, decision)
     if others:
@@ -206,6 +212,12 @@ def _warnings(sight: Sight, decision: Decision) -> tuple[str, ...]:
     if unsure:
         found.append(
             f"the scan is too small to tell along {with_and(unsure)} how it was interpolated; it is taken as it is."
+        )
+    smooth = [name for name, finding in pairs if finding.method == "unknown"]
+    if smooth:
+        found.append(
+            f"along {with_and(smooth)} the scan is smooth, but interpolated in no way that is known: the result may be "
+            "no better than it."
         )
     blocks = [name for name, finding in pairs if finding.as_stored.method == "nearest"]
     if blocks:
@@ -243,7 +255,7 @@ def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
 def _result_mm(sight: Sight, decision: Decision) -> list[float]:
     """The voxel sizes of the result, by the stored axes."""
     by_axis = dict(zip(decision.axes, decision.factors, strict=True)) if decision.grid == "small" else {}
-    return [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.spacing)]
+    return [size / by_axis.get(axis, 1) for axis, size in enumerate(sight.stored_spacing)]
 
 
 def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
@@ -252,10 +264,8 @@ def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
         least, most = tested["voxel_mm"]
         sizes = _result_mm(sight, decision)
         if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
-            whose = "on the grid on which it is twofold the" if sight.grid else "the result's"
-            found.append(
-                f"{whose} voxels are {millimetres(sizes)} mm, and the network was trained on {least:g} to {most:g} mm"
-            )
+            known = f"{least:g} to {most:g} mm"
+            found.append(f"the result's voxels are {millimetres(sizes)} mm, and the network was trained on {known}")
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
         found.append(f"its name says {contrast[1]}, and the network was trained on {with_and(tested['contrasts'])}")

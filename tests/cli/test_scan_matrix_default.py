@@ -62,7 +62,7 @@ ROWS = [  # crop, interpolation, field of view, type, orientation, container
 ]
 # Crops that the card does not cover, and what is said of them: file name, axes, factors, voxels' size times.
 OUTSIDE = {
-    "three_times": ((0, 1), (3, 3), 1.0, "voxels are 1.5x1.5x1 mm"),  # where its samples are two voxels
+    "four_times": ((0, 1), (4, 4), 1.0, "x, and the network was trained for 2x"),
     "large_voxels": ((0, 1), (2, 2), 2.0, "voxels are 2x2x2 mm"),
     "sub-1_PDw": ((0, 1), (2, 2), 1.0, "its name says PDw"),
     "full_resolution": ((), (), 1.0, "seems to be of full resolution"),
@@ -147,6 +147,8 @@ def run(tmp_path_factory):
     truth, affine = truth_of("t2w")
     three_axes = kspace.degrade(truth, (2, 2, 2), (0, 1, 2), "sinc")
     store(three_axes, affine, "PIR", "float32", ".nii.gz", folder / "scans" / "three_axes")
+    linear = kspace.degrade(truth, (3, 3), (0, 1), "linear")
+    store(linear, affine, "ASR", "uint16", ".nii.gz", folder / "scans" / "three_times")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         code = infer(f"--input={folder}/scans", f"--output={folder}/results", f"--tile={TILE}")
@@ -189,6 +191,17 @@ def test_thick_slices_find_the_network_through_them_and_come_out_better_than_sin
     result = image.get_fdata(dtype=np.float32) * slices.max()  # stored as floats up to 1
     assert psnr(result, truth, mask) > psnr(sinc, truth, mask) - 0.05
     assert any("thick.nii.gz" in line and "the scanner's matrix along IS" in line for line in run[2].splitlines())
+
+
+def test_linear_samples_of_another_factor_come_out_better_than_sinc(run):
+    truth, affine = truth_of("t2w")
+    image = nib.load(run[0] / "three_times_sr.nii.gz")
+    sinc, mask = kspace.degrade(truth, (3, 3), (0, 1), "sinc"), head_mask(truth)
+    result, where = to_ras(image.get_fdata(dtype=np.float32), image.affine)
+    np.testing.assert_allclose(where, affine, atol=1e-4)
+    scale = 60000 / kspace.degrade(truth, (3, 3), (0, 1), "linear").max()
+    assert psnr(result / scale, truth, mask) > psnr(sinc, truth, mask) + 0.3
+    assert "three_times.nii.gz: 48x48x48 at 1x1x1 mm, linearly interpolated 3x along LR and AP" in run[2]
 
 
 def test_three_coarse_axes_find_the_network_for_them_and_come_out_better_than_sinc(run):

@@ -181,6 +181,8 @@ def test_an_unknown_interpolation_is_low_passed_to_what_was_measured():
     sight, wanted = look(blurred), ScanSettings(axes="LR,AP", factor="2")
     decision = decide(sight, wanted, CARDS["plane"])
     assert [finding.method for finding in decision.findings] == ["unknown", "unknown"] and not decision.doubts
+    (warning,) = decision.warnings
+    assert warning.startswith("along LR and AP the scan is smooth, but interpolated in no way that is known")
     assert "smoothly interpolated 2x along LR and AP: low-passed to what was measured" in in_words(
         sight, decision, "net", CARDS["plane"]
     )
@@ -192,8 +194,9 @@ def test_an_unknown_interpolation_is_low_passed_to_what_was_measured():
 
 
 def test_who_does_not_name_the_factor_is_asked_for_it():
-    (doubt,) = decide(look(smoothed()[1]), ScanSettings(), CARDS["plane"]).doubts
-    assert "along LR k-space shows 1.19x, and not 2x" in doubt
+    doubts = decide(look(smoothed()[1]), ScanSettings(), CARDS["plane"]).doubts
+    assert doubts[0].startswith("along AP it is smooth") and "name --axes and --factor" in doubts[0]
+    assert "along LR k-space shows 1.19x, and not 2x" in doubts[1]
 
 
 def test_partial_fourier_along_another_axis_is_no_contradiction():
