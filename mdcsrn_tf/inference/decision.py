@@ -129,7 +129,7 @@ def _shown_axes(sight: Sight, grid: str, card: ModelCard) -> tuple[int, ...]:
 
 def _factors(sight: Sight, wanted: ScanSettings, axes: Sequence[int], grid: str, card: ModelCard) -> tuple[int, ...]:
     if wanted.factor:
-        return parse_factors(wanted.factor, ",".join(map(str, axes)))
+        return parse_factors(wanted.factor, with_commas([sight.names[axis] for axis in axes]))
     known = _full(card.factor or (2,), len(axes))
     if grid == "small":
         shown = [min(sight.coarseness[axis], _largest_factor(card, len(axes))) for axis in axes]

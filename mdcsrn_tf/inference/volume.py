@@ -118,7 +118,7 @@ def run(engine: Engine, low_res: np.ndarray, settings: Settings, on_progress: Pr
                 raise
             engine.forget()
             failed.append(tile)
-            tile = smaller_tile(tile, margin)
+            tile = smaller_tile(tile, margin, engine.multiple)
     seam = tiling.seam_figure(data, tile, margin)
     tiles = len(tiling.tiles_of(volume.shape, tile, margin))
     return Result(normalisation.undo(data), tile, margin, engine.bn, tiles, seam, tuple(failed))
@@ -165,7 +165,7 @@ def _fitting(
             continue
         skipped.append(tile)
         try:
-            tile = smaller_tile(tile, margin)
+            tile = smaller_tile(tile, margin, engine.multiple)
         except UserError as error:
             raise room.refuse(channels, tiling.per_axis(tile)[depth], left) from error
     return tile, batch, skipped
@@ -240,10 +240,10 @@ def _slides(engine: Engine, settings: Settings, shape: Sequence[int]) -> bool:
     return several and tiling.computed(shape, columns, wide) < tiling.computed(shape, cubes, wide)
 
 
-def smaller_tile(tile: Edges, margin: Edges) -> Edges:
-    """Three quarters of each edge, while that leaves a core; an edge that cannot shrink stays."""
-    edges = tiling.per_axis(tile)
-    smaller = [2 * (3 * edge // 8) for edge in edges]
+def smaller_tile(tile: Edges, margin: Edges, multiple: int = 1) -> Edges:
+    """Three quarters of each edge, even and of the `multiple`, while that leaves a core; others stay."""
+    edges, step = tiling.per_axis(tile), math.lcm(2, multiple)
+    smaller = [step * (3 * edge // (4 * step)) for edge in edges]
     borders = tiling.per_axis(margin)
     found = tuple(
         less if less > 2 * border else edge for less, edge, border in zip(smaller, edges, borders, strict=True)

@@ -297,3 +297,8 @@ def test_a_network_of_three_slices_is_a_tile_three_voxels_thick(tmp_path):
 )
 def test_only_edges_that_can_shrink_do(tile, margin, smaller):
     assert smaller_tile(tile, margin) == smaller
+
+
+@pytest.mark.parametrize(("tile", "multiple", "smaller"), [(72, 4, 52), (30, 3, 18), (30, 2, 22)])
+def test_smaller_tiles_are_of_the_networks_multiple_still(tile, multiple, smaller):
+    assert smaller_tile(tile, 3, multiple) == smaller

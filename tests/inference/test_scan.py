@@ -201,6 +201,11 @@ def test_consistency_refuses_a_factor_that_the_scan_was_not_measured_by(crop):
         check_consistency(one, SINC)
 
 
+def test_factors_of_axes_that_were_found_out_are_asked_for_by_their_names(crop):
+    with pytest.raises(UserError, match="--factor=2,2,2 must give each of --axes=LR,AP a whole number"):
+        decide(look(crop), ScanSettings(factor="2,2,2"), SINC)
+
+
 def test_factors_of_fewer_axes_are_told_apart(crop):
     sentences = decide(look(crop), ScanSettings(axes="IS", factor="2"), SINC).doubts
     assert "the factor is 2x along 1 axis, and the network was trained for 2x along 2 axes" in sentences
