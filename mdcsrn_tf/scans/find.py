@@ -194,7 +194,17 @@ def _unreadable(error: OSError) -> UserError:
 
 def _is_pair(file: Path) -> bool:
     """Whether it is the header of a NIfTI in two files: those count once."""
-    return file.name.endswith(".hdr") and file.with_suffix(".img").is_file()
+    return file.suffix.lower() == PAIR_SUFFIXES[0] and pair_of(file)[1].is_file()
+
+
+def pair_of(path: Path) -> tuple[Path, Path]:
+    """The header and the voxels of a NIfTI in two files, by the name of either; in capitals where that is.
+
+    >>> [half.name for half in pair_of(Path("scan.img"))], [half.name for half in pair_of(Path("SCAN.HDR"))]
+    (['scan.hdr', 'scan.img'], ['SCAN.HDR', 'SCAN.IMG'])
+    """
+    header, voxels = (path.with_suffix(one.upper() if path.suffix.isupper() else one) for one in PAIR_SUFFIXES)
+    return header, voxels
 
 
 def _may_be_dicom(file: Path) -> bool:
@@ -238,7 +248,7 @@ def files_of(scan: Path) -> list[Path]:
     if not scan.name.lower().endswith(VOLUME_SUFFIXES) and is_dicom(scan):
         return _series_around(scan)
     if scan.name.lower().endswith(PAIR_SUFFIXES):
-        return [part for part in (scan.with_suffix(".hdr"), scan.with_suffix(".img")) if part.is_file()]
+        return [part for part in pair_of(scan) if part.is_file()]
     return [scan]
 
 

@@ -19,6 +19,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import can_be_read
 from mdcsrn_tf.scans.dicom_frames import slices_of
 from mdcsrn_tf.scans.dicom_kinds import is_dicom
+from mdcsrn_tf.scans.find import stem_of
 
 _NAMES = ("LR", "AP", "IS")
 
@@ -78,7 +79,7 @@ def _slice_axis(affine: np.ndarray, header: Any) -> int:
 
 
 def _from_sidecar(path: Path) -> tuple[float | None, str]:
-    sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
+    sidecar = path.with_name(f"{stem_of(path)}.json")
     if not can_be_read(sidecar):
         return None, ""
     try:

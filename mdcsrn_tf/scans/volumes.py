@@ -14,7 +14,7 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.dicom_kinds import is_dicom
-from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, why_no_file
+from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, pair_of, why_no_file
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.header_remarks import remarks_of, remedy_of_sizes, sizes_text
 from mdcsrn_tf.scans.inflate import read_scan_bytes
@@ -155,7 +155,7 @@ def _read_image(path: Path) -> Volume:
 
 def _read_pair(path: Path) -> tuple[Any, int]:
     """A NIfTI in two files, by either of their names, and how many bytes there are."""
-    header, voxels = path.with_suffix(".hdr"), path.with_suffix(".img")
+    header, voxels = pair_of(path)
     for part in (header, voxels):
         if not part.is_file():
             raise UserError(f"{path} lacks its other half, {part.name}; put both into one folder.")

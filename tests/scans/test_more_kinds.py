@@ -13,7 +13,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.job import open_scan
 from mdcsrn_tf.inference.outputs import Job
 from mdcsrn_tf.inference.settings import ScanSettings
-from mdcsrn_tf.scans.find import find_volumes
+from mdcsrn_tf.scans.find import files_of, find_volumes
 from mdcsrn_tf.scans.slice_geometry import slice_geometry
 from mdcsrn_tf.scans.volumes import read_volume, read_volumes, write_volume
 
@@ -21,10 +21,14 @@ AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -8], [0, 0, 2, 3], [0, 0, 0, 1]]
 DATA = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
 
 
-def test_a_nifti_in_two_files_is_one_scan_by_either_name(tmp_path):
-    nib.save(nib.Nifti1Pair(DATA, AFFINE), tmp_path / "scan.img")
-    assert find_volumes(tmp_path) == [tmp_path / "scan.hdr"]
-    for name in ("scan.hdr", "scan.img"):
+@pytest.mark.parametrize("names", [("scan.hdr", "scan.img"), ("SCAN.HDR", "SCAN.IMG")])
+def test_a_nifti_in_two_files_is_one_scan_by_either_name(tmp_path, names):
+    nib.save(nib.Nifti1Pair(DATA, AFFINE), tmp_path / names[1].lower())
+    for name in names:
+        (tmp_path / name.lower()).rename(tmp_path / name)
+    assert find_volumes(tmp_path) == [tmp_path / names[0]]
+    assert files_of(tmp_path / names[1]) == [tmp_path / name for name in names]
+    for name in names:
         volume = read_volume(tmp_path / name)
         np.testing.assert_array_equal(volume.data, DATA)
         np.testing.assert_allclose(volume.affine, AFFINE)
@@ -33,9 +37,9 @@ def test_a_nifti_in_two_files_is_one_scan_by_either_name(tmp_path):
     assert type(written) is nib.Nifti1Image
     np.testing.assert_array_equal(written.get_fdata(), DATA)
     np.testing.assert_allclose(written.affine, AFFINE)
-    (tmp_path / "scan.img").unlink()
-    with pytest.raises(UserError, match=r"lacks its other half, scan\.img"):
-        read_volume(tmp_path / "scan.hdr")
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(UserError, match=f"lacks its other half, {names[1]}"):
+        read_volume(tmp_path / names[0])
 
 
 def test_analyze_does_not_say_what_is_left(tmp_path):

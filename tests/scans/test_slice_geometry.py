@@ -36,6 +36,8 @@ def test_of_a_file_with_a_sidecar(tmp_path, written, thickness):
     (tmp_path / "a_T2w.json").write_text(json.dumps({"SliceThickness": written, "SpacingBetweenSlices": 4.5}))
     found = geometry_of(tmp_path / "a_T2w.nii.gz")
     assert (found.axis, found.direction, found.spacing, found.thickness) == (2, "AP", 4.5, thickness)
+    nib.save(nib.MGHImage(make_phantom((12, 8, 10), 1), CORONAL), tmp_path / "a_T2w.mgz")
+    assert geometry_of(tmp_path / "a_T2w.mgz").thickness == thickness
 
 
 def test_the_slice_axis_is_the_headers_else_the_coarsest(tmp_path):
