@@ -60,22 +60,6 @@ class RunRecord:
         write_json(path, content if folders_kept else _without_folders(content))
 
 
-def write_run_record(
-    path: str | os.PathLike[str],
-    *,
-    config: Any = None,
-    data: Mapping[str, Any] | None = None,
-    results: Mapping[str, Any] | None = None,
-    command: Sequence[str] | None = None,
-    folders_kept: bool = True,
-) -> RunRecord:
-    """Begin, fill and write a record in one call, where the wall time is nobody's concern."""
-    record = RunRecord.begin(config, data, command)
-    record.results = plain(results or {})
-    record.write(path, folders_kept=folders_kept)
-    return record
-
-
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write strict JSON (NaN becomes null) atomically, making the folder if need be."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mdcsrn_tf import __version__
-from mdcsrn_tf.run_record import RunRecord, plain, write_json, write_run_record
+from mdcsrn_tf.run_record import RunRecord, plain, write_json
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,9 @@ def test_nan_becomes_null_and_odd_values_become_text(tmp_path):
 
 
 def test_a_record_for_publication_names_no_folder(tmp_path):
-    write_run_record(
-        tmp_path / "run.json",
-        command=["/home/me/train.py", "--data=/home/me/shards", "--models=a,/home/me/b.keras,../c.keras", "--steps=2"],
-        data={"folder": "/home/me/shards"},
-        folders_kept=False,
-    )
+    command = ["/home/me/train.py", "--data=/home/me/shards", "--models=a,/home/me/b.keras,../c.keras", "--steps=2"]
+    record = RunRecord.begin(data={"folder": "/home/me/shards"}, command=command)
+    record.write(tmp_path / "run.json", folders_kept=False)
     written = json.loads((tmp_path / "run.json").read_text())
     assert written["command"] == ["train.py", "--data=shards", "--models=a,b.keras,c.keras", "--steps=2"]
     assert written["data"] == {"folder": "shards"}

@@ -36,23 +36,7 @@ class Console(Protocol):
         """The progress of one scan."""
 
 
-class Quiet:
-    """Nobody is told anything; what fails is raised."""
-
-    def say(self, line: str) -> None:
-        """Not said."""
-
-    def failed(self, error: Exception) -> str:
-        """The sentence alone."""
-        return str(error)
-
-    @contextmanager
-    def scan(self, name: str, place: int, count: int) -> Iterator[Progress]:
-        """No progress."""
-        yield lambda done, total: None
-
-
-class Noting(Quiet):
+class Noting:
     """Nobody is told anything yet: the warnings are kept, for who calls from Python."""
 
     def __init__(self) -> None:
@@ -62,6 +46,15 @@ class Noting(Quiet):
         """A warning's sentence, with its scan's name, is kept."""
         if line.startswith("warning: "):
             self.warnings.append(line.removeprefix("warning: "))
+
+    def failed(self, error: Exception) -> str:
+        """The sentence alone."""
+        return str(error)
+
+    @contextmanager
+    def scan(self, name: str, place: int, count: int) -> Iterator[Progress]:
+        """No progress."""
+        yield lambda done, total: None
 
 
 @dataclass

@@ -182,22 +182,13 @@ def whole(volume: np.ndarray, margin: int) -> np.ndarray:
     return np.ascontiguousarray(volume[np.ix_(*indices)])
 
 
-def seam_positions(length: int, tile: int, margin: int) -> list[int]:
-    """The voxels along an axis at which another tile's core begins (the border lies before them).
-
-    >>> seam_positions(320, 70, 3)
-    [64, 128, 192, 256]
-    """
-    return [span.keep_from for span in spans_of(length, tile, margin)[1:]]
-
-
 def seam_figure(volume: np.ndarray, tile: PerAxis, margin: PerAxis) -> float | None:
     """`seam_figure_at` the borders that the cores of such tiles have in the volume; tile, margin in voxels."""
     return seam_figure_at(volume, seams_of(volume.shape, tile, margin))
 
 
 def seams_of(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> list[list[int]]:
-    """`seam_positions` along each axis of a volume.
+    """The voxels along each axis of a volume at which another tile's core begins: the border lies before them.
 
     >>> seams_of((4, 10, 9), (3, 8, 9), (1, 2, 0))
     [[1, 2, 3], [4, 8], []]

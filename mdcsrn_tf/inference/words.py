@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def times(factors: Sequence[float]) -> str:
-    """`2x`, or `2x4x` where they differ."""
+    """`2x`, or `2x4` where they differ."""
     distinct = sorted(set(factors))
     return f"{distinct[0]:g}x" if len(distinct) == 1 else "x".join(f"{factor:g}" for factor in factors)
 

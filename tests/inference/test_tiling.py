@@ -14,7 +14,6 @@ from mdcsrn_tf.inference.tiling import (
     cut,
     even_tiles,
     seam_figure,
-    seam_positions,
     seams_of,
     size_text,
     spans_of,
@@ -175,8 +174,8 @@ def test_an_empty_volume_gets_a_sentence():
 
 
 def test_seam_positions_table():
-    assert seam_positions(130, 70, 17) == [36, 72, 108]
-    assert seam_positions(64, 70, 3) == []
+    assert seams_of((130, 64, 128), 70, 17) == [[36, 72, 108], [36], [36, 72, 108]]
+    assert seams_of((320, 64, 1), 70, 3) == [[64, 128, 192, 256], [], []]
 
 
 def test_seam_figure_is_one_on_a_ramp_and_counts_a_step():
