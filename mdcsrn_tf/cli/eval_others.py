@@ -44,11 +44,14 @@ def define_labels_flags(values: flags.FlagValues) -> None:
 
 def compare_labels(values: flags.FlagValues) -> int:
     """A row a subject, a row a label."""
-    from mdcsrn_tf.evaluation.formats import markdown, write_table
-    from mdcsrn_tf.evaluation.label_folders import compare_label_folders
+    from mdcsrn_tf.evaluation.formats import foreign_tables, markdown, write_table
+    from mdcsrn_tf.evaluation.label_folders import TITLES, compare_label_folders
 
     if not (values.labels and values.reference_labels):
         raise UserError("Label maps are compared in pairs: give both --labels and --reference_labels.")
+    theirs = next(foreign_tables(Path(values.output), TITLES), None) if values.output else None
+    if theirs:
+        raise UserError(f"{theirs} is no table of label maps and would be replaced; give another --output.")
     table, sentences = compare_label_folders(Path(values.reference_labels), Path(values.labels))
     print(markdown(table))
     if values.output:

@@ -10,7 +10,7 @@ from absl import flags
 
 from mdcsrn_tf.cli.slice_flags import read_slice_settings
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.formats import TABLE_SUFFIXES, is_table
+from mdcsrn_tf.evaluation.formats import foreign_tables
 from mdcsrn_tf.evaluation.job import holds_records
 from mdcsrn_tf.evaluation.methods import BASELINES, baseline_methods, folder_method, folder_methods, model_methods
 from mdcsrn_tf.evaluation.plan import (
@@ -62,10 +62,7 @@ def _not_ours(output: Path, published: str | None) -> Iterator[Path]:
     """What an evaluation would replace, and none has written."""
     if not holds_records(output / "subjects"):
         yield from (output / name for name in _WRITTEN_LAST if (output / name).exists())
-    titles = OUR_TITLES | ({published: TABLES[published].title} if published else {})
-    for name, title in titles.items():
-        paths = (output / f"{name}{suffix}" for suffix in TABLE_SUFFIXES)
-        yield from (path for path in paths if path.exists() and not is_table(path, title))
+    yield from foreign_tables(output, OUR_TITLES | ({published: TABLES[published].title} if published else {}))
 
 
 def plan_of(values: flags.FlagValues) -> Plan:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mdcsrn_tf.evaluation.statistics import Paired
@@ -96,7 +96,14 @@ def write_table(folder: Path, table: Table, paired: Sequence[Paired] = ()) -> li
     return paths
 
 
-def is_table(path: Path, title: str) -> bool:
+def foreign_tables(folder: Path, titles: Mapping[str, str]) -> Iterator[Path]:
+    """The files that `write_table` would replace with tables of those titles by their names, and never wrote."""
+    for name, title in titles.items():
+        paths = (folder / f"{name}{suffix}" for suffix in TABLE_SUFFIXES)
+        yield from (path for path in paths if path.exists() and not _is_table(path, title))
+
+
+def _is_table(path: Path, title: str) -> bool:
     """Whether the file is what `write_table` makes of a table with that title, and nobody else's of the same name."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -9,23 +9,25 @@ import numpy as np
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Conventions
 from mdcsrn_tf.evaluation.statistics import Summary, summarise
-from mdcsrn_tf.evaluation.subjects import check_same_grid, match_subjects
+from mdcsrn_tf.evaluation.subjects import check_same_grid, files_by_subject, match_files
 from mdcsrn_tf.evaluation.tables import Cell, Table, TableRow
 from mdcsrn_tf.metrics.overlap import Overlap, overlap
 from mdcsrn_tf.scans.volumes import read_volume
 
 _OVERLAP = ("dice", "jaccard")
+TITLES = {"overlap": "Overlap of label maps"}  # of the table, by its files' name
 
 
 def compare_label_folders(reference: Path, labels: Path) -> tuple[Table, list[str]]:
     """A row a subject, a row a label, and the mean; and a sentence for everyone who is left out."""
-    subjects, sentences = match_subjects(reference, None, {"labels": labels})
+    folders = {"--reference_labels": files_by_subject(reference), "--labels": files_by_subject(labels)}
+    subjects, sentences = match_files(folders, asked=[*folders])
     found: dict[str, Overlap] = {}
-    for subject in subjects:
+    for name, files in subjects.items():
         try:
-            found[subject.name] = _compare(subject.high_res, dict(subject.results)["labels"])
+            found[name] = _compare(*files.values())
         except UserError as error:
-            sentences.append(f"{subject.name} is left out: {error}")
+            sentences.append(f"{name} is left out: {error}")
     if not found:
         raise UserError("No pair of label maps could be compared. " + " ".join(sentences))
     means = {
@@ -38,12 +40,11 @@ def compare_label_folders(reference: Path, labels: Path) -> tuple[Table, list[st
         for name, result in found.items()
     ]
     rows += [TableRow(None, f"label {label}", cells) for label, cells in _by_label(found).items()]
-    return Table("overlap", "Overlap of label maps", _OVERLAP, tuple(rows), tuple(sentences)), sentences
+    ((table, title),) = TITLES.items()
+    return Table(table, title, _OVERLAP, tuple(rows), tuple(sentences)), sentences
 
 
-def _compare(reference: Path | None, labels: Path) -> Overlap:
-    if reference is None:
-        raise UserError(f"{labels} has no reference.")
+def _compare(reference: Path, labels: Path) -> Overlap:
     one, two = read_volume(reference), read_volume(labels)
     check_same_grid(one, two)
     try:

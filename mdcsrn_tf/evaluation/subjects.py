@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -34,28 +34,52 @@ def match_subjects(
     high_res, low_res: folders of scans (or a scan each); results: folders of finished results by their method's name;
     series: of the scans those with this in their DICOM description or file's name.
     """
-    named = {"--hr": high_res, "--lr": low_res, **{f"--sr {name}": folder for name, folder in results.items()}}
-    folders = {
-        flag: _by_subject(folder, series if flag in ("--hr", "--lr") else None)
-        for flag, folder in named.items()
-        if folder is not None
-    }
+    scans = {flag: folder for flag, folder in (("--hr", high_res), ("--lr", low_res)) if folder is not None}
+    folders = {flag: files_by_subject(folder, series) for flag, folder in scans.items()}
+    folders |= {f"--sr {method}": files_by_subject(folder) for method, folder in results.items()}
+    matched, sentences = match_files(folders, asked=[*folders] if series is None else [*scans])
+    return [
+        Subject(name, files.get("--hr"), files.get("--lr"), tuple((m, files[f"--sr {m}"]) for m in results))
+        for name, files in matched.items()
+    ], sentences
+
+
+def match_files(
+    folders: Mapping[str, Mapping[str, Path]], asked: Sequence[str]
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """By subject the files of those who have one in every folder, and a sentence for each who has not.
+
+    folders: the files by subject, by the flag that names their folder; asked: the flags whose subjects are meant.
+    """
     if all(len(files) == 1 for files in folders.values()):
         # One file each: whatever they are called, they are meant for each other.
-        name = next(iter(folders["--hr" if high_res else "--lr"]))
-        folders = {title: {name: next(iter(files.values()))} for title, files in folders.items()}
-    asked = folders if series is None else {flag: files for flag, files in folders.items() if flag in ("--hr", "--lr")}
-    everyone = sorted(set().union(*asked.values()))
-    complete, sentences = [], []
-    for name in everyone:
-        missing = [title for title, files in folders.items() if name not in files]
+        name = next(iter(next(iter(folders.values()))))
+        return {name: {flag: next(iter(files.values())) for flag, files in folders.items()}}, []
+    matched, sentences = {}, []
+    for name in sorted(set().union(*(folders[flag] for flag in asked))):
+        missing = [flag for flag, files in folders.items() if name not in files]
         if missing:
             sentences.append(f"{name} is left out: it has no scan in {', '.join(missing)}.")
-            continue
-        files = {title: found[name] for title, found in folders.items()}
-        others = tuple((method, files[f"--sr {method}"]) for method in results)
-        complete.append(Subject(name, files.get("--hr"), files.get("--lr"), others))
-    return complete, sentences
+        else:
+            matched[name] = {flag: files[name] for flag, files in folders.items()}
+    return matched, sentences
+
+
+def files_by_subject(folder: Path, series: str | None = None) -> dict[str, Path]:
+    """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are.
+
+    Of a DICOM folder each series is a scan, called as its result is.
+    """
+    scans = each_series(find_volumes(folder), folder, series)
+    paths, names = [path for path, _ in scans], [subject_name(name) for _, name in scans]
+    if len(set(names)) < len(names):
+        names = _folder_names(paths) or names
+    files: dict[str, Path] = {}
+    for name, path in zip(names, paths, strict=True):
+        if name in files:
+            raise UserError(f"{files[name]} and {path} look like the same scan ({name}); keep one of them.")
+        files[name] = path
+    return files
 
 
 def check_same_grid(reference: Volume, image: Volume) -> None:
@@ -102,23 +126,6 @@ def fine_detail(data: np.ndarray, axes: tuple[int, ...]) -> float:
         # From 5/8 of Nyquist on, so that a taper at the edge of the kept half does not count.
         share += float(power[int(len(power) * 0.625) :].sum() / power.sum())
     return share / len(axes)
-
-
-def _by_subject(folder: Path, series: str | None) -> dict[str, Path]:
-    """The scans by their file's name, or by their subject's folder where all files are named alike, as HCP's are.
-
-    Of a DICOM folder each series is a scan, called as its result is.
-    """
-    scans = each_series(find_volumes(folder), folder, series)
-    paths, names = [path for path, _ in scans], [subject_name(name) for _, name in scans]
-    if len(set(names)) < len(names):
-        names = _folder_names(paths) or names
-    files: dict[str, Path] = {}
-    for name, path in zip(names, paths, strict=True):
-        if name in files:
-            raise UserError(f"{files[name]} and {path} look like the same scan ({name}); keep one of them.")
-        files[name] = path
-    return files
 
 
 def _folder_names(paths: list[Path]) -> list[str]:

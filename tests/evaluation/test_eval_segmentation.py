@@ -103,12 +103,18 @@ def test_finished_label_maps_are_compared(tmp_path):
     code, out, err = run_eval(
         f"--reference_labels={tmp_path / 'ref'}", f"--labels={tmp_path / 'sr'}", f"--output={tmp_path / 'out'}"
     )
-    assert code == 1 and "sub-9 is left out: it has no scan in --sr labels." in err
+    assert code == 1 and "sub-9 is left out: it has no scan in --labels." in err
     # Label 1: 72 and 108 voxels, 72 in common; label 2 alike.
     assert re.search(r"\| sub-1 \| 0\.9000 \| 0\.8333 \|", out) and "| sub-0 | 1.0000 | 1.0000 |" in out
     assert re.search(r"mean of 2 subjects \| 0\.9500 ± 0\.0707", out)
     assert re.search(r"\| label 1 \| 0\.9000 ± 0\.1414", out)
     assert (tmp_path / "out" / "overlap.csv").is_file()
+    flags = [f"--reference_labels={tmp_path / 'ref' / 'sub-0.nii.gz'}", f"--labels={tmp_path / 'sr' / 'sub-0.nii.gz'}"]
+    assert run_eval(*flags, f"--output={tmp_path / 'out'}")[0] == 0  # the run's own table
+    (tmp_path / "out" / "overlap.csv").write_text("mine")
+    code, _, err = run_eval(*flags, f"--output={tmp_path / 'out'}")
+    assert code == 1 and "overlap.csv is no table of label maps and would be replaced" in err
+    assert (tmp_path / "out" / "overlap.csv").read_text() == "mine"
 
 
 def test_label_maps_of_another_grid_are_refused(tmp_path):
