@@ -50,7 +50,7 @@ class ShardFolder:
         if found is None and self.path.is_dir() and not all(map(self._says_nothing, self.path.iterdir())):
             raise UserError(f"{self.path} holds other files; name a new folder for the shards.")
         if found is not None and found != settings:
-            if not overwrite:
+            if not overwrite and (self.manifest_path.exists() or self.finished()):
                 raise UserError(
                     f"{self.path} holds shards of other settings ({_difference(found, settings)}); "
                     "choose another folder, or --overwrite to replace them."

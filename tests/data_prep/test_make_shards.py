@@ -315,6 +315,9 @@ def test_nothing_but_bad_scans(tmp_path, capsys):
     assert make_shards.main(shards_command(tmp_path / "scans", tmp_path / "out", split="1")) == 1
     assert "none of the 1 scans could be read" in capsys.readouterr().err
     assert not (tmp_path / "out" / "manifest.json").exists()
+    write_scans(tmp_path / "scans", 1)  # of settings that came to no shard none are in the way
+    (tmp_path / "scans" / "sub-1.nii").unlink()
+    assert make_shards.main(shards_command(tmp_path / "scans", tmp_path / "out", split="1", seed=2)) == 0
 
 
 def test_more_epochs_begin_with_the_same_patches(scans, shards, tmp_path):
