@@ -37,7 +37,13 @@ from mdcsrn_tf.models.sizes import (
     size_multiple,
 )
 from mdcsrn_tf.scans import head
-from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, DEVIATION_OVER_LEVEL, FORMER_NAMES, LARGEST_UNDERSHOOT
+from mdcsrn_tf.scans.normalisation import (
+    ABOVE_MEAN,
+    DEVIATION_OVER_LEVEL,
+    FORMER_NAMES,
+    LARGEST_UNDERSHOOT,
+    RINGING,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -180,7 +186,8 @@ def statistics(volume, rule: str):
     if FORMER_NAMES.get(rule, rule) == ABOVE_MEAN:
         return _above_mean(values)
     level = _tissue_level(values)
-    magnitude = (level > 0) & (tf.reduce_min(values) >= -LARGEST_UNDERSHOOT * level)
+    below = tf.math.count_nonzero(values < -LARGEST_UNDERSHOOT * level, dtype=tf.float64)
+    magnitude = (level > 0) & (below <= RINGING * tf.cast(tf.size(values), tf.float64))
     return tf.cond(magnitude, lambda: (level, DEVIATION_OVER_LEVEL * level), lambda: _above_mean(values))
 
 

@@ -35,7 +35,8 @@ FORMER_NAMES = {"zscore-foreground": ABOVE_MEAN}
 # darkness lies 1 / 0.4 = 2.5 below typical tissue.
 DEVIATION_OVER_LEVEL = 0.4
 # A volume whose negative voxels reach this part of its tissue's level is no magnitude image: zero is no darkness there.
-LARGEST_UNDERSHOOT = 0.5
+# So few may reach it all the same: beside the brightest edges interpolation by sinc rings that far.
+LARGEST_UNDERSHOOT, RINGING = 0.5, 1e-4
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def magnitude_level(image: np.ndarray) -> float | None:
     None for an image that is none: one that is signed, or has nothing above zero.
     """
     level = tissue_level(image)
-    return level if level > 0 and float(image.min()) >= -LARGEST_UNDERSHOOT * level else None
+    below = np.count_nonzero(image < -LARGEST_UNDERSHOOT * level)
+    return level if level > 0 and below <= RINGING * image.size else None
 
 
 def by_tissue_level(low_res: np.ndarray) -> Normalisation:

@@ -20,7 +20,7 @@ from mdcsrn_tf.inference.export import statistics
 from mdcsrn_tf.inference.volume import super_resolve_volume
 from mdcsrn_tf.scans import head
 from mdcsrn_tf.scans.kspace import degrade
-from mdcsrn_tf.scans.normalisation import RULES, TISSUE_LEVEL, Normalisation
+from mdcsrn_tf.scans.normalisation import ABOVE_MEAN, RULES, TISSUE_LEVEL, Normalisation
 
 INTERPOLATIONS = {"batch": "linear", "moving": "sinc"}  # which decides how volumes go on beyond their borders
 
@@ -75,6 +75,16 @@ def test_the_graph_normalises_as_numpy_does(rule, offset):
     mean, deviation = statistics(tf.constant(volume), rule)
     expected = Normalisation.from_low_res(volume, rule)
     assert (float(mean), float(deviation)) == pytest.approx((expected.mean, expected.std), rel=1e-5)
+
+
+@pytest.mark.parametrize("below", [1, 2])
+def test_the_graph_lets_as_much_ring_as_numpy_does(below):
+    volume = low_res((28, 26, 24))  # one voxel of 17,472 may
+    volume[0, 0, :below] = -volume.max()
+    mean, _ = statistics(tf.constant(volume), TISSUE_LEVEL)
+    expected = [Normalisation.from_low_res(volume, rule).mean for rule in (TISSUE_LEVEL, ABOVE_MEAN)]
+    assert float(mean) == pytest.approx(expected[0], rel=1e-5)
+    assert (expected[0] == expected[1]) == (below == 2)
 
 
 @pytest.mark.parametrize("in_graph", [False, True])

@@ -67,3 +67,12 @@ def test_a_constant_image_is_refused(rule):
 
 def test_the_name_on_old_cards_is_the_papers_rule(crop):
     assert Normalisation.from_low_res(crop, "zscore-foreground") == Normalisation.from_low_res(crop)
+
+
+@pytest.mark.parametrize(("below", "rule"), [(3, "tissue_level"), (30, "zscore_of_voxels_above_mean")])
+def test_what_rings_in_a_voxel_in_ten_thousand_leaves_it_a_magnitude_image(crop, below, rule):
+    rung = crop.astype(np.float64)
+    level = Normalisation.from_low_res(rung, TISSUE).mean
+    rung.ravel()[: below * rung.size // 100_000] = -0.6 * level
+    expected = Normalisation.from_low_res(rung, rule).mean if rule != TISSUE else level
+    assert Normalisation.from_low_res(rung, TISSUE).mean == pytest.approx(expected, rel=1e-4)
