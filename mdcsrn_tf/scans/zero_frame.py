@@ -58,7 +58,9 @@ def zero_frame(volumes: Sequence[np.ndarray]) -> ZeroFrame:
     >>> zero_frame([np.pad(picture, ((2, 0), (0, 0), (3, 4)))])
     ZeroFrame(before=(2, 0, 3), behind=(0, 0, 4))
     """
-    filled = np.any([volume != 0 for volume in volumes], axis=0)
+    filled = volumes[0] != 0
+    for volume in volumes[1:]:  # one after the other: of hundreds, all their masks at once would fill the memory
+        filled |= volume != 0
     planes = [np.flatnonzero(filled.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     if not all(len(found) for found in planes):
         return ZeroFrame()

@@ -133,11 +133,6 @@ def test_what_would_not_come_out_better_is_refused(crop, wanted, method, sentenc
     assert prepared(volume, force=True, **wanted).on_grid.size
 
 
-def test_factors_for_other_axes_than_were_found_name_those(crop):
-    with pytest.raises(UserError, match="--factor=2,2,2 must give each of --axes=LR,AP a whole number"):
-        prepared(version(crop, "sinc"), factor="2,2,2")
-
-
 @pytest.mark.parametrize(
     ("tested", "sentence"),
     [

@@ -1,5 +1,6 @@
 """Frames of zeros around a picture: found, taken off and put back; a mask's air is none."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,12 @@ def test_what_is_no_frame(volumes):
     frame = zero_frame(volumes)
     assert not frame and frame == ZeroFrame()
     assert frame.inside(volumes[0]) is volumes[0] and frame.around(volumes[0]) is volumes[0]
+
+
+def test_many_volumes_take_the_memory_of_a_few():
+    volumes = [np.pad(PICTURE, ENDS)] * 40
+    tracemalloc.start()
+    assert zero_frame(volumes) == zero_frame(volumes[:1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * volumes[0].nbytes
