@@ -121,6 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(values: flags.FlagValues) -> int:
     if values.output is None:
         raise UserError("--output is missing: name a folder for the series.")
+    if values.slices < 2 * values.factor:
+        raise UserError(f"--slices={values.slices} are less than two thick slices of --factor={values.factor}.")
     shape = (values.size, values.size, values.slices)
     for number in range(1, values.people + 1):
         write_person(

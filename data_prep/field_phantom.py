@@ -10,7 +10,6 @@ a network learns here it need not learn there.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from data_prep.degrade import plan_outputs
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.volumes import Volume, read_volume, write_volume
@@ -122,7 +122,7 @@ def write_fields(output: Path, name: str, scan: Volume, settings: FieldSettings,
         high = high_field(data)
     except UserError as error:
         raise UserError(f"{scan.path}: {error}") from error
-    identity = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    identity = int.from_bytes(digest_of(name)[:8], "big")
     small = low_field(high, settings, np.random.default_rng([seed, identity]))
     small_affine = kspace.small_affine(affine, (settings.factor,) * 3, _AXES, high.shape)
     for kind, image, where in (("high", high, affine), ("low", small, small_affine)):

@@ -16,6 +16,7 @@ from data_prep.shard_job import check_range
 from data_prep.slice_pairs import MatchSettings, View, check_patch, paired
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans.dicom_series import files_of_series
 from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.normalisation import of_pair
@@ -121,7 +122,7 @@ def _places(views: tuple[View, ...], pair: ScanPair, settings: PairSettings) -> 
     """(view, pair of slices, row, column) of each patch [n, 4]; only training gets more than one epoch."""
     for view in views:
         check_patch(view.high.shape[1:], settings.patch)
-    identity = int.from_bytes(hashlib.sha256(pair.name.encode()).digest()[:8], "big")
+    identity = int.from_bytes(digest_of(pair.name)[:8], "big")
     epochs = settings.epochs_of_patches if pair.split == "train" else 1
     bright = [view.low > view.low.mean(dtype=np.float64) for view in views]
     return np.concatenate(

@@ -7,7 +7,6 @@ People are called person-0001 and so on in everything that is written; who is wh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from data_prep.splits import assign_splits
 from data_prep.subjects import subject_of
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.names import digest_of
 from mdcsrn_tf.scans.dicom_kinds import is_dicom
 from mdcsrn_tf.scans.dicom_series import is_meant
 from mdcsrn_tf.scans.find import (
@@ -123,7 +123,7 @@ def name_pairs(pairs: Sequence[tuple[Series, Series]], split: str, seed: int) ->
     splits = assign_splits([low.patient for low, _ in pairs], split, seed)
     if not splits:
         raise UserError(f"--split={split} leaves no pair of scans; check it.")
-    ranked = sorted({low.patient for low, _ in pairs}, key=lambda patient: hashlib.sha256(patient.encode()).digest())
+    ranked = sorted({low.patient for low, _ in pairs}, key=digest_of)
     numbers = {patient: number for number, patient in enumerate(ranked, start=1)}
     named: list[ScanPair] = []
     for low, high in sorted(pairs, key=lambda pair: (numbers[pair[0].patient], pair[0].path, pair[0].description)):

@@ -62,13 +62,14 @@ def test_files_are_seeded_and_lie_on_one_another(tmp_path):
 
 
 def test_scans_named_alike_stay_in_their_folders(tmp_path):
-    for person in (1, 2):
+    people = (1, "M\udcfcller")  # and a name that is no UTF-8
+    for number, person in enumerate(people):
         (tmp_path / "scans" / str(person)).mkdir(parents=True)
-        scan = nib.Nifti1Image(make_phantom((8, 9, 10), person), np.eye(4))
+        scan = nib.Nifti1Image(make_phantom((8, 9, 10), number), np.eye(4))
         nib.save(scan, tmp_path / "scans" / str(person) / "T1w.nii.gz")
     assert field_phantom.main([f"--input={tmp_path / 'scans'}", f"--output={tmp_path / 'out'}"]) == 0
     for kind in ("low", "high"):
-        one, two = (nib.load(tmp_path / "out" / kind / str(person) / "T1w.nii.gz").get_fdata() for person in (1, 2))
+        one, two = (nib.load(tmp_path / "out" / kind / str(person) / "T1w.nii.gz").get_fdata() for person in people)
         assert np.abs(one - two).max() > 0.01
 
 

@@ -17,7 +17,7 @@ from data_prep import make_pairs, slice_pairs
 from data_prep.dicom_phantom import SeriesTags, write_enhanced, write_person, write_series
 from data_prep.pair_job import PairSettings, _corner, source_checksum
 from data_prep.phantom import make_phantom
-from data_prep.scan_pairs import Series, pair_series
+from data_prep.scan_pairs import Series, name_pairs, pair_series
 from data_prep.slice_pairs import View
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans.slice_profile import SliceProfile
@@ -224,6 +224,14 @@ def test_scans_that_nobody_asks_for_are_named(tmp_path, capsys):
     assert left_out.endswith(f"goes with it: {high} (POE^P, thin 7), {high} (ROE^R, thin 9)")
     for patient in ("DOE^JANE", "ROE^R"):
         assert sum(f"{low} ({patient}, thick) and {high} ({patient}, thin)" in line for line in lines) == 1
+
+
+def test_people_whose_names_are_no_utf_8_are_numbered_like_all():
+    people = [Series(Path(name), None, name, "", "") for name in ("M\udcfcller", "Maier")]
+    assert {pair.name for pair in name_pairs([(one, one) for one in people], "1,1", 0)} == {
+        "person-0001",
+        "person-0002",
+    }
 
 
 def test_many_scans_that_nobody_asks_for_are_counted():
