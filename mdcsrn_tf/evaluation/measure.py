@@ -122,7 +122,9 @@ def _measure_bands(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) 
         "band_db": spectra.power_db(reference, found, scene.head),
         "band_corr": spectra.correlation(reference, found, scene.head),
     }
-    scores.values |= {metric: value for metric, value in whole.items() if metric in plan.metrics}
+    for metric in BANDS:
+        if metric in plan.metrics:
+            scores.add(metric, whole[metric], "the removed k-space holds nothing")
 
 
 def _measure_as_the_slice_papers(image: np.ndarray, scene: Scene, plan: Plan, scores: Scores) -> None:

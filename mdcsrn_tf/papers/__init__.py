@@ -77,7 +77,7 @@ def get_preset(name: str) -> Preset:
 
 
 def get_recipe(name: str) -> TrainingRecipe:
-    """The training recipe of that name: `miccai`, `journal` or `quick`."""
+    """The training recipe for volumes of that name: `miccai`, `journal`, `quick` or `robust`."""
     return _look_up(name, RECIPES, "recipe")
 
 

@@ -77,8 +77,8 @@ def _schedule(settings: TrainSettings) -> list[str]:
     plan = settings.plan
     schedule = objective_of(plan).schedule(plan)
     terms = " + ".join(term.loss if term.weight == 1 else f"{term.weight:g} {term.loss}" for term in plan.terms)
-    how = f"Adam {_rates(plan, schedule.total)}, loss {terms}"
-    if not schedule.total:
+    how = f"Adam {_rates(plan, schedule.total if plan.steps else 0)}, loss {terms}"
+    if not plan.steps:
         return [f"  {plan.epochs} epochs of the training patches, with --data their steps are counted; {how}"]
     first, *others = schedule.describe(plan.objective)
     return [f"  {first}; {how}", *(f"  {line}" for line in others)]
@@ -99,7 +99,7 @@ def _costs(settings: TrainSettings, state: TrainState) -> list[str]:
     plan = settings.plan
     total = sum(count * seconds[name] for name, count in objective_of(plan).schedule(plan).shares().items())
     steps = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
-    in_all = f", {total / 3600:,.1f} h in all" if total else ""
+    in_all = f", {total / 3600:,.1f} h in all" if plan.steps else ""
     return [
         f"  about {memory:.1f} GiB of memory at the peak",
         f"  about {steps} a step{in_all} (one patch timed on this machine, times the batch)",

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.measure import measure
 from mdcsrn_tf.evaluation.methods import KspaceMaker
-from mdcsrn_tf.evaluation.plan import Method, Plan, Subject, fingerprint
+from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan, Subject, fingerprint
+from mdcsrn_tf.evaluation.scene import set_scene
 from mdcsrn_tf.scans.volumes import Volume
 
 
@@ -29,6 +31,14 @@ def test_a_method_is_measured_of_the_scans_and_its_own_result():
     subject = Subject("s", Path("high.nii"), None, (("one", Path("1.nii")), ("two", Path("2.nii"))))
     assert subject.files_of("one") == [Path("high.nii"), Path("1.nii")]
     assert subject.files_of("linear") == [Path("high.nii")]
+
+
+def test_a_band_of_nothing_is_missing_and_says_so():
+    volume = Volume(np.random.default_rng(0).random((20, 20, 4), np.float32), np.eye(4), Path("a"), None, np.float32)
+    plan = Plan((), ("band_db", "band_corr"), Conventions(fidelity_share=0), factor=(1, 1))
+    scores = measure(volume.data, set_scene(volume, plan, has_reference=True), plan)
+    assert scores.values == {} and set(scores.missing) == {"band_db", "band_corr"}
+    assert "the removed k-space holds nothing" in scores.missing.values()
 
 
 def test_a_small_matrix_is_enlarged_only_where_its_header_says_that_it_lies():

@@ -272,7 +272,12 @@ def test_a_dry_run_counts_the_steps_of_epochs_where_it_knows_the_shards(shards, 
     with monkeypatch.context() as patch:  # one step is timed below
         patch.setattr(dry_run, "_measure", lambda *_: {"both": 1.0})
         assert train(flags) == 0
-    told = capsys.readouterr().out
+        told = capsys.readouterr().out
+        patch.setattr(dry_run, "_measure", lambda *_: {"critic": 1.0, "generator": 1.0})
+        epochs = ["--preset=miccai/b2u4k16", "--set=patch_size=16", "--phase=gan", "--set=gan.epochs=2", "--dry_run"]
+        assert train([*epochs, "--set=critic.filters=2"]) == 0
+        counted = capsys.readouterr().out
+    assert "2 epochs of the training patches, with --data" in counted and "h in all" not in counted
     assert "30 epochs of the training patches" in told and "loss 1.5 l1 + 1.5 gradient" in told  # M's Table 1
     assert train([*flags, f"--data={shards(preset, 16)}"]) == 0
     # 30 epochs of 4 patches in batches of 2.
