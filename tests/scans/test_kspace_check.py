@@ -97,6 +97,15 @@ def test_what_cannot_be_examined_says_so():
     assert not examine_axis(CROP[:12], 0).examined
 
 
+def test_an_axis_along_which_nothing_changes_shows_no_cliff():
+    for same in (
+        np.repeat(CROP[:, :, 30:31], 48, axis=2),
+        np.full((6, 6, 80), 1e6 / 3) * np.arange(1, 7)[:, None, None],
+    ):
+        with np.errstate(all="raise"):
+            assert examine_axis(same, 2).method == "unknown"
+
+
 @pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("begin", [0, 16])
 def test_what_a_fit_loses_is_least_squares(method, begin):
