@@ -194,6 +194,16 @@ def test_what_only_files_have_is_refused_of_others(setting):
         m.super_resolve(nib.load(CROP), **setting)
 
 
+def test_seams_to_be_marked_ask_for_the_picture_that_they_are_marked_in(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "mdcsrn_tf.inference.folder.Run.over", lambda run, jobs, console: asked.append(run.wanted.qc) or []
+    )
+    for settings in ({}, {"qc_seams": True}):
+        m.super_resolve(CROP, tmp_path / "sr.nii.gz", **settings)
+    assert asked == [False, True]
+
+
 def test_nan_of_an_array_is_refused_where_that_is_wanted():
     data = nib.load(CROP).get_fdata(dtype=np.float32)
     data[0, 0, 0] = np.nan

@@ -21,7 +21,7 @@ def network_settings(values: flags.FlagValues) -> Settings:
 
 def scan_settings(values: flags.FlagValues) -> ScanSettings:
     """What is said of the scan, and what is to be written."""
-    said = {"qc": values.qc or values.qc_seams, "nan": _number(values.nan), "detail": _detail(values.detail)}
+    said = {"nan": _number(values.nan), "detail": _detail(values.detail)}
     return ScanSettings(**{**_named(ScanSettings, values), **said})
 
 

@@ -87,6 +87,10 @@ class ScanSettings:
     qc_seams: bool = False
     series: str | None = None  # of DICOM folders: by UID or description; None: all, each by itself
 
+    def __post_init__(self) -> None:
+        if self.qc_seams:  # they are marked in the picture
+            object.__setattr__(self, "qc", True)
+
 
 def check_running(settings: Settings) -> None:
     """UserError for what no setting can be, and for a precision, an engine or a device that do not go together."""
