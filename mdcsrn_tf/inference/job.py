@@ -26,7 +26,7 @@ from mdcsrn_tf.inference.sight import Sight, look
 from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
-from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.axes import resolve_axes, to_ras
 from mdcsrn_tf.scans.volumes import Volume, read_volumes, write_volume
 from mdcsrn_tf.scans.zero_frame import zero_frame
 
@@ -233,14 +233,12 @@ def draw(
     """The picture beside a result, both volumes turned to RAS+; `data` in the stored orientation."""
     from mdcsrn_tf.inference.qc import save_picture
 
-    frame = prepared.frame
-    low_res = frame.straighten(prepared.on_grid)
-    inside = [low_res.shape[axis] for axis in frame.order]
     marked: Sequence[Sequence[int]] = ((), (), ())
     if wanted.qc_seams and result.tile:
+        inside = prepared.low_res.shape
         seams = tiling.seams_of(inside, result.tile, result.margin)
-        marked = frame.leave_positions(seams, inside)
-    order = list(resolve_axes("LR,AP,IS", prepared.affine) if frame.anatomical else (0, 1, 2))
+        marked = prepared.frame.leave_positions(seams, inside)
+    order = list(resolve_axes("LR,AP,IS", prepared.affine))
     sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)[order]
     shares = dict(zip(prepared.decision.axes, prepared.decision.factors, strict=True))
     measured = [1 / shares.get(axis, 1) for axis in order]
@@ -251,8 +249,8 @@ def draw(
     ]
     save_picture(
         job.picture,
-        low_res,
-        frame.straighten(data),
+        to_ras(prepared.on_grid, prepared.affine)[0],
+        to_ras(data, prepared.affine)[0],
         ", ".join(parts),
         sizes,
         marked,

@@ -52,7 +52,14 @@ class Frame:
             [size - position for position in borders] if axis in self.flipped else list(borders)
             for axis, (borders, size) in enumerate(zip(positions, shape, strict=True))
         ]
-        return [turned[axis] for axis in np.argsort(self.order)]
+        back = np.argsort(self.order)
+        straight, sizes = [turned[axis] for axis in back], [shape[axis] for axis in back]
+        if self.anatomical:
+            return straight
+        found: list[list[int]] = [[], [], []]
+        for borders, size, (world, way) in zip(straight, sizes, io_orientation(self.affine), strict=True):
+            found[int(world)] = borders if way > 0 else [size - position for position in borders]
+        return found
 
 
 def order_for(degraded: Sequence[int], trained: Sequence[int]) -> tuple[int, ...]:

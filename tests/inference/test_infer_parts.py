@@ -34,6 +34,7 @@ from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
 from mdcsrn_tf.papers import PRESETS, get_preset
+from mdcsrn_tf.scans.axes import to_ras
 from mdcsrn_tf.scans.find import is_result
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace import degrade
@@ -217,10 +218,11 @@ def test_order_table(degraded, trained, order):
     assert order_for(degraded, trained) == order
 
 
-def test_frames_come_back_and_carry_borders_along():
+@pytest.mark.parametrize("anatomical", [True, False])
+def test_frames_come_back_and_carry_borders_along(anatomical):
     data = np.arange(60.0).reshape(3, 4, 5)
     affine = np.array([[0, -1, 0, 3], [0, 0, 2, 4], [1, 0, 0, 5], [0, 0, 0, 1.0]])
-    frame = Frame(affine, True, (1, 2, 0), (0, 2))
+    frame = Frame(affine, anatomical, (1, 2, 0), (0, 2))
     straight = frame.straighten(data)
     inside = frame.enter(straight)
     assert inside.shape == tuple(straight.shape[axis] for axis in (1, 2, 0))
@@ -228,9 +230,11 @@ def test_frames_come_back_and_carry_borders_along():
     np.testing.assert_array_equal(frame.unstraighten(straight), data)
     marked = np.zeros(inside.shape, bool)
     marked[2:] = True  # a border before voxel 2 of the network's first axis
-    (borders,) = (frame.leave_positions([[2], [], []], inside.shape)[frame.order[0]],)
-    line = frame.leave(marked).any(axis=tuple(a for a in range(3) if a != frame.order[0]))
-    assert borders == [int(np.flatnonzero(np.diff(line.astype(int)))[0]) + 1]
+    upright = to_ras(frame.unstraighten(frame.leave(marked)), affine)[0].astype(int)
+    expected = [
+        sorted({int(place) + 1 for place in np.argwhere(np.diff(upright, axis=axis))[:, axis]}) for axis in range(3)
+    ]
+    assert frame.leave_positions([[2], [], []], inside.shape) == expected
 
 
 def test_the_picture_shows_three_planes_and_is_the_same_every_time(tmp_path):

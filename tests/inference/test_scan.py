@@ -11,7 +11,7 @@ import pytest
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import ensemble as ensembles
-from mdcsrn_tf.inference import scan
+from mdcsrn_tf.inference import job, outputs, scan
 from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
 from mdcsrn_tf.inference.seen import in_words
@@ -288,3 +288,22 @@ def test_an_ensemble_of_three_is_no_ensemble():
     with pytest.raises(UserError, match="ensemble '4' must be"):  # the number's text
         ensembles.mirrors("4")
     assert ensembles.mirrors(np.int64(2)) == [(), (0,)]
+
+
+def test_a_scan_whose_axes_are_asked_for_by_their_numbers_is_drawn_upright_as_well(crop, monkeypatch):
+    """Stored from right to left and from front to back: else right and left would change places in the picture."""
+    low = version(crop, "sinc")
+    turned = dataclasses.replace(
+        low, data=np.ascontiguousarray(low.data[::-1, ::-1]), affine=low.affine @ np.diag([-1, -1, 1, 1])
+    )
+    drawn = []
+    monkeypatch.setattr("mdcsrn_tf.inference.qc.save_picture", lambda *what, **more: drawn.append((what, more)))
+    for axes in ("LR,AP", "0,1"):
+        one = prepared(turned, axes=axes)
+        result = Result(one.on_grid, (26, 64, 64), 3, "moving", 4, 1.0)
+        job.draw(outputs.Job(Path("a.nii"), Path("b.nii")), one, one.on_grid, result, ScanSettings(qc_seams=True))
+    for what, _ in drawn:
+        np.testing.assert_allclose(what[1], low.data, atol=1e-3)
+        np.testing.assert_allclose(what[2], low.data, atol=1e-3)
+    assert [what[5][0] for what, _ in drawn] == [[20, 40, 60], [44, 24, 4]]  # counted from either end of 64 voxels
+    assert drawn[0][1]["measured"] == drawn[1][1]["measured"] == [0.5, 0.5, 1]
