@@ -86,8 +86,7 @@ def process(
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, len(scan.volumes), say)
-    outcomes = _outcomes(scan, decision, engine, settings, wanted, on_progress)
-    outcome = outcomes[0]
+    outcome, whole = results_of(scan, decision, engine, settings, wanted, on_progress)
     remarks = _say_done(job, wanted, outcome, remarks, clock, say)
     remarks = _self_checked(job, outcome, engine, settings, remarks, say) if wanted.self_check else remarks
 
@@ -102,42 +101,51 @@ def process(
 
     def write() -> None:
         clock.go_on()
-        _write(job, scan, outcomes, wanted, describe)
+        _write(job, scan, whole, wanted, describe)
         _say_written(outcome.result, job, clock, say)
 
     return write
 
 
-def _outcomes(
+@dataclass(frozen=True)
+class Whole:
+    """What is stored: every volume's result on the grid of the scan's file, and its affine."""
+
+    volumes: list[np.ndarray]
+    affine: np.ndarray
+
+
+def results_of(
     scan: Opened,
     decision: Decision,
     engine: Engine,
     settings: Settings,
     wanted: ScanSettings,
-    on_progress: Progress | None,
-) -> list[Outcome]:
-    """The result of every volume; the first decides how strong the detail of all is, which are to be compared."""
-    found: list[Outcome] = []
-    for volume in map(scan.sight.enter, scan.volumes):
-        prepared = prepare(volume, decision, engine.card)
-        found.append(run_prepared(prepared, engine, settings, wanted, on_progress))
-        wanted = replace(wanted, detail=found[0].detail)
-    return found
+    on_progress: Progress | None = None,
+) -> tuple[Outcome, Whole]:
+    """The first volume's outcome, and the results of all; the first decides how strong the detail of all is, which are
+    to be compared."""
+    first, volumes, affine = None, [], scan.volumes[0].affine
+    for volume in scan.volumes:
+        prepared = prepare(scan.sight.enter(volume), decision, engine.card)
+        outcome = run_prepared(prepared, engine, settings, wanted, on_progress)
+        stored = outcome.as_stored(volume, scan.sight, wanted)
+        volumes.append(stored.data)  # of the others no more is kept: several times as much
+        if first is None:
+            first, affine, wanted = outcome, stored.affine, replace(wanted, detail=outcome.detail)
+    assert first is not None
+    return first, Whole(volumes, affine)
 
 
-def _write(
-    job: Job, scan: Opened, outcomes: Sequence[Outcome], wanted: ScanSettings, describe: Callable[[Path], None]
-) -> None:
+def _write(job: Job, scan: Opened, whole: Whole, wanted: ScanSettings, describe: Callable[[Path], None]) -> None:
     """Write the results, 3-D of one volume, 4-D of several; their sidecar and picture first: a repeated run takes a
     result that exists for finished."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    pairs = zip(outcomes, scan.volumes, strict=True)
-    whole = [one.as_stored(volume, scan.sight, wanted) for one, volume in pairs]
     write_volume(
         job.target,
-        np.stack([one.data for one in whole], axis=-1) if len(whole) > 1 else whole[0].data,
+        np.stack(whole.volumes, axis=-1) if len(whole.volumes) > 1 else whole.volumes[0],
         scan.volumes[0],
-        affine=whole[0].affine,
+        affine=whole.affine,
         dtype=wanted.dtype,
         keep_text=wanted.keep_header_text,
         before_it_appears=describe,

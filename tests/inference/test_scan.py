@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import ensemble as ensembles
 from mdcsrn_tf.inference import job, outputs, scan
 from mdcsrn_tf.inference.decision import decide
+from mdcsrn_tf.inference.engine import Engine
+from mdcsrn_tf.inference.job import Opened, results_of
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
@@ -307,3 +310,23 @@ def test_a_scan_whose_axes_are_asked_for_by_their_numbers_is_drawn_upright_as_we
         np.testing.assert_allclose(what[2], low.data, atol=1e-3)
     assert [what[5][0] for what, _ in drawn] == [[20, 40, 60], [44, 24, 4]]  # counted from either end of 64 voxels
     assert drawn[0][1]["measured"] == drawn[1][1]["measured"] == [0.5, 0.5, 1]
+
+
+class Unchanging(Engine):
+    def _build(self, tile, batch):
+        return lambda tiles: tiles
+
+
+def test_of_many_volumes_little_more_than_their_results_is_kept(crop):
+    small = version(crop, "small")
+    small = dataclasses.replace(small, data=small.data[:16, :16, :32])
+    opened = Opened([dataclasses.replace(small, data=small.data * k) for k in range(1, 5)], look(small), None)
+    engine, wanted = Unchanging(SINC, "moving", 0), ScanSettings()
+    decision = decide(opened.sight, wanted, SINC)
+    tracemalloc.start()
+    first, whole = results_of(opened, decision, engine, Settings(tile=38), wanted)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(whole.volumes) == 4 and kept < 8 * first.data.nbytes
+    np.testing.assert_allclose(whole.volumes[3], 4 * whole.volumes[0], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(whole.affine, crop.affine)
