@@ -22,11 +22,11 @@ _NEIGHBOURS = 9  # voxels, over which the size of differences is compared
 
 
 def likely_steps(lines: np.ndarray, method: str, least: float, most: float) -> list[float]:
-    """The distances of samples, in voxels from `least` to `most`, that lines [lines, voxels] may have that were
-    interpolated by `method` (linear or cubic).
+    """Distances of samples that lines [lines, voxels] may have if `method`, linear or cubic, made them.
 
-    More than one, since a rhythm faster than two voxels looks like a slower one, and the first of its overtones may be
-    the loudest. None where there is no rhythm; who finds one, tries: anatomy has one now and then.
+    In voxels, from `least` to `most`. More than one, since a rhythm faster than two voxels looks like a slower one, and
+    the first of its overtones may be the loudest. None where there is no rhythm; who finds one, tries: anatomy has one
+    now and then.
     """
     rate = _rhythm(lines, _DIFFERENCES[method])
     if rate is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -198,22 +199,26 @@ def _fit_of_any_step(view: tuple[np.ndarray, int], wanted: int | None) -> AxisFi
     few = lines[:: max(1, len(lines) // _SEARCH_LINES)]
     contrast = float(np.std(few))
     found = []
-    for _, control, method, start in sorted(_starts(view, few, wanted), key=lambda start: start[0])[:_TRIED]:
-        best = _refined(few, begin, start, method)
-        evidence = {"lost": _lost(few, begin, best, method) / contrast, "control": control / contrast}
+    for start in sorted(_starts(view, few, wanted), key=lambda start: start.share)[:_TRIED]:
+        best = _refined(few, begin, start.sampling, start.method)
+        evidence = {"lost": _lost(few, begin, best, start.method) / contrast, "control": start.control / contrast}
         score = evidence["control"] / (evidence["lost"] + 1e-5)
         if evidence["lost"] < _LOST and score > _CONTROL:
-            found.append((score, AxisFinding(method, best, evidence=evidence)))
+            found.append((score, AxisFinding(start.method, best, evidence=evidence)))
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _starts(
-    view: tuple[np.ndarray, int], few: np.ndarray, wanted: int | None
-) -> Iterator[tuple[float, float, str, Sampling]]:
-    """For every step that the lines may have, the phase by which a few of them lose least.
+class _Start(NamedTuple):
+    """The best phase of one step and method, where the search goes on."""
 
-    Before it, what that loses as a part of what others lose (their median), and the latter.
-    """
+    method: str
+    sampling: Sampling
+    control: float  # what the phases lose (their median)
+    share: float  # of that, the best phase
+
+
+def _starts(view: tuple[np.ndarray, int], few: np.ndarray, wanted: int | None) -> Iterator[_Start]:
+    """For every step that the lines may have, the phase by which a `few` of them lose least."""
     lines, begin = view
     size = lines.shape[1] + 2 * begin
     least, most = (wanted * (1 - _NAMED), wanted * (1 + _NAMED)) if wanted else _STEPS
@@ -221,8 +226,8 @@ def _starts(
         for step in likely_steps(lines, method, least, most):
             phases = [Sampling(size, step, step * place / _PHASES) for place in range(_PHASES)]
             lost = [_lost(few, begin, phase, method) for phase in phases]
-            usual = float(np.median(lost))
-            yield min(lost) / (usual + _UNSEEN), usual, method, phases[int(np.argmin(lost))]
+            control = float(np.median(lost))
+            yield _Start(method, phases[int(np.argmin(lost))], control, min(lost) / (control + _UNSEEN))
 
 
 def _refined(lines: np.ndarray, begin: int, start: Sampling, method: str) -> Sampling:
