@@ -81,8 +81,8 @@ def process(
 
     `scan` fits the network, `asked` is `provenance.request`; what speaks against it is said before `load` is called.
     """
-    clock, decision = Clock(), _decided(scan.sight, wanted, read_any_card(model), settings)
-    _refuse(job, scan.sight, decision, model, wanted, say)
+    clock, card = Clock(), read_any_card(model)
+    decision = _decided(job, scan.sight, wanted, card, settings, say)
     engine = load(model)
     remarks = _remarks(scan.sight, decision, model, engine.card)
     _say_remarks(job, remarks, len(scan.volumes), say)
@@ -152,23 +152,21 @@ def _write(job: Job, scan: Opened, whole: Whole, wanted: ScanSettings, describe:
     )
 
 
-def _decided(sight: Sight, wanted: ScanSettings, card: ModelCard, settings: Settings) -> Decision:
-    """What is to be done, by a network on slices in the planes that are asked for."""
-    return decide(sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
-
-
-def _refuse(job: Job, sight: Sight, decision: Decision, model: Path, wanted: ScanSettings, say: Say) -> None:
-    """UserError for what should not, or cannot, be done."""
+def _decided(job: Job, sight: Sight, wanted: ScanSettings, card: ModelCard, settings: Settings, say: Say) -> Decision:
+    """What is to be done, by a network on slices in the planes that are asked for; UserError for what should not, or
+    cannot, be done."""
+    decision = decide(sight, wanted, replace(card, planes=asked_planes(settings.plane, card)))
     try:
         refuse_doubts(sight.volume, decision, wanted)
     except UserError:
         _say_warnings(job, sight.volume.remarks, say)  # a doubtful header may be the reason
         raise
-    if wanted.self_check and not decision.axes:
+    if wanted.self_check and card.planes:
         raise UserError(
-            f"--self_check degrades the scan once more, which means nothing to {model.stem}, a network on "
-            "slices; leave it out."
+            f"--self_check degrades the scan in k-space, but {card.preset}, a network on slices, was trained on two "
+            "scans of each person; leave it out."
         )
+    return decision
 
 
 def _say_written(result: Result, job: Job, clock: Clock, say: Say) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.measured import samples_of
 from mdcsrn_tf.inference.scan import Prepared, run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
@@ -41,11 +40,6 @@ class SelfCheck:
 
 def check_itself(prepared: Prepared, engine: Engine, settings: Settings, detail: float = 1.0) -> SelfCheck:
     """Degrade the measured samples by the scan's own axes and factors, and super-resolve them, as strong in detail."""
-    if engine.card.planes:
-        raise UserError(
-            f"--self_check degrades the scan in k-space, but {engine.card.preset} was trained on two scans of each "
-            "person; leave it out."
-        )
     truth, affine = samples_of(prepared.volume, prepared.decision)
     decision = replace(prepared.decision, grid="small")
     small = kspace.acquire(truth, decision.factors, decision.axes, slices=_slices(engine.card, decision.factors))

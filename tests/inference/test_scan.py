@@ -330,3 +330,13 @@ def test_of_many_volumes_little_more_than_their_results_is_kept(crop):
     assert len(whole.volumes) == 4 and kept < 8 * first.data.nbytes
     np.testing.assert_allclose(whole.volumes[3], 4 * whole.volumes[0], rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(whole.affine, crop.affine)
+
+
+def test_a_self_check_that_means_nothing_is_refused_before_the_network_is_loaded(crop, monkeypatch):
+    card = ModelCard("slices", "0", "linear", planes=("axial",))
+    monkeypatch.setattr(job, "read_any_card", lambda model: card)
+    scan, one = Opened([crop], look(crop), None), outputs.Job(Path("a.nii"), Path("b.nii"))
+    for enlarged in ({}, {"grid": "small", "axes": "LR,AP", "factor": "2"}):
+        wanted = ScanSettings(self_check=True, **enlarged)
+        with pytest.raises(UserError, match="but slices, a network on slices, was trained on two scans"):
+            job.process(one, scan, Path("m.keras"), pytest.fail, Settings(), wanted, {}, print)
