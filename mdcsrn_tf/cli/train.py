@@ -70,9 +70,10 @@ def _define_changes(own: dict[str, Any]) -> None:
     flags.DEFINE_multi_string(
         "set",
         [],
-        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of a phase "
-        "(l1.steps, gan.critic_warmup_steps, ...), of critic. (filters, ...) or of run. (log_every, validate_every, "
-        "picture_every, checkpoint_every, checkpoint_minutes, keep_checkpoints).",
+        "FIELD=VALUE: change one more field of the recipe (patch_size, init, interpolation, ...), of the first phase "
+        "that is run (learning_rate_decay, ...) or of a named one (l1.steps, gan.critic_warmup_steps, ...), of critic. "
+        "(filters, ...) or of run. (log_every, validate_every, picture_every, checkpoint_every, checkpoint_minutes, "
+        "keep_checkpoints).",
         **own,
     )
 

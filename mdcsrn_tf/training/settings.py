@@ -106,7 +106,7 @@ def with_terms(settings: TrainSettings, text: str) -> TrainSettings:
 
 
 def override(settings: TrainSettings, assignments: Iterable[str]) -> TrainSettings:
-    """Set `field=value` in the recipe or its first phase, or in a section.
+    """Set `field=value` in the recipe or the settings' own phase, or in a section.
 
     `gan.learning_rate=1e-5` sets a field of the phase of that name or of its objective, `critic.filters=32` of every
     phase's critic, `run.log_every=1` of the upkeep.
@@ -142,18 +142,18 @@ def _override_one(settings: TrainSettings, path: str, text: str) -> TrainSetting
     if section == "run":
         return replace(settings, upkeep=_with(settings.upkeep, name, text, path))
     changed = tuple(entry for entry in settings.changed if not entry.startswith(f"{path}="))
-    training = _override_training(settings.preset.training, section, name, text)
+    training = _override_training(settings.preset.training, settings.phase, section, name, text)
     return replace(_with_training(settings, training), changed=(*changed, f"{path}={text}"))
 
 
-def _override_training(training: TrainingRecipe, section: str, name: str, text: str) -> TrainingRecipe:
+def _override_training(training: TrainingRecipe, own: str, section: str, name: str, text: str) -> TrainingRecipe:
     names = [phase.name for phase in training.phases]
     if section == "critic":
         if all(phase.objective.critic is None for phase in training.phases):
             raise UserError(f"The {training.name} recipe has no critic, of which critic.{name} would be a setting.")
         phases = [_with_critic(phase, name, text) for phase in training.phases]
     elif section in names or (not section and name not in _settable(training)):
-        at = names.index(section) if section else 0
+        at = names.index(section or own)
         known = () if section else tuple(_settable(training))
         phases = list(training.phases)
         phases[at] = _with_phase(phases[at], name, text, f"{section}.{name}" if section else name, known)

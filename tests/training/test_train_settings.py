@@ -21,6 +21,7 @@ def test_every_section_can_be_set_by_its_fields_type():
         [
             "batch_size=2",
             "learning_rate=3e-4",
+            "l1.learning_rate=2e-4",
             "init=identity",
             "gan.steps=7",
             "gan.counted_in=steps",
@@ -30,9 +31,9 @@ def test_every_section_can_be_set_by_its_fields_type():
     )
     recipe = settings.preset.training
     l1, gan = recipe.phases
-    assert (recipe.batch_size, l1.learning_rate, recipe.init) == (2, 3e-4, "identity")
+    assert (recipe.batch_size, l1.learning_rate, recipe.init) == (2, 2e-4, "identity")
     assert (gan.steps, gan.objective.counted_in, gan.objective.critic.filters) == (7, "steps", 8)
-    assert gan.learning_rate == START.plan.learning_rate
+    assert gan.learning_rate == 3e-4  # of the phase that is run, where none is named
     assert settings.upkeep.checkpoint_minutes == 0.5
     # All else is the preset's.
     assert settings.preset.network == START.preset.network
@@ -100,7 +101,7 @@ def test_a_phase_may_go_on_when_the_other_phase_changes():
     gan = override(first, ["gan.steps=9", "critic.filters=2"])
     assert difference(first.comparable(), gan.comparable()) == []
     second = train_helpers.settings("gan")
-    l1 = override(second, ["l1.steps=9", "learning_rate=0.5", "init=identity"])
+    l1 = override(second, ["l1.steps=9", "l1.learning_rate=0.5", "init=identity"])
     assert difference(second.comparable(), l1.comparable()) == []
     assert len(difference(second.comparable(), override(second, ["gan.learning_rate=0.5"]).comparable())) == 1
 
