@@ -54,7 +54,7 @@ def train_forest(
         return 0
     print(
         f"mdcsrn-train: done; {workdir / MODEL}: mean square error {found['mse']:.4f}, the input's "
-        f"{found['input_mse']:.4f} (validation)"
+        f"{found['input_mse']:.4f} ({found['split']})"
     )
     return 0
 

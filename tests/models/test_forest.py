@@ -159,6 +159,11 @@ def test_pairs_to_a_forest_to_a_better_scan_by_the_real_commands(tmp_path, monke
     ):
         assert train.main([folders, f"--workdir={tmp_path / 'run'}", "--preset=7t/rfsr", flag]) == 1
         assert words in capsys.readouterr().err
+    with monkeypatch.context() as patch:  # shards without a validation split
+        patch.setattr(growing, "_grown", lambda *_: (load_forest(model)[0], 1))
+        patch.setattr(growing, "_measured", lambda *_: {"split": "train", "mse": 0.25, "input_mse": 1.0})
+        assert train.main([f"--data={tmp_path / 'shards'}", f"--workdir={tmp_path / 'two'}", "--preset=7t/rfsr"]) == 0
+    assert "mean square error 0.2500, the input's 1.0000 (train)" in capsys.readouterr().out
     assert export.main([f"--model={model}", f"--output={tmp_path / 'saved'}"]) == 1
     assert "is a forest, no network: mdcsrn-infer runs it" in capsys.readouterr().err
     scan = tmp_path / "low" / "sub-0.nii.gz"
