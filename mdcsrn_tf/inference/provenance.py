@@ -119,7 +119,7 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
             made["model"] = content["Model"]["sha256"]  # chosen by the scan then, and named now
         # Chosen by the scan then as now, a network that was bundled since does not make the result another.
         if name not in made or made[name] != value:
-            phrases.append(f"--{name} was {_shown(made.get(name))} and is {_shown(value)}")
+            phrases.append(f"--{name} was {_shown(name, made.get(name))} and is {_shown(name, value)}")
     if content.get("SourceSHA256") != source_hash(job.source):
         phrases.append("the scan has changed since")
     if content.get("ResultSHA256") != source_hash(job.target):
@@ -165,5 +165,6 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _shown(value: Any) -> str:
-    return "not given" if value is None else str(value)[:12] if isinstance(value, str) else str(value)
+def _shown(name: str, value: Any) -> str:
+    """A setting's value in words, of a model's hash the beginning."""
+    return "not given" if value is None else str(value)[:12] if name == "model" else str(value)

@@ -29,6 +29,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import job
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.outputs import Job, plan, write_dataset_description
+from mdcsrn_tf.inference.provenance import differences
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.models import build_generator
@@ -346,3 +347,15 @@ def test_xla_gets_its_flag_where_it_is_known_and_the_user_said_nothing(monkeypat
 def test_the_root_script_is_the_command():
     text = (Path(__file__).resolve().parents[2] / "infer.py").read_text()
     assert "mdcsrn_tf.cli.infer import main" in text
+
+
+def test_what_a_result_was_made_by_is_said_in_whole_words(tmp_path):
+    job = Job(tmp_path / "gone.nii", tmp_path / "sr.nii")
+    shown = dict.fromkeys(("Seen", "Warnings", "Tile", "Margin", "Tiles", "BatchNormalization", "SeamFigure"))
+    made = {"precision": "tensorfloat32", "model": "0123456789abcdef", "tile": None}
+    job.sidecar.write_text(json.dumps({**shown, "Model": {"sha256": ""}, "Request": made}))
+    assert differences(job, {"precision": "float32", "model": "fedcba9876543210", "tile": 64}) == [
+        "--precision was tensorfloat32 and is float32",
+        "--model was 0123456789ab and is fedcba987654",
+        "--tile was not given and is 64",
+    ]
