@@ -8,6 +8,15 @@ class UserError(Exception):
     """
 
 
+def brief(error: BaseException) -> str:
+    """All that a library says of an error, in one line of at most 120 letters, or else the error's type.
+
+    >>> brief(ValueError("too short\\n  by 3"))
+    'too short by 3'
+    """
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library says of an error, at most 200 characters, or else the error's type.
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import scipy.io
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.metrics.niqe import BLOCK, FEATURES, NiqeModel
 from mdcsrn_tf.npz import load_npz
@@ -47,8 +47,7 @@ def load_niqe_model(path: str | Path | None = None) -> NiqeModel:
     try:
         return _model_of(readers[path.suffix](path))
     except Exception as error:  # what parsers make of damaged bytes has no common type
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a NIQE model ({reason}); copy it again.") from error
+        raise UserError(f"{path} cannot be read as a NIQE model ({brief(error)}); copy it again.") from error
 
 
 def check_target(path: str | Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 
 CARD_MEMBER = "mdcsrn_model_card.json"
 _CONFIG, _METADATA = "config.json", "metadata.json"
@@ -87,8 +87,7 @@ def check_archive(path: str | os.PathLike[str]) -> None:
     except UserError:
         raise
     except Exception as error:  # what the parsers make of damaged bytes has no common type
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} is damaged ({reason}); copy it again.") from error
+        raise UserError(f"{path} is damaged ({brief(error)}); copy it again.") from error
 
 
 def _check(path: str | os.PathLike[str]) -> None:

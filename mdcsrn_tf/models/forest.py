@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.papers.forests import ForestConfig
 
@@ -157,8 +157,7 @@ def load_forest(path: str | os.PathLike[str]) -> tuple[Forest, str]:
         json.loads(card)
         _check(forest)
     except Exception as error:  # what a reader makes of damaged bytes has no common type
-        brief = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} is no forest, or a damaged one ({brief}); copy it again.") from error
+        raise UserError(f"{path} is no forest, or a damaged one ({brief(error)}); copy it again.") from error
     return forest, card
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 
+from mdcsrn_tf.errors import first_line
+
 
 @lru_cache(maxsize=1)
 def xla_works() -> bool:
@@ -14,7 +16,6 @@ def xla_works() -> bool:
     try:
         tf.function(lambda x: x + 1.0, jit_compile=True)(tf.zeros([2]))
     except Exception as error:  # what is missing has a name of its own on each platform
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        print(f"warning: XLA cannot compile here ({reason}); going on without it.", file=sys.stderr)
+        print(f"warning: XLA cannot compile here ({first_line(error)}); going on without it.", file=sys.stderr)
         return False
     return True

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 from mdcsrn_tf.scans.dicom_frames import PIXELS, decoded, refuse_colour, slices_of
 from mdcsrn_tf.scans.dicom_series import labels, series_in, uid_of
 from mdcsrn_tf.scans.find import SLICE_SUFFIXES
@@ -83,8 +83,7 @@ def slices_by_series(folder: Path, *, headers_alone: bool = False, uid: str | No
             others.append((file, ""))
             continue
         except Exception as error:  # what a parser makes of damaged bytes has no common type
-            brief = " ".join(str(error).split())[:120] or type(error).__name__
-            raise UserError(f"{file} cannot be read as DICOM ({brief}); export the series again.") from error
+            raise UserError(f"{file} cannot be read as DICOM ({brief(error)}); export the series again.") from error
         if uid is not None and dataset.get("SeriesInstanceUID", uid) != uid:  # a report, or cut off before its image
             continue
         kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))

@@ -82,8 +82,3 @@ class _Silence:
 
 
 _SILENCE = _Silence()
-
-
-def brief(error: BaseException) -> str:
-    """An error's message in one line of at most 120 letters."""
-    return " ".join(str(error).split())[:120] or type(error).__name__

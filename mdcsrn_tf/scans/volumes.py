@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 from mdcsrn_tf.scans.axes import axes_are_anatomical, from_ras, resolve_axes, to_ras
 from mdcsrn_tf.scans.dicom_kinds import is_dicom
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES, PAIR_SUFFIXES, VOLUME_SUFFIXES, find_volumes, pair_of, why_no_file
@@ -19,7 +19,7 @@ from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.header_remarks import remarks_of, remedy_of_sizes, sizes_text
 from mdcsrn_tf.scans.inflate import read_scan_bytes
 from mdcsrn_tf.scans.normalisation import Normalisation
-from mdcsrn_tf.scans.volume import Volume, brief, new_header, quiet_libraries
+from mdcsrn_tf.scans.volume import Volume, new_header, quiet_libraries
 from mdcsrn_tf.scans.writing import write_volume
 
 __all__ = [

@@ -10,10 +10,10 @@ from typing import Literal
 import nibabel as nib
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, brief
 from mdcsrn_tf.files import replace_when_done
 from mdcsrn_tf.scans.find import NIFTI_SUFFIXES
-from mdcsrn_tf.scans.volume import Volume, brief, quiet_libraries
+from mdcsrn_tf.scans.volume import Volume, quiet_libraries
 
 
 def write_volume(
