@@ -91,7 +91,7 @@ def degrade_file(source: Path, target: Path, values: flags.FlagValues) -> None:
         factors,
         axes,
         noise_snr=values.noise_snr,
-        rng=_rng(values.seed, source),
+        rng=_rng(values.seed, _place(source, target, Path(values.output))),
         slices=_profile(volume, factors, axes, values),
         workers=available_cores(),
     )
@@ -225,9 +225,14 @@ def _apart(source: Path, target: Path) -> tuple[Path, Path]:
     return source, target
 
 
-def _rng(seed: int, source: Path) -> np.random.Generator:
+def _place(source: Path, target: Path, output: Path) -> Path:
+    """What tells a scan from the others of a run: its name, and the folder that its result has below `output`."""
+    return Path(source.name) if target == output else target.parent.relative_to(output) / source.name
+
+
+def _rng(seed: int, place: Path) -> np.random.Generator:
     """Noise that differs from scan to scan, and is the same for a scan in every run."""
-    identity = int.from_bytes(digest_of(source.name)[:8], "big")
+    identity = int.from_bytes(digest_of(place.as_posix())[:8], "big")
     return np.random.default_rng([seed, identity])
 
 

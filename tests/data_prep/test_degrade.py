@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
@@ -78,6 +79,15 @@ def test_noise_depends_on_seed_and_scan(scan, tmp_path):
     expected = clean[clean >= clean.mean()].mean() / 10
     assert (a - clean)[bright].std() == pytest.approx(expected, rel=0.1)
     assert np.abs(a - c).mean() > 0.5 * expected
+
+
+def test_scans_of_one_name_have_noise_of_their_own(scan, tmp_path):
+    for person in "ab":  # as HCP names its scans
+        (tmp_path / "in" / person).mkdir(parents=True)
+        shutil.copy(scan, tmp_path / "in" / person / scan.name)
+    assert run(tmp_path / "in", tmp_path / "out", "--noise_snr=10") == 0
+    one, two = (nib.load(path).get_fdata() for path in sorted((tmp_path / "out").rglob("*.nii.gz")))
+    assert np.abs(one - two).max() > 0.01 * one.max()
 
 
 def test_a_folder_keeps_its_tree_and_a_bad_scan_does_not_stop_it(scan, tmp_path, capsys):
