@@ -147,8 +147,7 @@ def lookalikes(scans: Iterable[Scan]) -> list[str]:
         f"{one} ({splits[one]}) and {other} ({splits[other]}) may be one person: both names begin with {word}; if they "
         "are, give --split a table that keeps them together."
         for word, (one, *others) in sorted(groups.items())
-        for other in others[:1]
-        if len({splits[one], *(splits[subject] for subject in others)}) > 1
+        for other in [other for other in others if splits[other] != splits[one]][:1]
     ]
 
 

@@ -194,6 +194,10 @@ def test_names_that_share_a_long_prefix_over_two_splits_are_pointed_out():
     named = lookalikes(scans(("patient12_a", "train"), ("patient12_b", "test"), ("patient13_a", "train")))
     assert len(named) == 1
     assert "patient12_a (train) and patient12_b (test) may be one person" in named[0]
+    (named,) = lookalikes(
+        scans(("patient12_a", "train"), ("patient12_b", "train"), ("patient12_c", "test"), ("x", "test"))
+    )
+    assert "patient12_a (train) and patient12_c (test) may be one person" in named
     assert not lookalikes(scans(("patient12_a", "train"), ("patient12_b", "train"), ("patient13_a", "test")))
     assert not lookalikes(scans(("study7_01_a", "train"), ("study7_02_a", "test"), ("study7_03_a", "test")))
     assert not lookalikes(scans(*((f"phantom-{n:04d}", "train" if n else "test") for n in range(5))))
