@@ -205,6 +205,11 @@ def _seamless(engine: Engine, settings: Settings, margin: Edges, shape: Sequence
         )
     wide = _wide(engine, margin)
     if settings.tile is not None:
+        if min(tiling.per_axis(settings.tile)) <= 2 * wide:
+            raise UserError(
+                f"--seamless needs tiles of more than {2 * wide} voxels, for its margin of {wide} on both sides; "
+                f"enlarge --tile={settings.tile}, or leave it out."
+            )
         return settings.tile, wide
     if _slides(engine, settings, shape):
         return _columns(engine, shape, wide), wide

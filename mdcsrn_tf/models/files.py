@@ -213,6 +213,8 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
         raise UserError(f"There is no model file {path}.")
     try:
         text = read_member(path, CARD_MEMBER).decode()
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); let it be read.") from error
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a .keras model file, or it is damaged.") from error
     except KeyError as error:

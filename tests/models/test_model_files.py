@@ -137,6 +137,18 @@ def test_damage_is_one_sentence_that_names_the_file(saved, tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path, monkeypatch):
+    file = tmp_path / "closed.keras"
+    file.touch()
+
+    def refusing(path, name):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("mdcsrn_tf.models.files.read_member", refusing)
+    with pytest.raises(UserError, match=r"closed\.keras cannot be read \(Permission denied\); let it be read\.$"):
+        read_card(file)
+
+
 def test_an_archive_keras_cannot_read_is_one_sentence(saved):
     import zipfile
 
