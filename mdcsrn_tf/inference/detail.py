@@ -95,6 +95,11 @@ def doubts_about(original: Original, strength: float) -> tuple[str, ...]:
             f"an original's power would ask for more than {STRONGEST_AUTO:g} times the detail, which is the most that "
             "is given: beyond, a result is likely to err more than sinc does.",
         )
+    if strength == WEAKEST_AUTO:
+        return (
+            f"an original's power would ask for less than {WEAKEST_AUTO:g} times the detail, which is the least that "
+            "is given: the result has more power than its original.",
+        )
     return ()
 
 

@@ -113,6 +113,6 @@ def check_words(asked: Settings | ScanSettings) -> None:
 
 def check_strength(detail: object) -> None:
     """UserError for a strength of detail that is neither "auto" nor a number that means something."""
-    if detail == "auto" or (isinstance(detail, int | float) and 0 <= detail <= _STRONGEST_DETAIL):
+    if detail == "auto" or (isinstance(detail, int | float | np.floating) and 0 <= detail <= _STRONGEST_DETAIL):
         return
     raise UserError(f"--detail={detail} must be from 0 (what was measured alone) to {_STRONGEST_DETAIL:g}, or auto.")

@@ -48,6 +48,7 @@ def test_detail_is_multiplied_and_nothing_else(axes, factors):
 def test_strengths_that_mean_nothing_are_refused():
     check_detail(0.0, SMALL, "tiny")
     check_detail(4.0, SMALL, "tiny")
+    check_detail(np.float32(1.5), SMALL, "tiny")
     check_detail("auto", SMALL, "tiny")
     for strength in (-0.1, 4.1, float("nan")):
         with pytest.raises(UserError, match="must be from 0"):
@@ -157,6 +158,7 @@ def test_the_limit_is_told(pair):
     original = original_of(pair[1], SMALL)
     assert doubts_about(original, 2.1) == ()
     assert "ask for more than 2.2 times the detail" in doubts_about(original, 2.2)[0]
+    assert "ask for less than 0.8 times the detail" in doubts_about(original, 0.8)[0]
 
 
 def test_a_scan_of_few_slices_is_not_asked(pair):
