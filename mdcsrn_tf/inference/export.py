@@ -2,8 +2,8 @@
 
 Two signatures:
 
-- `serving_default`: `tiles`, float32 [batch, D, H, W, 1], normalised, any size -> `tiles`, the same shape. With
-  `bn="batch"` each tile is normalised by its own statistics, whatever the batch.
+- `serving_default`: `tiles`, float32 [batch, D, H, W, 1], normalised, any size that the network takes -> `tiles`, the
+  same shape. With `bn="batch"` each tile is normalised by its own statistics, whatever the batch.
 - `super_resolve`: `volume`, float32 [D, H, W], scanner units, interpolated to the target grid, the degraded axes
   first as the metadata's `axes` say -> `volume`, the same shape and units. Normalisation, what lies beyond the ends,
   tiling and merging (tile and margin of the model card) happen inside the graph.
