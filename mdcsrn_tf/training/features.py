@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.models.features import Features, checked_weights, load_features
 from mdcsrn_tf.training.content import check_terms, needed_features
@@ -20,9 +21,14 @@ def features_of(settings: TrainSettings) -> dict[str, Features]:
 def with_checksum(settings: TrainSettings) -> TrainSettings:
     """The settings with the checksum of the file of weights that the loss reads.
 
-    UserError where that is not there, or where there is no such loss.
+    UserError where that is not there, where there is no such loss, or where no phase's loss reads the weights given.
     """
-    check_terms(settings.plan.terms, settings.preset.training.sample.rank)
+    recipe = settings.preset.training
+    check_terms(settings.plan.terms, recipe.sample.rank)
+    if settings.vgg_weights and not any(needed_features(phase.terms) for phase in recipe.phases):
+        raise UserError(
+            f"--vgg_weights is for losses that read VGG, and {settings.preset.name} has none: leave it out."
+        )
     names = needed_features(settings.plan.terms)
     if not names or settings.features == "random":
         return settings
