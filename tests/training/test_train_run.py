@@ -204,6 +204,7 @@ def mistake(capsys, *arguments):
         (["--loss=l3"], "There is no loss 'l3' of volumes; there are l1, l2."),
         (["--loss=l1+gradient"], "There is no loss 'gradient' of volumes"),
         (["--features=random", "--vgg_weights=vgg16.h5"], "--features=random draws VGG's weights"),
+        (["--vgg_weights=vgg16.h5"], "--vgg_weights is for losses that read VGG, and miccai/b1u8k16 has none"),
         (["--set=patch_size=40"], "patches of 12^3, but the quick recipe trains on 40^3"),
         (["--set=interpolation=linear"], "--set=interpolation=sinc"),
         (["--recipe=journal"], "make new shards by mdcsrn-shards --recipe=journal, or say --set=interpolation=sinc"),
