@@ -35,6 +35,7 @@ _SMOOTH = 0.045  # full scans lose 7 % at least by the best interpolation
 _ENDS = 3  # samples at either end, where every tool has rules of its own
 _LINES, _FEW_LINES = 3000, 400
 _STEPS = (1.37, 6.5)  # voxels: what is less is not worth a network's while (twofold.py)
+_FEWEST = 8  # samples of a line from which a step is told
 _NAMED = 0.15  # so far, as a part, may a step be from the factor that is named
 _PHASES = 8  # of any step, where the search for the right one begins
 _TRIED = 3  # steps and methods from which the search goes on
@@ -82,7 +83,7 @@ class AxisFinding:
 def examine_axis(volume: np.ndarray, axis: int, factor: int | None = None) -> AxisFinding:
     """How `axis` of a volume [i, j, k] was brought to its grid, by `factor` or (None) by any of `FACTORS`."""
     size = volume.shape[axis]
-    factors = tuple(f for f in (FACTORS if factor is None else (factor,)) if f > 1 and size >= 8 * f)
+    factors = tuple(f for f in (FACTORS if factor is None else (factor,)) if f > 1 and size >= _FEWEST * f)
     if not factors or not np.ptp(volume):
         return AxisFinding(None, examined=False)
     smooth = None
@@ -178,7 +179,7 @@ def _best_fit(view: tuple[np.ndarray, int], factors: tuple[int, ...]) -> AxisFin
     contrast = float(np.std(lines))
     if not contrast:
         return None
-    factors = tuple(factor for factor in factors if lines.shape[1] >= 8 * factor)
+    factors = tuple(factor for factor in factors if lines.shape[1] >= _FEWEST * factor)
     found: list[tuple[float, AxisFinding]] = []
     smoothest = None
     for factor in factors:
@@ -198,6 +199,8 @@ def _fit_of_any_step(view: tuple[np.ndarray, int], wanted: int | None) -> AxisFi
     lines, begin = view
     few = lines[:: max(1, len(lines) // _SEARCH_LINES)]
     contrast = float(np.std(few))
+    if not contrast:
+        return None
     found = []
     for start in sorted(_starts(view, few, wanted), key=lambda start: start.share)[:_TRIED]:
         best = _refined(few, begin, start.sampling, start.method)
@@ -222,6 +225,7 @@ def _starts(view: tuple[np.ndarray, int], few: np.ndarray, wanted: int | None) -
     lines, begin = view
     size = lines.shape[1] + 2 * begin
     least, most = (wanted * (1 - _NAMED), wanted * (1 + _NAMED)) if wanted else _STEPS
+    most = min(most, lines.shape[1] / _FEWEST)
     for method in ("linear", "cubic"):
         for step in likely_steps(lines, method, least, most):
             phases = [Sampling(size, step, step * place / _PHASES) for place in range(_PHASES)]

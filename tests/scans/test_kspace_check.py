@@ -97,6 +97,26 @@ def test_what_cannot_be_examined_says_so():
     assert not examine_axis(CROP[:12], 0).examined
 
 
+@pytest.mark.parametrize("size", [18, 24])
+def test_no_step_is_told_from_a_few_samples(size):
+    """Between the ends, where nothing is assumed, some phases have no voxel: they lose no figure."""
+    places = np.arange(size) / 2.4
+    below, part = places.astype(int), (places % 1)[:, None, None]
+    with np.errstate(all="raise"):
+        found = examine_axis(CROP[below] * (1 - part) + CROP[below + 1] * part, 0)
+    assert np.isfinite(list(found.evidence.values())).all()
+
+
+def test_a_few_lines_without_contrast_tell_nothing():
+    """Of 900 lines every ninth is looked at first; here those are the empty ones."""
+    volume = np.zeros((60, 60, 64), np.float32)
+    lines = volume[15:45, 15:45].reshape(900, 64)
+    lines[:] = drawn(2.4, 0.0, 1).reshape(64, -1)[:, 1000:1900].T
+    lines[::9] = 0
+    volume[15:45, 15:45] = lines.reshape(30, 30, 64)
+    assert examine_axis(volume, 2).method != "sinc"
+
+
 def test_an_axis_along_which_nothing_changes_shows_no_cliff():
     for same in (
         np.repeat(CROP[:, :, 30:31], 48, axis=2),
