@@ -17,6 +17,7 @@ from mdcsrn_tf.scans import kspace
 
 _CLOSE = 1e-6
 _ALL_BUT = 0.01  # samples
+_SEEN = 0.1  # the least weight of a sample beyond the axis in its last voxel; in those of whole steps 1/6
 # From the last sample to the first over a step beside them: whole scans 1.2 at most, pieces cut out of heads 1.4 to 3.
 _JUMP = 1.4
 
@@ -31,8 +32,9 @@ class Sampling:
 
     @property
     def count(self) -> int:
-        """How many samples the axis was made of."""
-        return math.ceil(self.size / self.step - _CLOSE)
+        """How many samples the axis was made of, without a last one of which no voxel tells."""
+        filled = math.ceil(self.size / self.step - _CLOSE)
+        return min(filled, math.ceil((self.size - 1 - self.first) / self.step - _SEEN) + 1)
 
     @property
     def positions(self) -> np.ndarray:

@@ -111,6 +111,17 @@ def test_rounding_to_8_bits_is_not_amplified():
             np.testing.assert_allclose(found[::-1] if first else found, small, atol=0.51)
 
 
+@pytest.mark.parametrize(("size", "step", "first"), [(50, 1.5, 1.2), (48, 1.4999994, 1.4), (50, 1.51, 1.45)])
+def test_a_last_sample_that_no_voxel_shows_is_none(size, step, first):
+    """It was taken for zero, and rang."""
+    samples = RNG.normal(100, 10, 40)
+    places = (np.arange(size) - first) / step + 1
+    stored = np.interp(places, np.arange(40), samples)[:, None, None]
+    sampling = Sampling(size, step, first)
+    found = measured_samples(stored, 0, sampling, "linear")[:, 0, 0]
+    np.testing.assert_allclose(found, samples[1 : 1 + sampling.count], atol=1e-6)
+
+
 def test_possible_samplings_are_named():
     assert possible_samplings(10, 2) == [
         Sampling(10, 2.0, 0.0),
