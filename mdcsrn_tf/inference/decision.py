@@ -189,10 +189,9 @@ def _contradictions(sight: Sight, decision: Decision, wanted: ScanSettings, card
 
 
 def _is_between(finding: AxisFinding, factor: int, decision: Decision, card: ModelCard) -> bool:
-    """Whether the one axis has a factor, nearest to `factor`, between those that a network of several learned from."""
-    known = _known_factors(card, 1)
-    alone = len(decision.axes) == 1 and finding.whole_factor == factor
-    return alone and bool(known) and min(known) < finding.factor < max(known)
+    """Whether the axis has a factor, nearest to `factor`, between those that a network of several learned from."""
+    known = _known_factors(card, len(decision.axes))
+    return finding.whole_factor == factor and bool(known) and min(known) < finding.factor < max(known)
 
 
 def _interpolated_beside(sight: Sight, decision: Decision) -> list[str]:

@@ -9,12 +9,15 @@ import scipy.ndimage
 
 from mdcsrn_tf.inference import choice
 from mdcsrn_tf.inference.decision import decide
+from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.scan import prepare
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import look
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
+from mdcsrn_tf.scans.kspace_check import AxisFinding
+from mdcsrn_tf.scans.resampling import Sampling
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.scans.volume import Volume, new_header
 from mdcsrn_tf.scans.volumes import read_volume
@@ -206,3 +209,12 @@ def test_partial_fourier_along_another_axis_is_no_contradiction():
     assert sight.findings[2].method == "sinc" and sight.findings[2].factor < 1.4
     assert choice.choose_model(sight, ScanSettings()).name == "plane"
     assert not decide(sight, ScanSettings(), CARDS["plane"]).doubts
+
+
+def test_a_network_of_several_factors_along_two_axes_takes_those_between():
+    card = dataclasses.replace(CARDS["plane"], tested={"factors": [[2, 2], [3, 3]]})
+    found = (*(AxisFinding("linear", Sampling(64, 2.4)) for _ in range(2)), AxisFinding(None))
+    sight = dataclasses.replace(look(read_volume(CROP)), findings=found)
+    decision = decide(fitting(sight, ScanSettings(), card), ScanSettings(), card)
+    assert decision.factors == (2, 2) and not decision.doubts
+    assert "k-space shows 2.4x" in decide(sight, ScanSettings(), CARDS["plane"]).doubts[0]
