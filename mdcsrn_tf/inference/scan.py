@@ -87,12 +87,13 @@ class Outcome:
         """The result brought back from its twofold grid.
 
         Of a zero-filled scan the stored picture and what the network changed of it: so what a magnitude image holds of
-        its original's detail beyond its samples, which that grid leaves out, stays.
+        its original's detail beyond its samples, which that grid leaves out, stays. Of others what lies beyond the
+        first and the last sample stays as it is stored: their own grid holds nothing of it.
         """
         if sight.grid.is_zero_filled:
             data = stored + sight.grid.leave(self.data - self.prepared.volume.data)
         else:
-            data = sight.grid.leave(self.data)
+            data = np.where(sight.grid.beyond_samples(stored.shape), stored, sight.grid.leave(self.data))
         if stored.min() >= 0 and not wanted.consistency:
             data = np.maximum(data, 0.0)
         return np.ascontiguousarray(data, np.float32)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdcsrn_tf.scans.kspace_check import AxisFinding
-from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples, sinc_at
+from mdcsrn_tf.scans.resampling import Sampling, inside, interpolated, low_passed, measured_samples, sinc_at
 from mdcsrn_tf.scans.volume import Volume
 
 # Voxels a sample between which networks for 2 gain by it, along several axes and along one alone (docs/decisions.md);
@@ -80,6 +80,17 @@ class TwofoldGrid:
             else:
                 result = _moved(result, axis, there.first + np.arange(stored.twofold.size) * there.step / 2)
         return result
+
+    def beyond_samples(self, shape: Sequence[int]) -> np.ndarray:
+        """Which voxels of the stored grid, of that shape, lie before the first or behind the last sample of an axis.
+
+        Where the samples lie as kspace.py puts them, none: there the axis begins again behind the last.
+        """
+        beyond = np.zeros(shape, bool)
+        for axis, stored in self._changed():
+            if not stored.sampling.starts_the_axis:
+                np.moveaxis(beyond, axis, 0)[~inside(stored.sampling, stored.method)] = True
+        return beyond
 
     def stored_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Of a volume of this grid."""

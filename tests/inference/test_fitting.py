@@ -101,6 +101,20 @@ def test_linear_samples_at_other_distances_are_read_off_first(count, said):
     )
 
 
+def test_the_ends_beyond_the_samples_stay_as_they_are_stored(monkeypatch):
+    """A piece of a linearly drawn scan, its first sample at voxel 1.68; the network is stood in for by nothing."""
+    data = crop().data
+    samples = scipy.signal.resample(data, 25, axis=0)
+    spline = scipy.interpolate.make_interp_spline(np.arange(25) * 2.56, samples, k=1, axis=0)
+    scan = dataclasses.replace(crop(), data=np.maximum(spline(np.arange(6, 58)), 0).astype(np.float32))
+    monkeypatch.setattr(ensemble, "run", lambda engine, low_res, *_: Result(low_res, 8, 0, "moving", 1, None))
+    sight = look(scan)
+    assert sight.findings[0].sampling.first == pytest.approx(1.68, abs=0.01)
+    result = super_resolve_scan(scan, SimpleNamespace(card=CARD), Settings(), ScanSettings(force=True), sight=sight)
+    np.testing.assert_array_equal(result.data[:2], scan.data[:2])
+    assert np.abs(result.data[2:-3] - scan.data[2:-3]).max() > 5
+
+
 def test_what_was_measured_stays_with_consistency(monkeypatch):
     """The network is stood in for by noise; the ends of the axes meet, as a whole scan's do."""
     kept = kept_of((1.5, 1.5, 1))

@@ -120,3 +120,18 @@ def test_linear_samples_are_brought_to_where_they_lie_and_the_result_back(sampli
     shown = grid.shown(waves(np.arange(48.0))[:, None, None])[middle, 0, 0]
     np.testing.assert_allclose(shown, waves(twofold[middle]), atol=0.02)
     assert not grid.is_zero_filled and grid_of(sampling).is_zero_filled
+
+
+@pytest.mark.parametrize(
+    ("sampling", "method", "beyond"),
+    [
+        (Sampling(12, 2.5, 1.7), "linear", [0, 1]),  # the last sample at 11.7
+        (Sampling(12, 3.0, 0.5), "linear", [0, 10, 11]),  # and at 9.5
+        (Sampling(12, 3.0, 2.0), "nearest", [0, 1]),
+        (Sampling(12, 1.5), "linear", []),
+    ],
+)
+def test_voxels_before_the_first_and_behind_the_last_sample_are_told(sampling, method, beyond):
+    told = grid_of(sampling, method).beyond_samples((12, 3, 2))
+    assert np.flatnonzero(told.any(axis=(1, 2))).tolist() == beyond
+    assert np.array_equal(told.any(axis=(1, 2)), told.all(axis=(1, 2)))
