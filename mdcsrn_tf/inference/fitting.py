@@ -6,6 +6,7 @@ from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.twofold import LEAST_ALONE
 
 
@@ -18,7 +19,8 @@ def fitting(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Sight:
     known = {factor for factors in (*card.tested.get("factors", ()), card.factor) for factor in factors}
     if wanted.factor or card.planes or 2 not in known:
         return sight
-    other = sight.on_twofold_grid(known)
+    axes = resolve_axes(wanted.axes, sight.volume.affine) if wanted.axes else (0, 1, 2)
+    other = sight.on_twofold_grid(known, axes)
     if other is sight:
         return sight
     here, there = decide(sight, wanted, card), decide(other, wanted, card)

@@ -38,9 +38,10 @@ class Sight:
         """A volume of the scan as `volume` is."""
         return self.grid.volume(self.surround.volume(whole))
 
-    def on_twofold_grid(self, known: Collection[int]) -> Sight:
-        """The same with every axis that was interpolated by no factor that is `known` at two voxels a sample."""
-        grid = twofold_grid(self.findings, known)
+    def on_twofold_grid(self, known: Collection[int], axes: Collection[int] = (0, 1, 2)) -> Sight:
+        """The same with each of `axes` that was interpolated by no factor that is `known` at two voxels a sample."""
+        asked = (found if axis in axes else AxisFinding(None) for axis, found in enumerate(self.findings))
+        grid = twofold_grid(tuple(asked), known)
         if not grid:
             return self
         if grid not in self._on_grids:

@@ -28,6 +28,7 @@ from mdcsrn_tf.scans.resampling import Sampling, basis, inside, possible_samplin
 
 FACTORS = (2, 3, 4, 5, 6)
 _CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
+_SHORT, _CLIFF_OF_SHORT_DB = 48, 20.0  # voxels; cut out of full scans 17 but for one, zero-filled ones 21 at least
 _BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
 _LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
 _CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
@@ -40,6 +41,7 @@ _NAMED = 0.15  # so far, as a part, may a step be from the factor that is named
 _PHASES = 8  # of any step, where the search for the right one begins
 _TRIED = 3  # steps and methods from which the search goes on
 _SEARCH_LINES, _ROUNDS = 100, 80
+_ALL = 1e30  # lost where no voxel tells
 _BAND = 3  # of samples in a row, the furthest two that cubic takes for one voxel
 _UNSEEN = 1e-9  # the largest weight of a sample that no voxel shows
 _RIDGE = 1e-13  # keeps apart what the last samples, of which hardly a voxel tells, can be
@@ -127,7 +129,7 @@ def _zero_filled(
     power = np.mean(np.abs(scipy.fft.rfft(windowed, axis=1)) ** 2, axis=0)
     level = 10 * np.log10(power + 1e-12 * power.max())
     heights = _cliffs(level)
-    if heights.max() < _CLIFF_DB:
+    if heights.max() < (_CLIFF_DB if size >= _SHORT else _CLIFF_OF_SHORT_DB):
         return None
     kept = _kept(_brink(level, int(np.argmax(heights))) * size / length, size, factors, 2.5 * size / length)
     if wanted is not None and abs(size / kept - wanted) > 0.15 * wanted:
@@ -238,21 +240,15 @@ def _refined(lines: np.ndarray, begin: int, start: Sampling, method: str) -> Sam
     """The sampling near `start` by which the lines lose least."""
     near = 1.5 * start.step / _PHASES
     drift = start.step / start.size  # of the step: one sample from one end of the axis to the other
+    begun = (start.step, start.first)
+    simplex = [begun, (start.step + 0.3 * drift, start.first), (start.step, start.first + near / 3)]
+    fine = 1e-6 * float(np.std(lines))
     search = scipy.optimize.minimize(
-        lambda place: _lost(lines, begin, Sampling(start.size, *place), method),
-        (start.step, start.first),
+        lambda place: min(_lost(lines, begin, Sampling(start.size, *place), method), _ALL),
+        begun,
         method="Nelder-Mead",
         bounds=[(start.step - drift, start.step + drift), (start.first - near, start.first + near)],
-        options={
-            "initial_simplex": [
-                (start.step, start.first),
-                (start.step + 0.3 * drift, start.first),
-                (start.step, start.first + near / 3),
-            ],
-            "xatol": 1e-4,
-            "fatol": 1e-6 * float(np.std(lines)),
-            "maxfev": _ROUNDS,
-        },
+        options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": fine, "maxfev": _ROUNDS},
     )
     return usual_place(Sampling(start.size, *map(float, search.x)))
 

@@ -170,6 +170,14 @@ def test_a_twofold_scan_of_partial_resolution_through_its_slices_stays_one(third
     assert bool(fitting(sight, ScanSettings(), CARD).grid) == doubts
 
 
+def test_an_axis_that_is_not_asked_for_stays_on_its_grid():
+    sight = look(filled(kept_of((1.5, 1.5, 1)))[0])
+    slices = AxisFinding("sinc", Sampling(sight.volume.data.shape[2], 1.6))
+    sight = dataclasses.replace(sight, findings=(*sight.findings[:2], slices))
+    steps = fitting(sight, ScanSettings(axes="LR,AP", force=True), CARD).grid.steps()
+    assert steps[0] and steps[1] and steps[2] is None
+
+
 def test_the_card_is_asked_about_the_voxels_of_the_result_not_of_the_twofold_grid():
     """At 3x those are half as large again, which benchmarks/other_factors.py tries on every scan."""
     sight = fitting(look(filled(kept_of((3, 3, 1)))[0]), ScanSettings(), CARD)

@@ -92,6 +92,17 @@ def test_any_amount_of_zero_filling_is_measured():
     assert found.method == "sinc" and abs(found.factor - 64 / 48) < 0.06
 
 
+@pytest.mark.parametrize("size", [24, 32])
+def test_short_axes_have_to_show_a_higher_cliff(size):
+    """A full scan's few slices, smooth as they are, were taken for zero-filled ones."""
+    strength = np.repeat([5.0, 1.0, 0.16], [size // 6, size // 6, size // 2 + 1 - size // 6 * 2])  # 14 dB, then 16
+    phases = np.exp(2j * np.pi * np.random.default_rng(0).random((20, 20, len(strength))))
+    cliff = 100 + np.fft.irfft(strength * phases, n=size, axis=2)
+    assert examine_axis(cliff, 2).method != "sinc"
+    filled = kspace.degrade(CROP[..., :size], (2,), (2,), "sinc")
+    assert (examine_axis(filled, 2).method, examine_axis(filled, 2).whole_factor) == ("sinc", 2)
+
+
 def test_what_cannot_be_examined_says_so():
     assert not examine_axis(np.zeros((40, 40, 40), np.float32), 0).examined
     assert not examine_axis(CROP[:12], 0).examined
