@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mdcsrn_tf.inference.decision import Decision
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.inference.words import millimetres, times, with_and
@@ -33,7 +35,7 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
         return f"{shape} at {spacing}, {seen}: {done}"
     if sight.grid:
         stored = [finding.as_stored for finding in decision.findings]
-        how = " and ".join(dict.fromkeys(_ADVERBS[finding.method or ""] for finding in stored))
+        how = _how(dict.fromkeys(finding.method or "" for finding in stored))
         shown = times([round(finding.factor, 2) for finding in stored])
         twofold = "x".join(map(str, sight.volume.data.shape))
         done = f"brought to {twofold} voxels, which is {more}, super-resolved by {model} and brought back"
@@ -41,8 +43,13 @@ def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> s
     methods = sorted({finding.method or "" for finding in decision.findings})
     if methods == [""]:
         return f"{shape} at {spacing}: super-resolving {more} along {where} by {model}, whatever k-space shows"
-    seen = " and ".join(_ADVERBS.get(method, "measured") for method in methods)
-    return f"{shape} at {spacing}, {seen} {_shown(decision)} along {where}: {_treatment(decision, card)} {model}"
+    return (
+        f"{shape} at {spacing}, {_how(methods)} {_shown(decision)} along {where}: {_treatment(decision, card)} {model}"
+    )
+
+
+def _how(methods: Iterable[str]) -> str:
+    return " and ".join(_ADVERBS.get(method, "measured") for method in methods)
 
 
 def _shown(decision: Decision) -> str:

@@ -178,6 +178,15 @@ def test_an_axis_that_is_not_asked_for_stays_on_its_grid():
     assert steps[0] and steps[1] and steps[2] is None
 
 
+def test_an_axis_that_was_measured_is_called_so_beside_one_that_was_not():
+    """As with --axes=LR,AP --force."""
+    found = (AxisFinding("linear", Sampling(64, 1.6)), AxisFinding(None), AxisFinding(None))
+    sight, wanted = dataclasses.replace(look(crop()), findings=found), ScanSettings(axes="LR,AP", force=True)
+    sight = fitting(sight, wanted, CARD)
+    line = in_words(sight, decide(sight, wanted, CARD), "net", CARD)
+    assert "linearly interpolated and measured 1.6x1 along LR and AP: brought to 80x64x32 voxels" in line
+
+
 def test_the_card_is_asked_about_the_voxels_of_the_result_not_of_the_twofold_grid():
     """At 3x those are half as large again, which benchmarks/other_factors.py tries on every scan."""
     sight = fitting(look(filled(kept_of((3, 3, 1)))[0]), ScanSettings(), CARD)
