@@ -41,7 +41,6 @@ _NAMED = 0.15  # so far, as a part, may a step be from the factor that is named
 _PHASES = 8  # of any step, where the search for the right one begins
 _TRIED = 3  # steps and methods from which the search goes on
 _SEARCH_LINES, _ROUNDS = 100, 80
-_ALL = 1e30  # lost where no voxel tells
 _BAND = 3  # of samples in a row, the furthest two that cubic takes for one voxel
 _UNSEEN = 1e-9  # the largest weight of a sample that no voxel shows
 _RIDGE = 1e-13  # keeps apart what the last samples, of which hardly a voxel tells, can be
@@ -244,7 +243,7 @@ def _refined(lines: np.ndarray, begin: int, start: Sampling, method: str) -> Sam
     simplex = [begun, (start.step + 0.3 * drift, start.first), (start.step, start.first + near / 3)]
     fine = 1e-6 * float(np.std(lines))
     search = scipy.optimize.minimize(
-        lambda place: min(_lost(lines, begin, Sampling(start.size, *place), method), _ALL),
+        lambda place: _lost(lines, begin, Sampling(start.size, *place), method),
         begun,
         method="Nelder-Mead",
         bounds=[(start.step - drift, start.step + drift), (start.first - near, start.first + near)],
