@@ -134,7 +134,8 @@ def section(record: dict[str, Any]) -> str:
         f"Over zero-filled sinc, in the mean: {np.mean(as_they_are):+.2f} dB as they are, {np.mean(gains):+.2f} dB on "
         f"the other grid, which is above sinc in {better} of {len(gains)} cases (least {min(gains):+.2f} dB).",
         "",
-        "The same samples drawn linearly and cubically; as they came / as they were given back:",
+        "Samples at the same distances, their magnitudes taken before and not after, drawn linearly and cubically; as "
+        "they came / as they were given back, linear ones first:",
         "",
     ]
     methods = config["drawn"]

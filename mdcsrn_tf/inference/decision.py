@@ -183,15 +183,10 @@ def _contradictions(sight: Sight, decision: Decision, wanted: ScanSettings, card
         sentences.append(f"k-space looks empty along {with_and(others)}, which --axes does not name")
     for name, finding, factor in pairs:
         shown = finding.method not in (None, "unknown")
-        if shown and not _near([finding.factor], [factor]) and not _is_between(finding, factor, decision, card):
+        between = finding.whole_factor == factor and finding.lies_between(_known_factors(card, len(pairs)))
+        if shown and not between and not _near([finding.factor], [factor]):
             sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x")
     return sentences
-
-
-def _is_between(finding: AxisFinding, factor: int, decision: Decision, card: ModelCard) -> bool:
-    """Whether the axis has a factor, nearest to `factor`, between those that a network of several learned from."""
-    known = _known_factors(card, len(decision.axes))
-    return finding.whole_factor == factor and bool(known) and min(known) < finding.factor < max(known)
 
 
 def _interpolated_beside(sight: Sight, decision: Decision) -> list[str]:

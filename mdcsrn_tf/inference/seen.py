@@ -17,7 +17,7 @@ _ADVERBS = {
     "unknown": "smoothly interpolated",
 }
 
-_ALL_BUT = 0.1
+_ALL_BUT = 0.1  # voxels a sample: so near to a whole factor it is called by that
 
 
 def in_words(sight: Sight, decision: Decision, model: str, card: ModelCard) -> str:

@@ -14,7 +14,7 @@ NumPy and SciPy only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,7 +28,10 @@ from mdcsrn_tf.scans.resampling import Sampling, basis, inside, possible_samplin
 
 FACTORS = (2, 3, 4, 5, 6)
 _CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
-_SHORT, _CLIFF_OF_SHORT_DB = 48, 20.0  # voxels; cut out of full scans 17 but for one, zero-filled ones 21 at least
+_SHORT, _CLIFF_OF_SHORT_DB = (
+    48,
+    20.0,
+)  # voxels; cut out of full scans 17 but for one, zero-filled 21 at least (no record)
 _BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
 _LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
 _CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
@@ -70,6 +73,10 @@ class AxisFinding:
     def whole_factor(self) -> int:
         """The factor to the nearest whole number; 181 voxels of 90 samples are twice as many."""
         return max(1, round(self.factor))
+
+    def lies_between(self, factors: Collection[int]) -> bool:
+        """Whether the factor is between two of those, which a network of several factors learned from."""
+        return bool(factors) and min(factors) < self.factor < max(factors)
 
     @property
     def proves_interpolation(self) -> bool:

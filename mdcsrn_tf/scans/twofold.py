@@ -137,9 +137,9 @@ def _stored(finding: AxisFinding) -> Stored | None:
 def _is_known(finding: AxisFinding, known: Collection[int]) -> bool:
     """Whether it is a known whole factor, or what truncation leaves of it: 25 voxels of 12 samples are twofold, too.
 
-    A network that learned from several factors knows what lies between them.
+    What lies between known ones is known as well.
     """
-    if min(known) < finding.factor < max(known):
+    if finding.lies_between(known):
         return True
     whole, sampling = finding.whole_factor, finding.sampling
     truncated = sampling is not None and sampling.count == sampling.size // whole
