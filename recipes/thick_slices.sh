@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # thick_slices.sh SCANS WORK: the network for thick slices, which goes on from the fast one. The scans are
-# full_scans.sh's; the shards of every factor and slice profile, and the training, are made here: four
+# full_scans.sh's; the shards of every factor and slice profile, and the training, are made here: five
 # stretches, each from patches of its own.
 set -euo pipefail
 scans=$1 work=$2
@@ -36,3 +36,5 @@ shards 3
 train 3 5e-4 33 "$work/run_thick2/best_l1.keras"
 shards 4
 train 4 4e-4 34 "$work/run_thick3/best_l1.keras"
+shards 5
+train 5 3e-4 35 "$work/run_thick4/best_l1.keras"
