@@ -126,6 +126,7 @@ def _run(values: flags.FlagValues) -> int:
         raise UserError(f"--noise_snr={values.noise_snr} must be positive.")
     if values.grid == "small" and values.interpolation:
         raise UserError("--interpolation brings a scan back to its grid, and --grid=small does not: leave out one.")
+    resolve_axes(values.axes, np.eye(4))
     parse_factors(values.factor, values.axes)
     read_slice_settings(values)
     planned = plan_outputs(Path(values.input), Path(values.output), values.series)
@@ -190,7 +191,7 @@ def plan_outputs(source: Path, output: Path, series: str | None = None) -> list[
     if len(scans) == 1 and output.name.lower().endswith(NIFTI_SUFFIXES):
         return [_apart(scans[0][0], output)]
     if output.name.lower().endswith(NIFTI_SUFFIXES) or output.is_file():
-        raise UserError(f"--output={output} is a file, but --input={source} {len(scans)} scans; name a folder.")
+        raise UserError(f"--output={output} is a file, but --input={source} holds {len(scans)} scans; name a folder.")
     refuse_other_formats(output)
     base = source if source.is_dir() and [path for path, _ in scans] != [source] else source.parent
     pairs = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import textwrap
 import warnings
@@ -68,7 +69,7 @@ def in_own_process() -> bool:
 def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
     values = flags.FlagValues()
     command.define_flags(values)
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [_at_home(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
         print(_help_text(name, command, values))
         return 0
@@ -85,6 +86,15 @@ def _run(name: str, command: Command, argv: Sequence[str] | None) -> int:
             warnings.simplefilter("ignore")
             logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its cache lies is nobody's concern
         return _call(name, values, command.main, arguments)
+
+
+def _at_home(argument: str) -> str:
+    """The argument with its user's home for a ~ at the beginning of a flag's path, where no shell has put it.
+
+    Else the result of `--output=~/results` would lie in a new folder called ~, for somebody to remove one day.
+    """
+    home = os.path.expanduser("~")  # noqa: PTH111 (pathlib raises where there is no home)
+    return re.sub(r"(?<=[=,])~(?=[/,]|$)", lambda _: home, argument) if argument.startswith("-") else argument
 
 
 def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str]) -> int:

@@ -135,6 +135,18 @@ def test_bash_completes_the_flags(capsys):
     assert done.stdout.endswith("-W '--input= --nothing= --qc --set= --help --version' mdcsrn-x\n")
 
 
+def test_a_home_that_no_shell_has_put_in_is_put_in(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    found = []
+
+    def main(values):
+        found.extend([values.input, *values.set])
+
+    given = ["--input=~/scans", "--set=7t/unet7=~/results,~/b", "--set=./~/c,d~/e", "--set", "~", "--set=~anna/f"]
+    assert run_command("mdcsrn-x", "", _define, main, given) == 0
+    assert found == ["/home/anna/scans", "7t/unet7=/home/anna/results,/home/anna/b", "./~/c,d~/e", "~", "~anna/f"]
+
+
 def test_help_names_no_empty_default_and_words_repeated_flags_itself(capsys):
     assert run_command("mdcsrn-x", "Does x.", _define, lambda values: 1, ["--help"]) == 0
     said = capsys.readouterr().out

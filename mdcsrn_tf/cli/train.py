@@ -175,11 +175,13 @@ def _run(values: flags.FlagValues) -> int:
     if values.dry_run:
         from mdcsrn_tf.training.data_check import fitted, remarks_on
         from mdcsrn_tf.training.dry_run import describe
+        from mdcsrn_tf.training.features import remarks_on_features
 
+        warn("mdcsrn-train", remarks_on_features(settings))
         if values.data:
             manifest = read_manifests(values.data)
-            warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
             settings = fitted(settings, manifest)
+            warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
         print(describe(settings))
         return 0
     _need_folders(values)

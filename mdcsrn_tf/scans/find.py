@@ -118,7 +118,8 @@ def _listed(path: Path) -> list[Path]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no list of paths, one a line ({error}); write one.") from error
-    entries = [path.parent / line for line in lines if line and not line.startswith("#")]
+    listed = [line for line in lines if line and not line.startswith("#")]
+    entries = [path.parent / os.path.expanduser(line) for line in listed]  # noqa: PTH111 (pathlib raises for no user's ~x)
     if not entries:
         raise UserError(f"{path} lists no scan; write one path a line.")
     return sorted(set(entries))

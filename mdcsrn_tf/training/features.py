@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mdcsrn_tf.errors import UserError
@@ -33,3 +34,11 @@ def with_checksum(settings: TrainSettings) -> TrainSettings:
     if not names or settings.features == "random":
         return settings
     return replace(settings, vgg_sha256=sha256_of(checked_weights(names[0], settings.vgg_weights)))
+
+
+def remarks_on_features(settings: Sequence[TrainSettings]) -> tuple[str, ...]:
+    """What to say of random features where no phase's loss reads VGG: they change nothing, and were asked for."""
+    terms = [phase.terms for phase in settings[0].preset.training.phases]
+    if settings[0].features != "random" or any(map(needed_features, terms)):
+        return ()
+    return (f"--features=random changes nothing: no loss of {settings[0].preset.name} reads VGG.",)

@@ -37,7 +37,7 @@ from mdcsrn_tf.training.distribution import (
     start_again,
     variables_of,
 )
-from mdcsrn_tf.training.features import features_of, with_checksum
+from mdcsrn_tf.training.features import features_of, remarks_on_features, with_checksum
 from mdcsrn_tf.training.log import MetricsTable
 from mdcsrn_tf.training.loop import Phase, TrainData
 from mdcsrn_tf.training.pictures import draw_curves
@@ -61,8 +61,9 @@ def train(
     `data` is a folder of shards, or several, separated by commas.
     """
     manifest = read_manifests(data)
-    warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
     settings = fitted(settings, manifest)  # first: no weights are to be fetched for shards that do not fit
+    remarks = (*manifest.remarks, *remarks_on(settings[0], manifest), *remarks_on_features(settings))
+    warn("mdcsrn-train", remarks)
     settings = [replace(with_checksum(phase), data_sha256=manifest.sha256) for phase in settings]
     strategy = _set_up(settings[0])
     record = RunRecord.begin(settings, {"folder": data, "manifest_sha256": manifest.sha256})

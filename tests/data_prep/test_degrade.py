@@ -174,6 +174,16 @@ def test_a_scan_that_was_exchanged_since_is_not_passed_over(scan, tmp_path, caps
     assert run(source, output) == 0
 
 
+def test_a_mistake_of_the_flags_is_told_once_and_not_of_every_scan(scan, tmp_path, capsys):
+    shutil.copy(scan, tmp_path / "another.nii.gz")
+    assert run(tmp_path, tmp_path / "low", "--axes=LR,XX") == 1
+    told = "'XX' is no axis; name LR, AP or IS, or give an index 0, 1 or 2, as in LR,AP."
+    assert capsys.readouterr().err == f"mdcsrn-degrade: error: {told}\n"
+    assert run(tmp_path, tmp_path / "low.nii") == 1
+    told = f"--output={tmp_path}/low.nii is a file, but --input={tmp_path} holds 2 scans; name a folder."
+    assert capsys.readouterr().err == f"mdcsrn-degrade: error: {told}\n"
+
+
 def test_results_of_a_network_are_no_scans_but_where_nothing_else_is(scan, tmp_path):
     (tmp_path / "scan_sr.nii.gz").write_bytes(scan.read_bytes())
     (tmp_path / "scan_sr.json").write_text('{"GeneratedBy": [{"Name": "mdcsrn_tf"}]}')

@@ -257,6 +257,8 @@ def test_volumes_are_found_in_files_folders_trees_and_lists(tmp_path):
     assert find_volumes(plain / "b.nii") == [plain / "b.nii"]
     (tmp_path / "scans.txt").write_text("# mine\nplain/b.nii\n\nplain/missing.nii\n")
     assert find_volumes(tmp_path / "scans.txt") == [plain / "b.nii", plain / "missing.nii"]
+    (tmp_path / "home.txt").write_bytes(b"\xef\xbb\xbf# from Windows\r\n~/c.nii\r\n")
+    assert find_volumes(tmp_path / "home.txt") == [Path.home() / "c.nii"]
     bids = tmp_path / "bids"
     wanted = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_acq-x_T2w.nii"]
     others = [

@@ -26,6 +26,7 @@ from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
 from mdcsrn_tf.training import dry_run, run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_exchange, chosen_places, differences_to_shards, remarks_on
+from mdcsrn_tf.training.features import remarks_on_features
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import build_state
 
@@ -292,6 +293,14 @@ def test_a_papers_recipe_says_that_its_patches_were_to_lie_anywhere():
     # Ours asks for what it always has had, and so do the recipes of the volumes' papers.
     assert chosen_places(TrainSettings(with_recipe(unet, "quick2d"), "gan"), quarter) == ()
     assert chosen_places(TrainSettings(get_preset("journal/b4u4k12"), "l1"), quarter) == ()
+
+
+def test_random_features_that_no_loss_reads_are_remarked_on():
+    said = ("--features=random changes nothing: no loss of journal/b4u4k12 reads VGG.",)
+    assert remarks_on_features([TrainSettings(get_preset("journal/b4u4k12"), "l1", features="random")]) == said
+    assert remarks_on_features([TrainSettings(get_preset("journal/b4u4k12"), "l1")]) == ()
+    # The first phase of this one learns from pixels alone, its GAN from VGG19.
+    assert remarks_on_features([TrainSettings(get_preset("srgan2d/model1"), "l1", features="random")]) == ()
 
 
 def test_a_batch_of_more_than_there_are_patches_is_remarked_on():
