@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,10 +92,15 @@ def run_planes(
         normalisation.undo(data),
         *_extent(data.shape, axes, tiling),
         engine.bn,
-        sum(data.shape[axis] for axis in axes),
+        sum(_tiles_across(data.shape, axis, tiling) for axis in axes),
         seam_figure_at(data, _seams(data.shape, axes, tiling)),
         tuple(_extent(data.shape, axes, unfit)[0] for unfit in skipped),
     )
+
+
+def _tiles_across(shape: tuple[int, ...], axis: int, tiling: SliceTiling) -> int:
+    """How many tiles all slices across that axis of the volume are."""
+    return math.prod(length if across == axis else len(windows(length, tiling)) for across, length in enumerate(shape))
 
 
 def _extent(

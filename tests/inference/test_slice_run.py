@@ -55,7 +55,7 @@ def test_tiles_of_the_card_and_of_the_flags(tmp_path):
     path, _ = saved(tmp_path, Unet2dConfig(filters=2, levels=2), tile=8, margin=1, stride=3)
     engine = load_engine(path, Settings())
     by_card = run(engine, SCAN, Settings())
-    assert (by_card.tile, by_card.margin, by_card.tiles, by_card.bn) == ((8, 8, 1), (1, 1, 0), 10, "moving")
+    assert (by_card.tile, by_card.margin, by_card.tiles, by_card.bn) == ((8, 8, 1), (1, 1, 0), 2 * 3 * 10, "moving")
     side_by_side = run(engine, SCAN, Settings(merge="core"))
     assert np.abs(side_by_side.data - by_card.data).max() > 0
     assert side_by_side.seam_figure is not None
