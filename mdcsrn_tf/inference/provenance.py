@@ -59,7 +59,7 @@ def describe(
     """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next."""
     check = remarks.check
     content: dict[str, Any] = {
-        "Description": "Super-resolved by mDCSRN",
+        "Description": f"Super-resolved by {model.stem} ({card.preset})",
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "Sources": [_source(job)],
         "Model": {

@@ -34,6 +34,7 @@ def test_the_sidecar_tells_the_whole_story(model, scan, tmp_path, capsys):
     told = capsys.readouterr().err
     story = json.loads((tmp_path / "sr.json").read_text())
     assert story["Model"]["sha256"] == sha(model) and story["Model"]["name"] == "tiny"
+    assert story["Description"] == f"Super-resolved by tiny ({story['Model']['preset']})"
     assert story["SourceSHA256"] == sha(scan) and story["ResultSHA256"] == sha(tmp_path / "sr.nii.gz")
     assert (story["Grid"], story["Axes"], story["Factor"]) == ("same", ["LR", "AP"], [2, 2])
     assert [axis["method"] for axis in story["Interpolation"]] == ["cubic", "cubic"]
