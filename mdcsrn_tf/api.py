@@ -126,6 +126,7 @@ def degrade(
         data = kspace.interpolate(data, volume.data.shape, factors, degraded, interpolation)
     if not isinstance(scan, (str, os.PathLike)):
         return _as_given(scan, volume, data, grid)
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_volume(target, data, volume, affine=grid)
     return target
 

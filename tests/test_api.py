@@ -172,6 +172,11 @@ def test_degrading_does_not_replace_its_scan(tmp_path):
     assert scan.read_bytes() == b"measured once"
 
 
+def test_the_folder_of_a_degraded_scan_is_made(tmp_path):
+    written = m.degrade(CROP, tmp_path / "new" / "low.nii.gz")
+    assert written == tmp_path / "new" / "low.nii.gz" and nib.load(written).shape == nib.load(CROP).shape
+
+
 def test_axes_and_factors_may_be_arrays():
     crop = nib.load(CROP)
     found = m.degrade(crop, axes=np.array([0, 2]), factor=np.array([2, 4])).get_fdata(dtype=np.float32)

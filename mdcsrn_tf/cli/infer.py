@@ -201,7 +201,9 @@ def run(values: flags.FlagValues) -> int:
         raise UserError("--input and --output are both needed.")
     from mdcsrn_tf.cli.console import Console
     from mdcsrn_tf.inference.outputs import plan
+    from mdcsrn_tf.weights import find_model
 
+    find_model(values.model)  # a name that is none leaves no folder behind
     output = Path(values.output)
     jobs = _of_subjects(plan(Path(values.input), output, values.series), values.participant_label)
     asked = _run_of(values)

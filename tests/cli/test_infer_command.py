@@ -53,6 +53,12 @@ def test_the_result_lies_on_its_input_with_its_header(model, scans, tmp_path):
     assert (slope in (None, 1.0)) and (intercept in (None, 0.0))
 
 
+def test_a_model_that_is_none_leaves_no_folder_behind(scans, tmp_path, capsys):
+    assert infer(f"--input={scans[1]}", f"--output={tmp_path}/out/sr.nii", "--model=fast-b4u4k17") == 1
+    assert "There is no model fast-b4u4k17: neither a file or folder nor a bundled" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 EIGHT = [
     ("R", "A", "S"),
     ("L", "A", "S"),
