@@ -38,6 +38,7 @@ class Command:
     define_flags: DefineFlags
     main: Main
     headings: Headings = field(default_factory=dict)
+    places: str = ""  # of --help's first line: the words before the flags
 
 
 def run_command(
@@ -48,15 +49,17 @@ def run_command(
     argv: Sequence[str] | None = None,
     headings: Headings | None = None,
     own_process: bool | None = None,
+    places: str = "",
 ) -> int:
     """Parse `argv` (default: the process's arguments), call `main`, and return the process's exit code.
 
     `own_process`: whether the command is all that its process is for; by default, where it takes that one's arguments.
+    `places`: what --help says of words before the flags, of a command that takes them out of `argv` itself.
     """
     before = _own_process.set(argv is None if own_process is None else own_process)
     try:
         with forgiving_streams():
-            return _run(name, Command(description, define_flags, main, headings or {}), argv)
+            return _run(name, Command(description, define_flags, main, headings or {}, places), argv)
     finally:
         _own_process.reset(before)
 
@@ -156,7 +159,12 @@ def _completion(name: str, values: flags.FlagValues) -> str:
 
 
 def _help_text(name: str, command: Command, values: flags.FlagValues) -> str:
-    lines = [command.description.strip(), "", f"usage: {name} [flags]   ({name} --version prints the version)", ""]
+    lines = [
+        command.description.strip(),
+        "",
+        f"usage: {name} {command.places}[flags]   ({name} --version prints the version)",
+        "",
+    ]
     # In the order in which they were defined, the everyday ones first; absl lists one with a short name twice.
     for flag in (values[key] for key in values if key == values[key].name):
         if flag.name in command.headings:

@@ -12,10 +12,23 @@ from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 
 NAME = "mdcsrn-bids"
-DESCRIPTION = """mdcsrn-bids BIDS_FOLDER OUTPUT_FOLDER participant [--participant-label 01 02 ...] [--flags]
-
-Super-resolve the anatomical scans of a BIDS dataset, or of some of its subjects, as BIDS derivatives."""
+DESCRIPTION = (
+    """Super-resolve the anatomical scans of a BIDS dataset, or of some of its subjects, as BIDS derivatives."""
+)
+PLACES = "BIDS_FOLDER OUTPUT_FOLDER participant "
+_HELP = {
+    "input": "Not here: BIDS_FOLDER, the first word, is a BIDS dataset or a subject's folder.",
+    "output": "Not here: OUTPUT_FOLDER, the second word, is the folder of the derivatives.",
+    "participant_label": "The subjects, as --participant-label 01 02 (default: all).",
+}
 _LABELS = ("--participant-label", "--participant_label")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Those of mdcsrn-infer, with what is said otherwise here."""
+    infer.define_flags(values)
+    for name, text in _HELP.items():
+        values[name].help = text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             values[name].value = value
         return infer.run(values)
 
-    return run_command(NAME, DESCRIPTION, infer.define_flags, run, others, infer.HEADINGS, argv is None)
+    return run_command(NAME, DESCRIPTION, define_flags, run, others, infer.HEADINGS, argv is None, PLACES)
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str] | None, list[str]]:

@@ -269,6 +269,15 @@ def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
     assert "BIDS_FOLDER OUTPUT_FOLDER participant" in capsys.readouterr().err
 
 
+def test_the_help_of_the_bids_app_tells_of_its_places_and_of_no_flag_that_it_refuses(capsys):
+    from mdcsrn_tf.cli import bids
+
+    assert bids.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "\nusage: mdcsrn-bids BIDS_FOLDER OUTPUT_FOLDER participant [flags] " in said
+    assert "Not here: BIDS_FOLDER" in said and "--participant-label 01 02" in said and "The file to write" not in said
+
+
 def test_a_subject_is_the_nearest_folder_that_is_called_so(tmp_path, capsys):
     path = tmp_path / "sub-09" / "raw" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
     path.parent.mkdir(parents=True)
