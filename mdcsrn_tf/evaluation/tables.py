@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mdcsrn_tf.evaluation.plan import BANDS, HEAD, HEAD_3D, TITLES
+from mdcsrn_tf.evaluation.plan import BANDS, FIDELITY, HEAD, HEAD_3D, TITLES
 from mdcsrn_tf.evaluation.results import Results, Row
 from mdcsrn_tf.papers.config import PublishedRow, PublishedTable
 
@@ -68,14 +68,18 @@ OUR_TITLES = {"results": "Our results"}  # by their files' name
 def our_table(results: Results, name: str = "results", title: str = OUR_TITLES["results"]) -> Table:
     """Everything measured, without a paper beside it."""
     columns = _with_size(results.metrics, results)
-    rows = tuple(TableRow(None, row.method.name, _our_cells(row, columns), row.device) for row in results.rows)
+    rows = tuple(
+        TableRow(None, row.method.name, _our_cells(row, columns), row.device)
+        for row in results.rows
+        if _has_anything(row)
+    )
     return Table(name, title, columns, rows, (*results.remarks, *results.left_out))
 
 
 def beside_paper(published: PublishedTable, results: Results) -> Table:
     """The paper's rows in the paper's order, then our methods that it does not have."""
-    unpublished = (*HEAD, *HEAD_3D, *BANDS)  # what no paper prints, and what its own figures cannot say
-    more = tuple(metric for metric in results.metrics if metric in unpublished and metric not in published.metrics)
+    beside = (*FIDELITY, *HEAD, *HEAD_3D, *BANDS)  # ours, and what the paper's own figures cannot say
+    more = tuple(metric for metric in results.metrics if metric in beside and metric not in published.metrics)
     columns = _with_size((*published.metrics, *more), results, published)
     rows, used = [], set()
     for theirs in published.rows:
@@ -91,11 +95,16 @@ def beside_paper(published: PublishedTable, results: Results) -> Table:
     rows += [
         TableRow(None, row.method.name, _our_cells(row, columns), row.device)
         for row in results.rows
-        if row.method.name not in used
+        if row.method.name not in used and _has_anything(row)
     ]
     caution = OTHER_DATA.format(paper=published.subjects, subjects=len(results.subjects))
     remarks = (caution, *published.remarks, *_time_remark(published), *results.remarks, *results.left_out)
     return Table(published.name, published.title, columns, tuple(rows), remarks)
+
+
+def _has_anything(row: Row) -> bool:
+    """Not so of the original where nothing is measured but errors against it: its row would be empty."""
+    return row.method.kind != "original" or bool(row.figures)
 
 
 def as_published(published: PublishedTable) -> Table:

@@ -166,6 +166,19 @@ def test_every_published_row_can_be_found():
             assert find_ours(row, results(methods, values)) is not None, (table.name, row.method)
 
 
+def test_an_original_of_which_nothing_is_measured_has_no_row():
+    """PSNR is the error against it, so that of an evaluation without perceptual scores its row would be empty."""
+    methods = [Method("nn", "baseline"), Method("original", "original")]
+    psnr, piqe = {"nn": {"psnr": 1.0}, "original": {}}, {"nn": {"piqe": 1.0}, "original": {"piqe": 2.0}}
+    measured = {name: {"s1": values, "s2": values} for name, values in psnr.items()}
+    found = results(methods, measured, metrics=("psnr",))
+    assert [row.ours_as for row in our_table(found).rows] == ["nn"]
+    assert [row.ours_as for row in beside_paper(TABLES["penn3"], found).rows if row.ours_as] == ["nn"]
+    measured = {name: {"s1": values, "s2": values} for name, values in piqe.items()}
+    found = results(methods, measured, metrics=("piqe",))
+    assert [row.ours_as for row in our_table(found).rows] == ["nn", "original"]
+
+
 def test_a_gan_is_not_taken_for_its_l1_sibling():
     methods = [Method("g", "model", preset="journal/b8u4k12", gan=True)]
     found = results(methods, {"g": {"s1": {"psnr": 1.0}, "s2": {"psnr": 1.0}}})

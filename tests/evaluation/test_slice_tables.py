@@ -49,6 +49,8 @@ def test_penn3_stands_beside_ours_with_its_own_figures(folders, tmp_path):
     row = next(row for row in found["rows"] if row["published_as"] == "U-net Gen 7")
     assert row["ours_as"] == "7t/unet7"
     assert row["cells"]["psnr_penn"]["published"] == 67.55
+    assert {"psnr", "ssim", "nrmse", "psnr_head"} <= row["cells"].keys(), "sane figures stand beside the paper's"
+    assert row["cells"]["psnr"]["published"] is None and row["cells"]["psnr"]["ours"] > 0
     assert row["cells"]["parameters"]["published"] == 1_829_025
     assert "| 1.829025M → ? |" in (tmp_path / "out" / "penn3.md").read_text(), "to the digit"
     expected = []
