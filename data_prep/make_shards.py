@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from data_prep.recipe_flag import asked_recipe, define_recipe_flag
@@ -22,6 +23,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.normalisation import RULES
 from mdcsrn_tf.workers import available_cores
@@ -133,6 +135,7 @@ def _run(values: flags.FlagValues) -> int:
 def _settings(values: flags.FlagValues) -> ShardSettings:
     """What the flags ask for, and where they are silent the recipe."""
     recipe = asked_recipe(values)
+    resolve_axes(values.axes, np.eye(4))  # a mistake is told once, and not of every scan
     return ShardSettings(
         patch=values.patch or recipe.patch_size,
         patches_per_subject=values.patches_per_subject or recipe.patches_per_subject,

@@ -16,7 +16,7 @@ def define_recipe_flag(values: flags.FlagValues, decides: str) -> None:
         "recipe",
         QUICK.name,
         list(RECIPES),
-        f"The recipe of mdcsrn-train that this is for: it decides {decides}, where these are not given. {ours}: as the "
+        f"The recipe of mdcsrn-train that this is for: it decides {decides}, unless given. {ours}: as the "
         "bundled default network expects its scans; journal and miccai: as the papers'.",
         flag_values=values,
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from mdcsrn_tf.cli.slice_flags import define_slice_flags
 from mdcsrn_tf.files import remove_abandoned_below
 from mdcsrn_tf.locks import only_run_in
+
+if TYPE_CHECKING:
+    from mdcsrn_tf.evaluation.plan import Plan
 
 DESCRIPTION = """Evaluate super-resolved scans slice by slice and print the papers' tables beside ours.
 
@@ -97,13 +101,14 @@ def evaluate(values: flags.FlagValues) -> int:
     """Measure, print, and write everything into --output."""
     from mdcsrn_tf.cli import eval_settings
 
+    plan = eval_settings.plan_of(values)  # first: what cannot be done leaves no folder behind
     output = eval_settings.output_folder(values)
     with only_run_in(output):
         remove_abandoned_below(output)
-        return _evaluate_in(output, values)
+        return _evaluate_in(output, plan, values)
 
 
-def _evaluate_in(output: Path, values: flags.FlagValues) -> int:
+def _evaluate_in(output: Path, plan: Plan, values: flags.FlagValues) -> int:
     from mdcsrn_tf.cli import eval_settings
     from mdcsrn_tf.evaluation import runner
     from mdcsrn_tf.evaluation.formats import markdown, paired_markdown
@@ -112,7 +117,6 @@ def _evaluate_in(output: Path, values: flags.FlagValues) -> int:
     from mdcsrn_tf.run_record import RunRecord, write_json
 
     record = RunRecord.begin({name: values[name].value for name in values}, {"hr": values.hr, "lr": values.lr})
-    plan = eval_settings.plan_of(values)
     subjects, left_out = eval_settings.subjects_of(values)
     effort = runner.Effort(values.workers, values.cluster, values.quiet, values.figures)
     results = runner.measure_all(subjects, plan, KspaceMaker(), output, left_out, effort)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from mdcsrn_tf.cli.slice_flags import read_slice_settings
@@ -26,9 +27,11 @@ from mdcsrn_tf.evaluation.plan import (
     Plan,
     Subject,
 )
+from mdcsrn_tf.evaluation.scene import plane_axis
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.evaluation.tables import OUR_TITLES
 from mdcsrn_tf.papers import TABLES
+from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.workers import available_cores
 
 _WRITTEN_LAST = ("report.html", "run.json")  # after subjects/ and the tables
@@ -69,6 +72,8 @@ def plan_of(values: flags.FlagValues) -> Plan:
     """What is measured and how."""
     if not values.hr and not values.lr:
         raise UserError("Whose scans? Give --hr (to compare with) or --lr (for scores without a reference).")
+    # A mistake is told once, and not of every scan.
+    plane_axis(values.plane, resolve_axes(values.axes, np.eye(4)), np.eye(4))
     metrics = _metrics(values)
     plan = Plan(
         methods=tuple(_methods(values)),

@@ -117,6 +117,21 @@ def test_better_interpolations_are_better(evaluated):
     assert means["nn"] < means["linear"] < means["bicubic"] < means["sinc"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--axes=LR,XX", "'XX' is no axis; name LR, AP or IS, or give an index 0, 1 or 2, as in LR,AP."),
+        ("--plane=oblique", "--plane is auto, sagittal, coronal, axial or an axis 0, 1, 2, not 'oblique'."),
+        ("--axes=LR,AP,IS", "--plane=auto does not work here: "),
+        ("--models=fsrcnn4d", "There is no model fsrcnn4d: "),
+    ],
+)
+def test_a_mistake_of_the_flags_is_told_once_and_leaves_no_folder(scans, tmp_path, flag, sentence):
+    code, _, told = run_eval(f"--hr={scans}", f"--output={tmp_path}/out", flag)
+    assert code == 1 and told.startswith(f"mdcsrn-eval: error: {sentence}") and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_papers_rows_stand_beside_ours(evaluated):
     done, output = evaluated
     table = read(output, "journal2.json")

@@ -179,6 +179,13 @@ def test_overwrite_replaces_all_of_it(scans, shards, tmp_path):
     assert contents(tmp_path / "out") == contents(shards)
 
 
+def test_an_axis_that_is_none_is_told_once_and_leaves_no_folder(scans, tmp_path, capsys):
+    assert make_shards.main([f"--input={scans}", f"--output={tmp_path}/out", "--axes=LR,XX"]) == 1
+    told = "'XX' is no axis; name LR, AP or IS, or give an index 0, 1 or 2, as in LR,AP."
+    assert capsys.readouterr().err == f"mdcsrn-shards: error: {told}\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_peoples_folders_are_left_alone(scans, tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("years of work")
     assert make_shards.main([*shards_command(scans, tmp_path), "--overwrite"]) == 1
