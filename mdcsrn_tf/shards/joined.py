@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.shards.dataset import Manifest, Shard, read_manifest
@@ -35,6 +36,11 @@ def read_manifests(folders: str) -> Manifest:
     return manifests[0] if len(manifests) == 1 else join(manifests)
 
 
+def _shown(value: Any) -> str:
+    """A setting as its flag is written: LR,AP."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def join(manifests: Sequence[Manifest]) -> Manifest:
     """All pairs of all folders; factor and slice profile are the first one's, `factors` tells all.
 
@@ -46,7 +52,8 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
             if getattr(other, name) != getattr(first, name):
                 raise UserError(
                     f"{first.directory} and {other.directory} cannot be learned from together: their {words} are "
-                    f"{getattr(first, name)} and {getattr(other, name)}; make the shards anew with the same."
+                    f"{_shown(getattr(first, name))} and {_shown(getattr(other, name))}; make the shards anew with the "
+                    "same."
                 )
     splits: dict[str, tuple[Shard, ...]] = {}
     for manifest in manifests:
