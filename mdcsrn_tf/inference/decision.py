@@ -20,6 +20,7 @@ from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
+from mdcsrn_tf.scans.resampling import Sampling
 
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
 _NO_LIMIT = 1000
@@ -38,6 +39,13 @@ class Decision:
     anatomical: bool
     doubts: tuple[str, ...] = ()  # why it should not be done
     warnings: tuple[str, ...] = ()
+
+    @property
+    def drawn(self) -> list[tuple[int, str, Sampling]]:
+        """Of each axis that was drawn as a spline on the scan's own grid: axis, method and where its samples lie."""
+        stored = [(axis, finding.as_stored) for axis, finding in zip(self.axes, self.findings, strict=True)]
+        shown = [(axis, found.method, found.sampling) for axis, found in stored if self.grid == "same"]
+        return [(axis, method, where) for axis, method, where in shown if method in ("linear", "cubic") and where]
 
 
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:

@@ -25,6 +25,7 @@ from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace_check import AxisFinding
 from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples
+from mdcsrn_tf.scans.unexplained import unexplained
 from mdcsrn_tf.scans.volumes import Volume
 
 if TYPE_CHECKING:
@@ -75,11 +76,18 @@ class Outcome:
         return (*self.prepared.decision.doubts, *self.prepared.decision.warnings, *self.warnings)
 
     def as_stored(self, whole: Volume, sight: Sight, wanted: ScanSettings) -> Outcome:
-        """The same on the grid of the `whole` scan, with the zeros that lay around the picture there."""
-        if not sight.surround and not sight.grid:
+        """The same on the grid of the `whole` scan, with the zeros that lay around the picture there.
+
+        What was changed after it was drawn from its samples, as at a mask's edge, stays as it is stored, but for
+        `wanted.consistency`.
+        """
+        drawn = [] if wanted.consistency else self.prepared.decision.drawn
+        if not sight.surround and not sight.grid and not drawn:
             return self
-        times = self.prepared.times
-        data = self._changed(sight.surround.inside(whole.data), sight, wanted) if sight.grid else self.data
+        times, stored = self.prepared.times, sight.surround.inside(whole.data)
+        data = self._changed(stored, sight, wanted) if sight.grid else self.data
+        strange = unexplained(stored, drawn)
+        data = np.where(strange, stored, data) if strange.any() else data
         affine = whole.affine @ np.diag([1 / time for time in times] + [1.0])
         return replace(self, data=sight.surround.around(data, times), affine=affine)
 

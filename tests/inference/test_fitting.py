@@ -115,6 +115,31 @@ def test_the_ends_beyond_the_samples_stay_as_they_are_stored(monkeypatch):
     assert np.abs(result.data[2:-3] - scan.data[2:-3]).max() > 5
 
 
+@pytest.mark.parametrize(("count", "size"), [(32, 64), (40, 60)])
+def test_what_a_mask_cut_after_interpolation_stays_as_it_is_stored(monkeypatch, count, size):
+    """Drawn linearly along LR, twofold and 1.5 times, then set to zero from a plane on, as skull-stripping does; the
+    network is stood in for by nothing."""
+    samples = scipy.signal.resample(crop().data, count, axis=0)
+    spline = scipy.interpolate.make_interp_spline(np.arange(count) + 0.5, samples, k=1, axis=0)
+    places = np.clip((np.arange(size) + 0.5) * count / size, 0.5, count - 0.5)
+    whole = dataclasses.replace(crop(), data=np.maximum(spline(places), 0).astype(np.float32))
+    cut = dataclasses.replace(whole, data=whole.data.copy())
+    cut.data[35:] = 0
+    monkeypatch.setattr(ensemble, "run", lambda engine, low_res, *_: Result(low_res, 8, 0, "moving", 1, None))
+    engine, sight = SimpleNamespace(card=CARD), look(whole)  # of so few samples the mask would hide the step
+    results = [
+        super_resolve_scan(
+            scan, engine, Settings(), ScanSettings(force=True), sight=dataclasses.replace(sight, volume=scan)
+        ).data
+        for scan in (whole, cut)
+    ]
+    bright = float(np.percentile(cut.data[cut.data > 0], 90))
+    off = np.abs(results[1] - cut.data).mean(axis=(1, 2)) / bright
+    assert off[33:37].max() < 0.01
+    assert np.abs(results[1][:25] - results[0][:25]).mean() < 0.01 * bright
+    assert np.abs(results[0][4:25] - whole.data[4:25]).max() > 0.1 * bright  # read off, not passed through
+
+
 def test_what_was_measured_stays_with_consistency(monkeypatch):
     """The network is stood in for by noise; the ends of the axes meet, as a whole scan's do."""
     kept = kept_of((1.5, 1.5, 1))
