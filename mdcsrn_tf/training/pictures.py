@@ -59,7 +59,8 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> None:
                 points = _points(rows, column, kind)
                 if points:
                     name = f"{column.replace('_', ' ').replace('psnr', 'PSNR')} ({kind})"
-                    axis.plot(*zip(*points, strict=True), style, markersize=2, linewidth=1, label=name)
+                    drawn = style if len(points) > 1 else "o"  # of one point there is no line
+                    axis.plot(*zip(*points, strict=True), drawn, markersize=2, linewidth=1, label=name)
         _mark_events(axis, rows, remeasured=title.startswith("validation"))
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step", fontsize=8)

@@ -69,5 +69,11 @@ def test_all_panels_show_the_same_steps(tmp_path, monkeypatch):
     ]
 
 
+def test_a_single_line_of_the_log_is_seen(tmp_path):
+    """As of a trial of a few steps, whose panel was empty but for its legend."""
+    blue = np.abs(drawn(tmp_path / "a.png", L1[:1] + L1[6:7])[100:, :324, :3] - (0.12, 0.47, 0.71)).max(axis=2) < 0.1
+    assert np.count_nonzero(blue) > 3
+
+
 def test_no_rows_are_no_error(tmp_path):
     assert drawn(tmp_path / "d.png", []).shape[0] > 0
