@@ -21,6 +21,7 @@ from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
 from mdcsrn_tf.scans.resampling import Sampling
+from mdcsrn_tf.scans.twofold import LEAST, LEAST_ALONE
 
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
 _NO_LIMIT = 1000
@@ -193,7 +194,9 @@ def _contradictions(sight: Sight, decision: Decision, wanted: ScanSettings, card
         shown = finding.method not in (None, "unknown")
         between = finding.whole_factor == factor and finding.lies_between(_known_factors(card, len(pairs)))
         if shown and not between and not _near([finding.factor], [factor]):
-            sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x")
+            least = LEAST_ALONE if len(pairs) == 1 else LEAST
+            too_few = "" if wanted.factor or finding.factor >= least else f", too little to gain by (from {least}x on)"
+            sentences.append(f"along {name} k-space shows {finding.factor:.3g}x, and not {factor}x{too_few}")
     return sentences
 
 

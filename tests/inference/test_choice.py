@@ -199,7 +199,7 @@ def test_an_unknown_interpolation_is_low_passed_to_what_was_measured():
 def test_who_does_not_name_the_factor_is_asked_for_it():
     doubts = decide(look(smoothed()[1]), ScanSettings(), CARDS["plane"]).doubts
     assert doubts[0].startswith("along AP it is smooth") and "name --axes and --factor" in doubts[0]
-    assert "along LR k-space shows 1.19x, and not 2x" in doubts[1]
+    assert "along LR k-space shows 1.19x, and not 2x, too little to gain by (from 1.45x on)" in doubts[1]
 
 
 def test_partial_fourier_along_another_axis_is_no_contradiction():
@@ -218,3 +218,14 @@ def test_a_network_of_several_factors_along_two_axes_takes_those_between():
     decision = decide(fitting(sight, ScanSettings(), card), ScanSettings(), card)
     assert decision.factors == (2, 2) and not decision.doubts
     assert "k-space shows 2.4x" in decide(sight, ScanSettings(), CARDS["plane"]).doubts[0]
+
+
+def test_too_small_a_factor_is_said_to_be_so_where_nobody_named_another():
+    """Along AP alone 1.5 times: no value of --factor is the remedy, so that the sentence has to say what is short."""
+    sight = look(read_volume(CROP))
+    found = AxisFinding("sinc", Sampling(64, 1.5))
+    sight = dataclasses.replace(sight, findings=(AxisFinding(None), found, AxisFinding(None)))
+    said = decide(sight, ScanSettings(axes="AP"), CARDS["plane"]).doubts[0]
+    assert said == "along AP k-space shows 1.5x, and not 2x, too little to gain by (from 1.75x on)"
+    named = decide(sight, ScanSettings(axes="AP", factor="2"), CARDS["plane"]).doubts[0]
+    assert named == "along AP k-space shows 1.5x, and not 2x"
