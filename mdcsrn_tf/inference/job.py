@@ -97,7 +97,7 @@ def process(
             remove_picture(job)
         write_sidecar(job, {**content, "SourceSHA256": scan.sha256, "ResultSHA256": result})
         if wanted.qc:  # after the sidecar, which says whose picture it is should the run be killed between the two
-            _draw_new(job, outcome, wanted, remarks)
+            _draw_new(job, scan.sight, outcome, whole, wanted, remarks)
 
     def write() -> None:
         clock.go_on()
@@ -132,7 +132,8 @@ def results_of(
         stored = outcome.as_stored(volume, scan.sight, wanted)
         volumes.append(stored.data)  # of the others no more is kept: several times as much
         if first is None:
-            first, affine, wanted = outcome, stored.affine, replace(wanted, detail=outcome.detail)
+            first = replace(outcome, kept=stored.kept)
+            affine, wanted = stored.affine, replace(wanted, detail=outcome.detail)
     assert first is not None
     return first, Whole(volumes, affine)
 
@@ -200,8 +201,8 @@ def _say_done(job: Job, wanted: ScanSettings, outcome: Outcome, remarks: Remarks
     if wanted.detail == "auto":
         power = "" if outcome.warnings else ", so that its power is about an original's"
         say(f"{job.title}: the network's detail times {outcome.detail:.2f}{power}")
-    _say_warnings(job, outcome.warnings, say)
-    return replace(remarks, warnings=[*remarks.warnings, *outcome.warnings])
+    _say_warnings(job, outcome.on_the_way, say)
+    return replace(remarks, warnings=[*remarks.warnings, *outcome.on_the_way])
 
 
 def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> None:
@@ -213,14 +214,20 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
         np.empty(0), made["Tile"], made["Margin"], made["BatchNormalization"], made["Tiles"], made["SeamFigure"]
     )
     caption = _caption(Remarks(made["Seen"], made["Warnings"]))
-    data = sight.grid.shown(sight.surround.inside(read_volumes(job.target)[0].data, prepared.times))
+    data = _shown(read_volumes(job.target)[0].data, sight, prepared)
     draw(job, prepared, data, result, wanted, caption=caption)
 
 
-def _draw_new(job: Job, outcome: Outcome, wanted: ScanSettings, remarks: Remarks) -> None:
+def _draw_new(job: Job, sight: Sight, outcome: Outcome, whole: Whole, wanted: ScanSettings, remarks: Remarks) -> None:
     """The picture of a result that was computed just now."""
     remark = f"self-check {remarks.check.gain:+.2f} dB" if remarks.check else None
-    draw(job, outcome.prepared, outcome.data, outcome.result, wanted, remark, _caption(remarks))
+    data = _shown(whole.volumes[0], sight, outcome.prepared)
+    draw(job, outcome.prepared, data, outcome.result, wanted, remark, _caption(remarks))
+
+
+def _shown(stored: np.ndarray, sight: Sight, prepared: Prepared) -> np.ndarray:
+    """A stored result on the grid on which the network saw the scan."""
+    return sight.grid.shown(sight.surround.inside(stored, prepared.times))
 
 
 def _caption(remarks: Remarks) -> list[str]:

@@ -75,6 +75,7 @@ def describe(
         "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
         **_run(outcome.result),
         "Detail": outcome.detail,
+        "KeptAsStored": round(outcome.kept, 4),
         "Versions": versions(),
     }
     return plain(content)

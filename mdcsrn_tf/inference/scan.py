@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from mdcsrn_tf.inference.engines import Engine
 
 _LARGEST = 2**31  # voxels
+_WORTH_A_WORD = 0.01
+_KEPT = (
+    "{:.0%} of its voxels are not what interpolation makes of its samples, as beside a mask that was laid over it "
+    "afterwards: they stay as they are stored."
+)
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,17 @@ class Outcome:
     result: Result
     detail: float = 1.0  # how many times as strong as the network restored it
     warnings: tuple[str, ...] = ()  # about that
+    kept: float = 0.0  # share of the picture's voxels that stay as they are stored
 
     @property
     def told(self) -> tuple[str, ...]:
         """What a user should know of it besides the file's remarks, a sentence each."""
-        return (*self.prepared.decision.doubts, *self.prepared.decision.warnings, *self.warnings)
+        return (*self.prepared.decision.doubts, *self.prepared.decision.warnings, *self.on_the_way)
+
+    @property
+    def on_the_way(self) -> tuple[str, ...]:
+        """Of this, what is known only once the network has run."""
+        return (*self.warnings, *([_KEPT.format(self.kept)] if self.kept >= _WORTH_A_WORD else []))
 
     def as_stored(self, whole: Volume, sight: Sight, wanted: ScanSettings) -> Outcome:
         """The same on the grid of the `whole` scan, with the zeros that lay around the picture there.
@@ -89,7 +100,7 @@ class Outcome:
         strange = unexplained(stored, drawn)
         data = np.where(strange, stored, data) if strange.any() else data
         affine = whole.affine @ np.diag([1 / time for time in times] + [1.0])
-        return replace(self, data=sight.surround.around(data, times), affine=affine)
+        return replace(self, data=sight.surround.around(data, times), affine=affine, kept=float(strange.mean()))
 
     def _changed(self, stored: np.ndarray, sight: Sight, wanted: ScanSettings) -> np.ndarray:
         """The result brought back from its twofold grid.

@@ -127,12 +127,17 @@ def test_what_a_mask_cut_after_interpolation_stays_as_it_is_stored(monkeypatch, 
     cut.data[35:] = 0
     monkeypatch.setattr(ensemble, "run", lambda engine, low_res, *_: Result(low_res, 8, 0, "moving", 1, None))
     engine, sight = SimpleNamespace(card=CARD), look(whole)  # of so few samples the mask would hide the step
-    results = [
+    outcomes = [
         super_resolve_scan(
             scan, engine, Settings(), ScanSettings(force=True), sight=dataclasses.replace(sight, volume=scan)
-        ).data
+        )
         for scan in (whole, cut)
     ]
+    results = [outcome.data for outcome in outcomes]
+    said = [[sentence for sentence in outcome.told if "stay as they are stored" in sentence] for outcome in outcomes]
+    assert outcomes[0].kept == 0 and not said[0]
+    same = (results[1] == cut.data).mean()  # the cut-off half among them, whose zeros are zeros by the network as well
+    assert 0.01 < outcomes[1].kept < same and said[1][0].startswith(f"{outcomes[1].kept:.0%} of its voxels")
     bright = float(np.percentile(cut.data[cut.data > 0], 90))
     off = np.abs(results[1] - cut.data).mean(axis=(1, 2)) / bright
     assert off[33:37].max() < 0.01
