@@ -18,6 +18,7 @@ from mdcsrn_tf.inference.words import millimetres, times, times_on_axes, with_an
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
+from mdcsrn_tf.scans.keys import BELOW_ZERO
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.normalisation import TISSUE_LEVEL, magnitude_level
 from mdcsrn_tf.scans.resampling import Sampling
@@ -25,6 +26,7 @@ from mdcsrn_tf.scans.twofold import LEAST, LEAST_ALONE
 
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
 _NO_LIMIT = 1000
+_SPLINES = ("linear", "cubic", "keys")
 _CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
 
 
@@ -46,7 +48,7 @@ class Decision:
         """Of each axis that was drawn as a spline on the scan's own grid: axis, method and where its samples lie."""
         stored = [(axis, finding.as_stored) for axis, finding in zip(self.axes, self.findings, strict=True)]
         shown = [(axis, found.method, found.sampling) for axis, found in stored if self.grid == "same"]
-        return [(axis, method, where) for axis, method, where in shown if method in ("linear", "cubic") and where]
+        return [(axis, method, where) for axis, method, where in shown if method in _SPLINES and where]
 
 
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
@@ -223,6 +225,12 @@ def _warnings(sight: Sight, decision: Decision) -> tuple[str, ...]:
         found.append(
             f"along {with_and(smooth)} the scan is smooth, but interpolated in no way that is known: the result may be "
             "no better than it."
+        )
+    signed = [name for name, finding in pairs if BELOW_ZERO in finding.evidence]
+    if signed:
+        found.append(
+            f"along {with_and(signed)} it looks linearly interpolated, but of samples far below zero: another method "
+            "may have made it, and the result may be worse than it."
         )
     blocks = [name for name, finding in pairs if finding.as_stored.method == "nearest"]
     if blocks:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mdcsrn_tf.scans.axes import axis_names
+from mdcsrn_tf.scans.keys import keys_told
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.twofold import TwofoldGrid, twofold_grid
 from mdcsrn_tf.scans.volumes import Volume
@@ -68,7 +69,7 @@ def look(volume: Volume, surround: ZeroFrame | None = None) -> Sight:
     """Examine every axis of a scan, without the zeros that lie around it (None: they are looked for)."""
     surround = zero_frame([volume.data]) if surround is None else surround
     volume = surround.volume(volume)
-    findings = tuple(examine_axis(volume.data, axis) for axis in range(3))
+    findings = keys_told(volume.data, [examine_axis(volume.data, axis) for axis in range(3)])
     return Sight(volume, axis_names(volume.affine), findings, _spacing(volume), surround)
 
 

@@ -99,7 +99,8 @@ def usual_place(found: Sampling) -> Sampling:
 
 
 def matrix(sampling: Sampling, method: str) -> np.ndarray:
-    """`nearest`, `linear`, `cubic` (interpolating B-spline) or `sinc` (periodic), float64 [voxels, samples]."""
+    """`nearest`, `linear`, `cubic` (interpolating B-spline), `keys` (cubic convolution) or `sinc` (periodic), float64
+    [voxels, samples]."""
     if method == "sinc":
         return _periodic_sinc(sampling)
     if method == "cubic":
@@ -108,7 +109,7 @@ def matrix(sampling: Sampling, method: str) -> np.ndarray:
 
 
 def basis(sampling: Sampling, method: str) -> np.ndarray:
-    """What `nearest`, `linear` or `cubic` adds up, a column for each sample, float64 [voxels, samples].
+    """What `nearest`, `linear`, `cubic` or `keys` adds up, a column for each sample, float64 [voxels, samples].
 
     The columns of `matrix` are sums of these, and these of those; but few of these are not zero at a voxel, and such
     next to one another. They are the matrix itself but for cubic's, which filters the samples first.
@@ -204,8 +205,22 @@ def _stencil(below: np.ndarray, part: np.ndarray, count: int, method: str) -> li
         return [(first, np.ones(len(below)))]
     if method == "linear":
         return [(first, 1 - part), (second, part)]
+    if method == "keys":
+        samples = [np.clip(below + place, 0, count - 1) for place in (-1, 0, 1, 2)]
+        return list(zip(samples, _keys_weights(part), strict=True))
     samples = [kspace.mirrored(below + place, count) for place in (-1, 0, 1, 2)]
     return list(zip(samples, kspace.spline_weights(part), strict=True))
+
+
+def _keys_weights(part: np.ndarray) -> list[np.ndarray]:
+    """Of the samples before, below, above and after a place that is `part` of the way from one to the next."""
+    rest = 1 - part
+    return [
+        -0.5 * part * rest**2,
+        1 - 2.5 * part**2 + 1.5 * part**3,
+        1 - 2.5 * rest**2 + 1.5 * rest**3,
+        -0.5 * rest * part**2,
+    ]
 
 
 def _mirrored_sinc(sampling: Sampling) -> np.ndarray:

@@ -30,5 +30,6 @@ def unexplained(volume: np.ndarray, drawn: Iterable[tuple[int, str, Sampling]]) 
     for axis, method, sampling in drawn:
         again = along(measured_samples(again, axis, sampling, method), axis, matrix(sampling, method))
         np.moveaxis(known, axis, 0)[~inside(sampling, method)] = False
+    again = np.clip(again, volume.min(), volume.max())  # a tool may have cut off what it drew beyond
     strange = known & (np.abs(again - volume) > _LEVEL * tissue_level(volume))
     return scipy.ndimage.binary_dilation(strange, iterations=_BESIDE) if strange.any() else strange
