@@ -24,7 +24,8 @@ from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.frames import Frame, order_for
 from mdcsrn_tf.scans.kspace_check import AxisFinding
-from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples
+from mdcsrn_tf.scans.normalisation import as_magnitudes
+from mdcsrn_tf.scans.resampling import Sampling, interpolated, low_passed, measured_samples, plausible_samples
 from mdcsrn_tf.scans.unexplained import unexplained
 from mdcsrn_tf.scans.volumes import Volume
 
@@ -183,6 +184,7 @@ def prepare(volume: Volume, decision: Decision, card: ModelCard) -> Prepared:
         data, affine = volume.data, volume.affine
         for axis, finding in zip(decision.axes, decision.findings, strict=True):
             data = as_expected(data, axis, finding, card.interpolation)
+        data = as_magnitudes(data, volume.data)
         samplings = tuple(finding.sampling for finding in decision.findings)
     frame = _frame(affine, decision, samplings, card)
     return Prepared(volume, decision, np.ascontiguousarray(data, np.float32), affine, frame)
@@ -203,7 +205,7 @@ def as_expected(data: np.ndarray, axis: int, finding: AxisFinding, expected: str
             return data
         return interpolated(measured_samples(data, axis, sampling, "sinc"), axis, sampling, expected)
     assert finding.method is not None
-    return interpolated(measured_samples(data, axis, sampling, finding.method), axis, sampling, expected)
+    return interpolated(plausible_samples(data, axis, sampling, finding.method), axis, sampling, expected)
 
 
 def check_consistency(prepared: Prepared, card: ModelCard) -> None:

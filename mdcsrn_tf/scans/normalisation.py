@@ -91,6 +91,18 @@ def magnitude_level(image: np.ndarray) -> float | None:
     return level if level > 0 and below <= RINGING * image.size else None
 
 
+def as_magnitudes(image: np.ndarray, scan: np.ndarray) -> np.ndarray:
+    """`image`, made of the samples that a `scan` was drawn from, without what no magnitude image holds; of any shape.
+
+    Beside a mask that was laid over the scan, fitted samples may lie far below zero, though the scan itself does not:
+    they are no reason to take it for a signed one.
+    """
+    if scan.min() < 0:
+        return image
+    lowest = -0.8 * LARGEST_UNDERSHOOT * max(tissue_level(image), 0.0)
+    return np.maximum(image, np.float32(lowest)) if image.min() < lowest else image
+
+
 def by_tissue_level(low_res: np.ndarray) -> Normalisation:
     """The change after which the typical intensity of tissue is 0, and darkness -2.5; `low_res` of any shape.
 

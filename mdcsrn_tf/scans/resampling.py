@@ -147,6 +147,15 @@ def measured_samples(volume: np.ndarray, axis: int, sampling: Sampling, method: 
     return along(np.compress(rows, volume, axis=axis), axis, inverse)
 
 
+def plausible_samples(volume: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
+    """`measured_samples`, but none below zero where `linear` drew them and the volume has nothing there.
+
+    Only beside a mask, which cuts through what they were blended to, are such fitted.
+    """
+    samples = measured_samples(volume, axis, sampling, method)
+    return np.maximum(samples, 0) if method == "linear" and volume.min() >= 0 else samples
+
+
 def interpolated(samples: np.ndarray, axis: int, sampling: Sampling, method: str) -> np.ndarray:
     """The samples brought to all voxels of `axis` by `method`; as kspace.interpolate does where samples lie so.
 

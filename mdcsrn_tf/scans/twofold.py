@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdcsrn_tf.scans.kspace_check import AxisFinding
-from mdcsrn_tf.scans.resampling import Sampling, inside, interpolated, low_passed, measured_samples, sinc_at
+from mdcsrn_tf.scans.normalisation import as_magnitudes
+from mdcsrn_tf.scans.resampling import (
+    Sampling,
+    inside,
+    interpolated,
+    low_passed,
+    measured_samples,
+    plausible_samples,
+    sinc_at,
+)
 from mdcsrn_tf.scans.volume import Volume
 
 # Voxels a sample between which networks for 2 gain by it, along several axes and along one alone (docs/decisions.md);
@@ -57,7 +66,7 @@ class TwofoldGrid:
     def enter(self, data: np.ndarray) -> np.ndarray:
         """A volume [i, j, k] of the scan from the stored grid."""
         for axis, stored in self._changed():
-            samples = measured_samples(data, axis, stored.sampling, stored.method)
+            samples = plausible_samples(data, axis, stored.sampling, stored.method)
             data = interpolated(samples, axis, stored.twofold, "sinc")
         return data
 
@@ -104,7 +113,8 @@ class TwofoldGrid:
         for axis, one in self._changed():
             affine[:3, 3] += affine[:3, axis] * one.sampling.first
             affine[:3, axis] *= one.sampling.step / 2
-        return replace(stored, data=np.ascontiguousarray(self.enter(stored.data), np.float32), affine=affine)
+        data = as_magnitudes(self.enter(stored.data), stored.data)
+        return replace(stored, data=np.ascontiguousarray(data, np.float32), affine=affine)
 
     def findings(self, stored: Sequence[AxisFinding]) -> tuple[AxisFinding, ...]:
         """What the axes show on this grid."""

@@ -3,7 +3,7 @@ import pytest
 
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.normalisation import RULES, Normalisation
+from mdcsrn_tf.scans.normalisation import RULES, Normalisation, as_magnitudes, magnitude_level
 from mdcsrn_tf.scans.volumes import read_volume
 
 TISSUE = "tissue_level"
@@ -76,3 +76,14 @@ def test_what_rings_in_a_voxel_in_ten_thousand_leaves_it_a_magnitude_image(crop,
     rung.ravel()[: below * rung.size // 100_000] = -0.6 * level
     expected = Normalisation.from_low_res(rung, rule).mean if rule != TISSUE else level
     assert Normalisation.from_low_res(rung, TISSUE).mean == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_was_fitted_beside_a_mask_makes_no_signed_image_of_a_scan_that_is_none(crop):
+    fitted = crop.copy()
+    fitted[30:33] = -crop.max()
+    assert magnitude_level(crop) and magnitude_level(fitted) is None
+    mended = as_magnitudes(fitted, np.maximum(crop, 0))
+    level = magnitude_level(mended)
+    assert level and mended.min() == pytest.approx(-0.4 * level, rel=0.01)
+    np.testing.assert_array_equal(mended[fitted >= 0], fitted[fitted >= 0])
+    assert as_magnitudes(fitted, fitted) is fitted and as_magnitudes(crop, crop) is crop
