@@ -38,7 +38,8 @@ def test_the_commands_are_installed():
 def test_every_command_explains_itself(command):
     done = run(Path(sys.executable).parent / command, "--help")
     assert done.returncode == 0
-    assert f"usage: {command} [flags]" in done.stdout
+    words = "BIDS_FOLDER OUTPUT_FOLDER participant " if command == "mdcsrn-bids" else ""
+    assert f"usage: {command} {words}[flags]" in done.stdout
     assert done.stdout.count("  --") >= 3
     # At most 15 flags, or under headings of at most 15 each.
     groups = re.split(r"^[A-Z][^\n]*:$", done.stdout.partition("usage:")[2], flags=re.MULTILINE)
