@@ -1,12 +1,11 @@
 """Is the default network's gain a real one, and is it safe to leave alone with a folder of scans?
 
-    python benchmarks/default_network.py --data=FOLDER [--tests=sub-07,sub-08] [--picture=sub-07]
+    python benchmarks/default_network.py --data=FOLDER [--tests=sub-07,sub-08]
 
 For the test scans of FOLDER (of even sizes): the shift that registers the result to the original (a network that shifts
 or blurs can score well), the distance of its radial spectrum from the original's beyond half of the Nyquist frequency,
 the share of the removed k-space that is still wrong, and whether a second run writes the same bytes. Then infer.py goes
-over all scans of FOLDER as they are. Writes benchmarks/results/default_network.json, docs/images/results.png, and
-docs/results.md anew.
+over all scans of FOLDER as they are. Writes benchmarks/results/default_network.json and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import numpy as np
 from benchmarks import pages
 from benchmarks.data_helpers import DEGRADATION, ROOT, read_ras, run, scans_beginning
 from benchmarks.network_checks import shift
-from mdcsrn_tf.files import replace_when_done, sha256_of
+from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.metrics.spectra import radial_power, ring_centres
 from mdcsrn_tf.run_record import RunRecord
 from mdcsrn_tf.scans.find import stem_of
@@ -35,27 +34,23 @@ from mdcsrn_tf.scans.volumes import find_volumes
 from mdcsrn_tf.weights import list_models
 
 FACTORS, AXES = (2, 2), (0, 1)
-PICTURE = ROOT / "docs" / "images" / "results.png"
 
 
 def main() -> None:
-    """Check, keep the record, draw the picture, regenerate the page."""
+    """Check, keep the record, regenerate the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tests", default="sub-07,sub-08", help="beginnings of their names")
-    parser.add_argument("--picture", default="sub-07")
     arguments = parser.parse_args()
     tests = scans_beginning(arguments.data, arguments.tests)
-    if not any(path.name.startswith(arguments.picture) for path in tests):
-        raise SystemExit(f"--picture={arguments.picture} is none of the test scans.")
+    if not tests:
+        raise SystemExit(f"No scan in {arguments.data} begins with --tests={arguments.tests}.")
     record = RunRecord.begin({"model": list_models()[0], "axes": "LR,AP", "factor": FACTORS})
     record.results["scans"] = {}
     with tempfile.TemporaryDirectory() as folder:
         for path in tests:
             high, super_res, repeated = super_resolve_twice(path, Path(folder))
             record.results["scans"][stem_of(path.name)] = {**check(high, super_res), "same_bytes_twice": repeated}
-            if path.name.startswith(arguments.picture):
-                draw(high, super_res)
         record.results["all_scans"] = leave_alone(arguments.data, Path(folder, "all"))
     record.write(pages.RESULTS / "default_network.json", folders_kept=False)
     from benchmarks import results_doc
@@ -115,36 +110,6 @@ def leave_alone(data: Path, output: Path) -> dict[str, Any]:
     if done.returncode or results != scans:
         raise SystemExit(f"infer.py ended with {done.returncode} and {results} results of {scans} scans.")
     return {"scans": scans, "results": results, "seconds": round(time.monotonic() - started, 1)}
-
-
-def draw(high: np.ndarray, super_res: np.ndarray) -> None:
-    """The low-resolution scan, the result and the original in an axial slice, and a detail of each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    images = {
-        "low resolution (2 x 2 fewer samples)": degrade(high, FACTORS, AXES, "sinc"),
-        "mdcsrn_tf": super_res,
-        "original": high,
-    }
-    place = int(np.argmax((high > 0.05 * high.max()).sum(axis=(0, 1))))
-    inside = np.argwhere(high[:, :, place] > 0.05 * high.max())
-    low, top = inside.min(axis=0), inside.max(axis=0) + 1
-    size = int(min(top - low) * 0.36)
-    corner = low + ((top - low) * (0.08, 0.52)).astype(int)
-    figure = Figure(figsize=(12, 8.4), facecolor="black", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3, gridspec_kw={"height_ratios": [1.25, 1]})
-    scale = {"vmin": 0, "vmax": float(np.percentile(high[high > 0.05 * high.max()], 99.7))}
-    for column, (title, image) in enumerate(images.items()):
-        whole = image[low[0] : top[0], low[1] : top[1], place]
-        detail = image[corner[0] : corner[0] + size, corner[1] : corner[1] + size, place]
-        axes[0, column].set_title(title, color="white", fontsize=15)
-        for row, picture in enumerate((whole, detail)):
-            axes[row, column].imshow(picture.T, cmap="gray", origin="lower", interpolation="nearest", **scale)
-            axes[row, column].set_axis_off()
-    with replace_when_done(PICTURE) as partial:
-        figure.savefig(partial, dpi=75, facecolor="black", format="png")
 
 
 def section(record: dict[str, Any]) -> str:
