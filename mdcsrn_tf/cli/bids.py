@@ -12,9 +12,7 @@ from mdcsrn_tf.command_line import run_command
 from mdcsrn_tf.errors import UserError
 
 NAME = "mdcsrn-bids"
-DESCRIPTION = (
-    """Super-resolve the anatomical scans of a BIDS dataset, or of some of its subjects, as BIDS derivatives."""
-)
+DESCRIPTION = "Super-resolve the anatomical scans of a BIDS dataset, or of some of its subjects, as BIDS derivatives."
 PLACES = "BIDS_FOLDER OUTPUT_FOLDER participant "
 _HELP = {
     "input": "Not here: BIDS_FOLDER, the first word, is a BIDS dataset or a subject's folder.",

@@ -28,10 +28,8 @@ from mdcsrn_tf.scans.resampling import Sampling, basis, inside, possible_samplin
 
 FACTORS = (2, 3, 4, 5, 6)
 _CLIFF_DB = 11.0  # full scans 7.2 at most, zero-filled ones 15 at least
-_SHORT, _CLIFF_OF_SHORT_DB = (
-    48,
-    20.0,
-)  # voxels; cut out of full scans 17 but for one, zero-filled 21 at least (no record)
+# Shorter axes, in voxels: cut out of full scans 17 dB but for one, zero-filled 21 at least (no record).
+_SHORT, _CLIFF_OF_SHORT_DB = 48, 20.0
 _BEHIND = 0.05  # of the contrast: more than that behind a cliff is anatomy with a gap in its spectrum
 _LOST = 0.04  # of the contrast, by the right interpolation; rounding to 8 bits makes 0.3 to 1.2 %
 _CONTROL = 3.5  # times as much as the right phase loses, another phase has to lose
