@@ -39,19 +39,19 @@ def keys_told(volume: np.ndarray, findings: Sequence[AxisFinding]) -> tuple[Axis
     axes = [axis for axis, found in enumerate(findings) if _is_half_way(found)]
     if not axes:
         return tuple(findings)
-    samplings = [found.sampling for found in findings]
-    linear, keys = (_samples(volume, axes, samplings, method) for method in ("linear", "keys"))
-    level = tissue_level(volume)
+    samplings, level = [found.sampling for found in findings], tissue_level(volume)
+    linear = _samples(volume, axes, samplings, "linear")
     lowest = float(np.quantile(linear, _SHARE, method="lower")) / level if linear.size else 0.0
     if lowest > _SHARPENED:
         return tuple(findings)
-    told = [replace(findings[axis], evidence={**findings[axis].evidence, BELOW_ZERO: lowest}) for axis in axes]
-    if keys.size and keys.min() > _LEAST * level:
-        told = [replace(findings[axis], method="keys") for axis in axes]
-    elif volume.min() < 0:  # its samples may well have both signs
-        return tuple(findings)
-    by_axis = dict(zip(axes, told, strict=True))
-    return tuple(by_axis.get(axis, found) for axis, found in enumerate(findings))
+    keys = _samples(volume, axes, samplings, "keys")
+    told = list(findings)
+    for axis in axes:
+        if keys.size and keys.min() > _LEAST * level:
+            told[axis] = replace(told[axis], method="keys")
+        elif volume.min() >= 0:  # else its samples may well have both signs
+            told[axis] = replace(told[axis], evidence={**told[axis].evidence, BELOW_ZERO: lowest})
+    return tuple(told)
 
 
 def _is_half_way(found: AxisFinding) -> bool:

@@ -97,10 +97,9 @@ def as_magnitudes(image: np.ndarray, scan: np.ndarray) -> np.ndarray:
     Beside a mask that was laid over the scan, fitted samples may lie far below zero, though the scan itself does not:
     they are no reason to take it for a signed one.
     """
-    if scan.min() < 0:
+    if image.min() >= 0 or scan.min() < 0:
         return image
-    lowest = -0.8 * LARGEST_UNDERSHOOT * max(tissue_level(image), 0.0)
-    return np.maximum(image, np.float32(lowest)) if image.min() < lowest else image
+    return np.maximum(image, np.float32(-0.8 * LARGEST_UNDERSHOOT * tissue_level(image)))
 
 
 def by_tissue_level(low_res: np.ndarray) -> Normalisation:

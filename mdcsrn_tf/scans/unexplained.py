@@ -7,7 +7,7 @@ they were to replace, which therefore stay as they are stored. NumPy and SciPy o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.ndimage
@@ -20,12 +20,14 @@ _LEVEL = 0.05  # of typical tissue; rounding to 8 bits moves a voxel by less tha
 _BESIDE = 1  # voxels around such a one, which its samples make as well
 
 
-def unexplained(volume: np.ndarray, drawn: Iterable[tuple[int, str, Sampling]]) -> np.ndarray:
+def unexplained(volume: np.ndarray, drawn: Sequence[tuple[int, str, Sampling]]) -> np.ndarray:
     """Which voxels [i, j, k] are not what interpolation makes of the samples fitted to all of them, or lie beside such.
 
-    drawn: array axis, method ("linear", "cubic") and sampling, of each axis that was drawn so. Where an axis goes on
-    beyond its first or last sample nothing is known, and nothing told.
+    drawn: array axis, method ("linear", "cubic", "keys") and sampling, of each axis that was drawn so; of none there is
+    nothing to explain. Where an axis goes on beyond its first or last sample nothing is known, and nothing told.
     """
+    if not drawn:
+        return np.zeros(volume.shape, bool)
     again, known = volume, np.ones(volume.shape, bool)
     for axis, method, sampling in drawn:
         again = along(measured_samples(again, axis, sampling, method), axis, matrix(sampling, method))
