@@ -26,7 +26,7 @@ from mdcsrn_tf.scans.twofold import LEAST, LEAST_ALONE
 
 _FACTOR_TOLERANCE = 0.12  # 181 voxels of 90 samples count as twice
 _NO_LIMIT = 1000
-_SPLINES = ("linear", "cubic", "keys")
+_DRAWN = ("linear", "cubic", "keys")
 _CONTRAST = re.compile(r"_(T1w|T2w|PDw|FLAIR|T2starw)(?=[_.]|$)")
 
 
@@ -45,10 +45,10 @@ class Decision:
 
     @property
     def drawn(self) -> list[tuple[int, str, Sampling]]:
-        """Of each axis that was drawn as a spline on the scan's own grid: axis, method and where its samples lie."""
+        """Of each axis that was drawn between samples on the scan's own grid: axis, method and where they lie."""
         stored = [(axis, finding.as_stored) for axis, finding in zip(self.axes, self.findings, strict=True)]
         shown = [(axis, found.method, found.sampling) for axis, found in stored if self.grid == "same"]
-        return [(axis, method, where) for axis, method, where in shown if method in _SPLINES and where]
+        return [(axis, method, where) for axis, method, where in shown if method in _DRAWN and where]
 
 
 def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:

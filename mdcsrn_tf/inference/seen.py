@@ -12,7 +12,7 @@ from mdcsrn_tf.models.files import ModelCard
 _ADVERBS = {
     "linear": "linearly interpolated",
     "cubic": "cubically interpolated",
-    "keys": "by Keys' cubic interpolated",
+    "keys": "bicubically (Keys) interpolated",
     "sinc": "sinc-interpolated",
     "nearest": "nearest-neighbour interpolated",
     "unknown": "smoothly interpolated",

@@ -67,6 +67,18 @@ def test_a_scan_of_magnitudes_tells_which(kind, method):
         assert methods_of(stored) == [method, method, None]
 
 
+@pytest.mark.parametrize(
+    ("kind", "method"), [(Image.Resampling.BICUBIC, "keys"), (Image.Resampling.BILINEAR, "linear")]
+)
+def test_what_a_mask_cut_later_does_not_mislead(kind, method):
+    """Beside the cut, samples are fitted below zero by either."""
+    drawn = enlarged(means(), kind)
+    drawn[42:] = 0
+    found = [AxisFinding("linear", Sampling(size, 2.0, 0.5)) for size in drawn.shape[:2]] + [AxisFinding(None)]
+    told = keys_told(np.maximum(drawn, 0), found)
+    assert [(one.method, BELOW_ZERO in one.evidence) for one in told] == [(method, False)] * 2 + [(None, False)]
+
+
 def test_the_samples_come_back():
     samples = means()
     drawn = enlarged(samples, Image.Resampling.BICUBIC)

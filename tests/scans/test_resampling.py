@@ -161,16 +161,14 @@ def test_a_measured_place_is_the_usual_one_that_it_is_all_but(found, usual):
 
 
 def test_samples_beside_a_cut_are_not_below_zero_where_the_scan_is_not():
-    """By hand: samples of 100 at even voxels, zeros from voxel 12 on; that at 12 is drawn below zero by voxel 11's zero
-    and is none of the scan's."""
+    """A sample lies between every two voxels. At 11, the first zero, 0.75 a + 0.25 b is nothing, of a sample a that is
+    bright at 10: so b is fitted below zero."""
     volume = np.zeros((21, 1, 1), np.float32)
     volume[:11] = 100
     sampling = Sampling(21, 2.0, 0.5)
     fitted, plausible = (f(volume, 0, sampling, "linear") for f in (measured_samples, plausible_samples))
     assert fitted.min() < -5 and plausible.min() == 0
     np.testing.assert_array_equal(plausible, np.maximum(fitted, 0))
-    np.testing.assert_array_equal(plausible_samples(volume - 1, 0, sampling, "linear"), fitted_of(volume - 1, sampling))
-
-
-def fitted_of(volume, sampling):
-    return measured_samples(volume, 0, sampling, "linear")
+    signed = volume - 1
+    fitted, plausible = (f(signed, 0, sampling, "linear") for f in (measured_samples, plausible_samples))
+    np.testing.assert_array_equal(plausible, fitted)
