@@ -14,6 +14,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.inference.slice_pixels import other_pixels
+from mdcsrn_tf.inference.tested_sizes import untested_sizes
 from mdcsrn_tf.inference.words import millimetres, times, times_on_axes, with_and, with_commas
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
@@ -272,13 +273,8 @@ def _result_mm(sight: Sight, decision: Decision) -> list[float]:
 
 
 def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
-    found = []
-    if "voxel_mm" in tested:
-        least, most = tested["voxel_mm"]
-        sizes = _result_mm(sight, decision)
-        if min(sizes) < 0.99 * least or max(sizes) > 1.01 * most:
-            known = f"{least:g} to {most:g} mm"
-            found.append(f"the result's voxels are {millimetres(sizes)} mm, and the network was trained on {known}")
+    sizes = untested_sizes(_result_mm(sight, decision), decision.axes, tested)
+    found = [sizes] if sizes else []
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
         found.append(f"its name says {contrast[1]}, and the network was trained on {with_and(tested['contrasts'])}")

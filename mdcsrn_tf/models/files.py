@@ -55,8 +55,9 @@ class ModelCard:
     # Of a slice network: the planes its training slices were cut in, and how its tiles are stitched. `tile` 0: whole.
     planes: tuple[str, ...] = ()
     stride: int = 0  # between tiles that are averaged; 0: cores side by side
-    # For what else it may be used: axes (list of sets of names), factors (list of lists), voxel_mm (least, most),
-    # contrasts (BIDS suffixes). What is missing is as in axes and factor, or is not checked.
+    # For what else it may be used: axes (list of sets of names), factors (list of lists), voxel_mm (least, most; of a
+    # result), across_mm (the same along axes that stay as they are), contrasts (BIDS suffixes). What is missing is as
+    # in axes and factor, or is not checked.
     tested: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -119,18 +120,20 @@ def _is_tested(tested: Any) -> bool:
     """Whether the lists are lists of what they should be of."""
     if not isinstance(tested, dict) or not all(isinstance(value, list) for value in tested.values()):
         return False
-    sizes = tested.get("voxel_mm", [0.1, 10.0])
     return (
         all(isinstance(names, list) and all(axis in _AXES for axis in names) for names in tested.get("axes", []))
         and all(
             isinstance(some, list) and all(_is_whole(f, 1, _LARGEST_FACTOR) for f in some)
             for some in tested.get("factors", [])
         )
-        and len(sizes) == 2
-        and all(isinstance(size, (int, float)) for size in sizes)
-        and 0 < sizes[0] <= sizes[1]
+        and all(_is_range(tested[name]) for name in ("voxel_mm", "across_mm") if name in tested)
         and all(isinstance(name, str) for name in tested.get("contrasts", []))
     )
+
+
+def _is_range(sizes: list[Any]) -> bool:
+    """Whether it is the least and the most of something above zero."""
+    return len(sizes) == 2 and all(isinstance(size, (int, float)) for size in sizes) and 0 < sizes[0] <= sizes[1]
 
 
 def _are_features(found: Any) -> bool:

@@ -173,6 +173,23 @@ def test_the_voxels_of_the_result_are_held_to_the_card(crop, method, millimetres
     assert bool(doubts) is not fits
 
 
+@pytest.mark.parametrize(
+    ("millimetres", "fits"),
+    [
+        ((1.0, 1.0, 6.0), True),  # thick slices stay as thick
+        ((1.0, 1.0, 6.1), False),
+        ((1.0, 1.0, 0.4), False),
+        ((2.1, 1.0, 6.0), False),
+    ],
+)
+def test_an_axis_that_stays_as_it_is_may_be_coarser_where_the_card_says_so(crop, millimetres, fits):
+    tested = {"voxel_mm": [0.5, 2.0], "across_mm": [0.5, 6.0]}
+    volume = dataclasses.replace(version(crop, "sinc"), affine=np.diag([*millimetres, 1.0]))
+    doubts = decide(look(volume), ScanSettings(), dataclasses.replace(SINC, tested=tested)).doubts
+    assert bool(doubts) is not fits
+    assert fits or doubts[0].endswith("and the network was tested on 0.5 to 2 mm and 0.5 to 6 mm across")
+
+
 # 62 voxels: 31 samples, no Nyquist line. No small matrix becomes 63, nor is nearest recognised there.
 @pytest.mark.parametrize(
     ("method", "size"),

@@ -46,6 +46,8 @@ def test_a_newer_card_with_more_members_is_read():
         {"voxel_mm": [-1.0, 0.5]},
         {"voxel_mm": [float("nan"), 1.0]},
         {"voxel_mm": "0.5-1"},
+        {"across_mm": [6.0]},
+        {"voxel_mm": [0.5, 2.0], "across_mm": [6.0, 0.5]},
         {"axes": ["LR"]},
         {"factors": [[0]]},
         {"contrasts": [1]},
