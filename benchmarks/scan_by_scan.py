@@ -12,13 +12,14 @@ from benchmarks.data_helpers import scans_beginning
 from mdcsrn_tf.run_record import RunRecord
 
 
-def parser_of(description: str | None, model: str) -> argparse.ArgumentParser:
-    """Which scans, and by which network; `model` if none is named."""
+def parser_of(description: str | None, model: str | None = None) -> argparse.ArgumentParser:
+    """Which scans, and by which network: `model` if none is named; without one that is no question."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--test", default="", help="beginnings of names, kept apart from all choices")
     parser.add_argument("--development", default="", help="beginnings of names, looked at while choosing")
-    parser.add_argument("--model", default=model)
+    if model:
+        parser.add_argument("--model", default=model)
     return parser
 
 

@@ -1,12 +1,12 @@
 """Up to which voxels, and up to how thick slices, the bundled networks gain anything.
 
-    python benchmarks/voxel_sizes.py --data=FOLDER_OF_SCANS --test=sub-11,... [--development=...] [--model=NAME]
+    python benchmarks/voxel_sizes.py --data=FOLDER_OF_SCANS --test=sub-11,... [--development=...]
 
 Scans of about 1 mm are brought to larger voxels by leaving out the outer k-space along all three axes, and to thick
-slices, each the mean over its extent. The default network, or another of its kind, gets either with the k-space cut
-2x2 along LR and AP and filled with zeros; the networks for three axes and for thick slices get the former as theirs is:
-cut along all axes, and as slices of three voxels. All are run as mdcsrn-infer runs them and compared inside the head,
-on axial slices around the middle. Writes benchmarks/results/voxel_sizes.json and docs/results.md anew.
+slices, each the mean over its extent. The default and the fast network get either with the k-space cut 2x2 along LR and
+AP and filled with zeros; the networks for three axes and for thick slices get the former as theirs is: cut along all
+axes, and as slices of three voxels. All are run as mdcsrn-infer runs them and compared inside the head, on axial slices
+around the middle. Writes benchmarks/results/voxel_sizes.json and docs/results.md anew.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.scans.volume import Volume, new_header
 
 RESULTS = pages.RESULTS / "voxel_sizes.json"
-MODEL = "mdcsrn-b4u4k12"
+MODEL, FAST = "mdcsrn-b4u4k12", "fast-b4u4k16"
 THREE_AXES, THROUGH = "fast-three-axes-b4u4k16", "fast-through-plane-b4u4k16"
 VOXELS = (1.25, 1.5, 1.75, 2.0)  # mm along all axes
 SLICES = (2, 3, 4, 5, 6)  # mm, in planes of the scan's own voxels
@@ -49,21 +49,22 @@ Made = tuple[np.ndarray, Sizes]  # magnitudes [LR, AP, IS]
 
 def main() -> None:
     """Measure every scan at every size, print a line for each, write the record and the page."""
-    arguments = parser_of(__doc__, MODEL).parse_args()
-    config = {"model": arguments.model, "measured": MEASURED, "thick": THICK, "precision": SETTINGS.precision}
+    arguments = parser_of(__doc__).parse_args()
+    config = {"model": MODEL, "measured": MEASURED, "thick": THICK, "precision": SETTINGS.precision}
     record = RunRecord.begin(config)
-    measure(arguments, lambda path: examine(path, arguments.model), record, RESULTS)
+    measure(arguments, examine, record, RESULTS)
 
 
-def examine(path: Path, model: str) -> dict[str, list[float]]:
+def examine(path: Path) -> dict[str, list[float]]:
     """By what was made of the scan: PSNR inside the head (dB) of zero-filled sinc and of the network."""
     whole, spacing = read_ras(path)
     larger = [(f"{size:g} mm", at_voxels_of(size, whole, spacing)) for size in VOXELS]
     thicker = [(f"{size} mm slices", in_slices_of(size, whole, spacing)) for size in SLICES]
     in_planes, along_all = partial(zero_filled, axes=(0, 1)), partial(zero_filled, axes=(0, 1, 2))
-    found = {}
+    found: dict[str, list[float]] = {}
     for network, coarsen, cases in (
-        (model, in_planes, larger + thicker),
+        (MODEL, in_planes, larger + thicker),
+        (FAST, in_planes, [(f"{name}, fast", made) for name, made in larger + thicker]),
         (THREE_AXES, along_all, [(f"{name}, three axes", made) for name, made in larger]),
         (THROUGH, thick_slices, [(f"{name}, thick slices", made) for name, made in larger]),
     ):
@@ -126,9 +127,9 @@ def section(record: dict[str, Any]) -> str:
         "## Larger voxels and thicker slices",
         "",
         f"{pages.circumstances(record)} Scans of about 1 mm brought to larger voxels along all axes, and to thick "
-        f"slices in planes of their own voxels. What {config['model']} ({config['precision']}) gains over zero-filled sinc "
-        "where these are cut to 2x2 along LR and AP; what the networks for three axes and for thick slices gain where "
-        f"they are cut to 2x2x2, and as slices of {config['thick']} voxels. dB inside the head, on "
+        f"slices in planes of their own voxels. What {config['model']} and the fast network gain over sinc where these "
+        "are cut to 2x2 along LR and AP; what the networks for three axes and for thick slices gain where they are cut "
+        f"to 2x2x2, and as slices of {config['thick']} voxels ({config['precision']}). dB inside the head, on "
         f"{config['measured']} axial slices. Up to these sizes the networks' cards take scans without a word.",
         "",
     ]

@@ -51,7 +51,8 @@ def super_resolve(
     """The super-resolved scan, as the kind that `scan` is: of a path the path of the result, which is `output`.
 
     scan: a path, a nibabel image, or an array [i, j, k] in any units with `affine` (4x4, index to RAS+ millimetres).
-    model: a bundled network's name or a path; None: the first bundled one that was made for such scans.
+    model: a bundled network's name or a path; None: the first bundled one that was made for such scans (of thick
+        slices with interpolated planes two, one after the other).
     axes, factor, grid, force: as the command's flags; None and "auto": found from header and k-space.
     settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
         ScanSettings (consistency, detail, nan; of a file also dtype, volume, series, self_check, qc, ...).
@@ -64,16 +65,16 @@ def super_resolve(
         return _super_resolve_file(Path(scan), target, model, how, wanted)
     _refuse_what_is_for_files(wanted)
     volume = _volume(scan, affine, wanted.nan)
-    from mdcsrn_tf.inference.choice import choose_model
+    from mdcsrn_tf.inference.choice import choose_steps
     from mdcsrn_tf.inference.engines import load_engine
-    from mdcsrn_tf.inference.scan import super_resolve_scan
+    from mdcsrn_tf.inference.passes import super_resolve_by
     from mdcsrn_tf.inference.sight import look
 
     sight = look(volume)
+    steps = choose_steps(sight, wanted, _text(model))
     _before_network(how.engine)
-    engine = load_engine(choose_model(sight, wanted, _text(model)), how)
-    outcome = super_resolve_scan(volume, engine, how, wanted, sight=sight)
-    _warn(outcome.told)
+    outcome, told = super_resolve_by(steps, volume, sight, lambda model: load_engine(model, how), how)
+    _warn(told)
     return _as_given(scan, volume, outcome.data, outcome.affine)
 
 

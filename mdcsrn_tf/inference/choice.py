@@ -1,10 +1,15 @@
-"""Which network super-resolves a scan: the one that is named, else the first bundled one made for such scans."""
+"""Which network super-resolves a scan: the one that is named, else the first bundled one made for such scans.
+
+Thick slices whose planes a scanner has interpolated go through two: one in the planes, then one through the slices.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mdcsrn_tf.inference.decision import decide, misfits
+from mdcsrn_tf.inference.decision import Decision, decide, misfits
 from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
@@ -12,13 +17,54 @@ from mdcsrn_tf.models.files import read_card
 from mdcsrn_tf.weights import find_model, list_models
 
 
+@dataclass(frozen=True)
+class Step:
+    """A network, and what is asked of it."""
+
+    model: Path
+    wanted: ScanSettings
+
+
+def choose_steps(sight: Sight, wanted: ScanSettings, name: str | None = None) -> tuple[Step, ...]:
+    """The networks that a scan goes through, one after the other; where anything is named, it is one.
+
+    Detail and consistency are of what k-space tells, which is in the planes: they ask for one, too.
+    """
+    model = choose_model(sight, wanted, name)
+    named = name or wanted.axes or wanted.factor or wanted.grid != "auto"
+    if named or wanted.detail != 1 or wanted.consistency or not sight.coarse_axes:
+        return (Step(model, wanted),)
+    card = read_card(model)
+    first = decide(fitting(sight, wanted, card), wanted, card)
+    left = sight.restored(first.axes)
+    through = next((found.model for found in _made_for(left, wanted) if not found.decision.doubts), None)
+    if first.grid == "small" or first.doubts or through is None:
+        return (Step(model, wanted),)
+    return Step(model, replace(wanted, axes=",".join(first.names))), Step(through, wanted)
+
+
 def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) -> Path:
     """The file or folder of the network that `name` names, or of the first bundled one that was made for such scans.
 
-    Where none was, it is the default network: the user is then told what of the scan does not suit it.
+    Of thick slices it is the first that would not be refused. Where none was, it is the default network: the user is
+    then told what of the scan does not suit it.
     """
     if name:
         return find_model(name)
+    candidates = _made_for(sight, wanted)
+    if sight.coarse_axes:  # their planes may be interpolated, but by too little
+        candidates = iter(sorted(candidates, key=lambda found: bool(found.decision.doubts)))
+    return next((found.model for found in candidates), None) or find_model(None)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    model: Path
+    decision: Decision
+
+
+def _made_for(sight: Sight, wanted: ScanSettings) -> Iterator[_Candidate]:
+    """The bundled networks whose cards have nothing against the scan, and what each would do with it."""
     for bundled in list_models():
         path = find_model(bundled)
         card = read_card(path)
@@ -27,6 +73,6 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
         if card.planes or not card.tested:
             continue
         seen = fitting(sight, wanted, card)
-        if not misfits(seen, decide(seen, wanted, card), card):
-            return path
-    return find_model(None)
+        decision = decide(seen, wanted, card)
+        if not misfits(seen, decision, card):
+            yield _Candidate(path, decision)

@@ -145,7 +145,7 @@ class SavedModelEngine(Engine):
 
 
 def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Engine:
-    """The engine for a model and settings; kept, so that a second volume does not load it again."""
+    """The engine for a model and settings; the last two are kept, so that a second volume does not load them again."""
     check_running(settings)
     path = find_model(model)
     bn = _statistics_mode(path, settings)
@@ -156,7 +156,7 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
     return _load(path.resolve(), stamp, bn, settings.precision, settings.engine)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # thick slices with interpolated planes go through two
 def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engine:
     if read_any_card(path).planes:
         return _load_slices(path, bn, precision, engine)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import provenance
-from mdcsrn_tf.inference.choice import choose_model
+from mdcsrn_tf.inference.choice import choose_steps
 from mdcsrn_tf.inference.engines import load_engine, read_any_card
-from mdcsrn_tf.inference.job import Opened, draw_finished, open_scan, process
+from mdcsrn_tf.inference.job import draw_finished, process
+from mdcsrn_tf.inference.opened import Opened, open_scan
 from mdcsrn_tf.inference.outputs import Job, refuse_pictures_of_others
 from mdcsrn_tf.inference.overlap import has_ample_room, overlapped
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
@@ -109,15 +110,12 @@ class Run:
         self, job: Job, picture_alone: bool, scan: Opened, console: Console, on_progress: Progress
     ) -> Callable[[], None]:
         """What is to be written, as a function that writes it."""
-        model = choose_model(scan.sight, self.wanted, self.model)
-        scan = scan.fitting(self.wanted, read_any_card(model))
+        steps = choose_steps(scan.sight, self.wanted, self.model)
         if not picture_alone:
-            return process(
-                job, scan, model, self.load, self.settings, self.wanted, self._asked(), console.say, on_progress
-            )
+            return process(job, scan, steps, self.load, self.settings, self._asked(), console.say, on_progress)
 
         def draw() -> None:
-            draw_finished(job, scan, model, self.wanted)
+            draw_finished(job, scan, steps[-1].model, self.wanted)
             console.say(f"{job.title} -> {job.picture.name}")
 
         return draw

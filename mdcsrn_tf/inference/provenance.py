@@ -47,6 +47,10 @@ class Remarks:
     warnings: list[str]
     check: SelfCheck | None = None
 
+    def then(self, others: Remarks) -> Remarks:
+        """These, of a network in the planes, and those of the one after it."""
+        return Remarks(f"{self.seen}; then {others.seen}", [*self.warnings, *others.warnings], others.check)
+
     def and_of(self, check: SelfCheck) -> Remarks:
         """These and the self-check's, with a warning where the network was below sinc."""
         below = f"the self-check found the network {-check.gain:.2f} dB below sinc on this scan."
@@ -54,31 +58,47 @@ class Remarks:
 
 
 def describe(
-    job: Job, model: Path, card: ModelCard, asked: Mapping[str, Any], outcome: Outcome, remarks: Remarks
+    job: Job,
+    asked: Mapping[str, Any],
+    last: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+    check: SelfCheck | None = None,
 ) -> dict[str, Any]:
-    """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next."""
-    check = remarks.check
+    """The sidecar's content but for the hashes of scan and result; nothing in it changes from one run to the next.
+
+    last, before: `of_pass` of the network that gave the result, and of one that the scan went through before.
+    """
+    network = last["Model"]
+    earlier = f", in its planes by {before['Model']['name']} before that" if before else ""
     content: dict[str, Any] = {
-        "Description": f"Super-resolved by {model.stem} ({card.preset})",
+        "Description": f"Super-resolved by {network['name']} ({network['preset']}){earlier}",
         "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "Sources": [_source(job)],
+        "Request": dict(asked),
+        **last,
+        "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
+        "Before": before,
+        "Versions": versions(),
+    }
+    return plain(content)
+
+
+def of_pass(model: Path, card: ModelCard, outcome: Outcome, remarks: Remarks) -> dict[str, Any]:
+    """What a sidecar says of a scan's way through one network."""
+    return {
         "Model": {
             **asdict(card),
             "name": model.stem,
             "sha256": identity_of(model),
             "card_sha256": _hash(card.to_json()),
         },
-        "Request": dict(asked),
         "Seen": remarks.seen,
         **_decided(outcome.prepared.decision),
         "Warnings": remarks.warnings,
-        "SelfCheck": check and {"network_db": check.network, "sinc_db": check.sinc, "gain_db": check.gain},
         **_run(outcome.result),
         "Detail": outcome.detail,
         "KeptAsStored": round(outcome.kept, 4),
-        "Versions": versions(),
     }
-    return plain(content)
 
 
 def _decided(decision: Decision) -> dict[str, Any]:
@@ -116,7 +136,8 @@ def differences(job: Job, asked: Mapping[str, Any]) -> list[str] | None:
         return None
     phrases = []
     for name, value in asked.items():
-        if name == "model" and value is not None and made.get("model", "") is None:
+        chosen = made.get("model", "") is None and not content.get("Before")  # one, and not two
+        if name == "model" and value is not None and chosen:
             made["model"] = content["Model"]["sha256"]  # chosen by the scan then, and named now
         # Chosen by the scan then as now, a network that was bundled since does not make the result another.
         if name not in made or made[name] != value:

@@ -52,6 +52,15 @@ class Sight:
             self._on_grids[grid] = replace(self, volume=volume, findings=found, spacing=sizes, grid=grid, _on_grids={})
         return self._on_grids[grid]
 
+    def restored(self, axes: Collection[int], whole: Volume | None = None) -> Sight:
+        """The same once `axes` have been super-resolved: as if they had been measured in full.
+
+        whole: the scan's volume as it is then; None: the present one, to see what would be left to do.
+        """
+        findings = tuple(AxisFinding(None) if axis in axes else found for axis, found in enumerate(self.findings))
+        volume = self.volume if whole is None else replace(self.surround.volume(whole), remarks=())
+        return replace(self, volume=volume, findings=findings, _on_grids={})
+
     @property
     def coarseness(self) -> tuple[int, ...]:
         """By how much each axis is coarser than the fine ones (their geometric mean), 1 where it is not clearly so."""

@@ -73,7 +73,7 @@ def test_a_second_run_compares_itself_with_the_first(model, scan, tmp_path, caps
 
 
 def test_a_network_that_the_scan_chose_is_chosen_again_or_may_be_named(model, scan, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mdcsrn_tf.inference.folder.choose_model", lambda sight, wanted, name: model)
+    monkeypatch.setattr("mdcsrn_tf.inference.choice.choose_model", lambda sight, wanted, name: model)
     flags = (f"--input={scan}", f"--output={tmp_path}/sr.nii.gz")
     assert infer(*flags, "--quiet") == 0
     for named in ((), (f"--model={model}",)):

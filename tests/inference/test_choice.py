@@ -108,6 +108,57 @@ def test_thick_slices_are_a_small_matrix_to_a_network_through_them(scan, asked, 
     np.testing.assert_allclose(np.linalg.norm(ready.affine[:3, 2]), thickness)
 
 
+@pytest.fixture
+def planes_of_thick_slices(monkeypatch):
+    """The network in planes takes thick slices, too, as the bundled one does."""
+    card = dataclasses.replace(CARDS["plane"], tested={"voxel_mm": [0.5, 2.0], "across_mm": [0.5, 6.0]})
+    monkeypatch.setitem(CARDS, "plane", card)
+
+
+@pytest.mark.usefixtures("planes_of_thick_slices")
+def test_thick_slices_with_interpolated_planes_go_through_two_networks():
+    sight = look(thick_slices(4, interpolated=True))
+    first, second = choice.choose_steps(sight, ScanSettings())
+    assert (first.model.name, second.model.name) == ("plane", "through")
+    here = decide(sight, first.wanted, CARDS["plane"])
+    assert (here.grid, set(here.names), here.factors) == ("same", {"LR", "AP"}, (2, 2))
+    assert not here.doubts and not here.warnings
+    there = decide(sight.restored(here.axes), second.wanted, CARDS["through"])
+    assert (there.grid, there.names, there.factors) == ("small", ("IS",), (4,))
+    assert not there.doubts and not there.warnings, "its planes are whole then"
+
+
+@pytest.mark.usefixtures("planes_of_thick_slices")
+@pytest.mark.parametrize(
+    ("scan", "name", "asked", "models"),
+    [
+        (thick_slices(4), None, {}, ["through"]),
+        (thick_slices(4, interpolated=True), "through", {}, ["through"]),
+        (thick_slices(4, interpolated=True), None, {"axes": "IS"}, ["through"]),
+        (thick_slices(4, interpolated=True), None, {"axes": "LR,AP"}, ["plane"]),
+        (thick_slices(4, interpolated=True), None, {"consistency": True}, ["plane"]),  # k-space tells of the planes
+        (thick_slices(4, interpolated=True), None, {"detail": 1.3}, ["plane"]),
+        (crop((0, 1), (2, 2)), None, {}, ["plane"]),
+        (crop((0, 1), (2, 2), "small"), None, {}, ["plane"]),
+    ],
+)
+def test_other_scans_and_other_wishes_ask_for_one_network(scan, name, asked, models):
+    steps = choice.choose_steps(look(scan), ScanSettings(**asked), name)
+    assert [step.model.name for step in steps] == models
+    assert steps[0].wanted == ScanSettings(**asked)
+
+
+@pytest.mark.usefixtures("planes_of_thick_slices")
+def test_planes_interpolated_by_too_little_are_left_as_they_are():
+    """The network in them would be refused; the one through the slices warns that it gives less."""
+    scan = thick_slices(4)
+    filled = kspace.low_pass_axis(kspace.low_pass_axis(scan.data, 49, 0), 49, 1)
+    sight = look(dataclasses.replace(scan, data=filled))
+    assert sight.findings[0].method == "sinc" and 1.2 < sight.findings[0].factor < 1.4
+    (step,) = choice.choose_steps(sight, ScanSettings())
+    assert step.model.name == "through"
+
+
 def test_thick_slices_that_were_interpolated_in_the_plane_get_a_warning():
     (warning,) = decide(look(thick_slices(4, interpolated=True)), ScanSettings(), CARDS["through"]).warnings
     assert "interpolated along LR and AP, and the network was trained on scans measured in full there" in warning

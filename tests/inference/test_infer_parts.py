@@ -26,7 +26,7 @@ from mdcsrn_tf.chatter import (
     without_library_chatter,
 )
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference import job
+from mdcsrn_tf.inference import opened
 from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.outputs import Job, plan, write_dataset_description
 from mdcsrn_tf.inference.provenance import differences
@@ -47,17 +47,17 @@ def test_a_scan_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     source = tmp_path / "scan.nii"
     nib.save(nib.Nifti1Image(hr_volume(), np.eye(4)), source)
     scan = Job(source, tmp_path / "sr.nii")
-    assert job.open_scan(scan, ScanSettings()).sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
-    read = job.read_volumes
+    assert opened.open_scan(scan, ScanSettings()).sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    read = opened.read_volumes
 
     def read_and_change(*arguments, **settings):
         volumes = read(*arguments, **settings)
         source.write_bytes(source.read_bytes() + b"more")
         return volumes
 
-    monkeypatch.setattr(job, "read_volumes", read_and_change)
+    monkeypatch.setattr(opened, "read_volumes", read_and_change)
     with pytest.raises(UserError, match=r"scan.nii was written to while it was read; run the same command again"):
-        job.open_scan(scan, ScanSettings())
+        opened.open_scan(scan, ScanSettings())
 
 
 def test_bundled_models_by_name(tmp_path):

@@ -12,10 +12,12 @@ import pytest
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import ensemble as ensembles
-from mdcsrn_tf.inference import job, outputs, scan
+from mdcsrn_tf.inference import job, outputs, passes, scan
+from mdcsrn_tf.inference.choice import Step
 from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engine import Engine
-from mdcsrn_tf.inference.job import Opened, results_of
+from mdcsrn_tf.inference.opened import Opened
+from mdcsrn_tf.inference.passes import results_of
 from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
@@ -350,9 +352,9 @@ def test_of_many_volumes_little_more_than_their_results_is_kept(crop):
 
 def test_a_self_check_that_means_nothing_is_refused_before_the_network_is_loaded(crop, monkeypatch):
     card = ModelCard("slices", "0", "linear", planes=("axial",))
-    monkeypatch.setattr(job, "read_any_card", lambda model: card)
+    monkeypatch.setattr(passes, "read_any_card", lambda model: card)
     scan, one = Opened([crop], look(crop), None), outputs.Job(Path("a.nii"), Path("b.nii"))
     for enlarged in ({}, {"grid": "small", "axes": "LR,AP", "factor": "2"}):
         wanted = ScanSettings(self_check=True, **enlarged)
         with pytest.raises(UserError, match="but slices, a network on slices, was trained on two scans"):
-            job.process(one, scan, Path("m.keras"), pytest.fail, Settings(), wanted, {}, print)
+            job.process(one, scan, [Step(Path("m.keras"), wanted)], pytest.fail, Settings(), {}, print)

@@ -10,7 +10,7 @@ from data_prep.dicom_phantom import SeriesTags, write_enhanced
 from data_prep.dicom_phantom import write_series as write_slices
 from data_prep.phantom import make_phantom
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.job import open_scan
+from mdcsrn_tf.inference.opened import open_scan
 from mdcsrn_tf.inference.outputs import Job
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.scans.find import files_of, find_volumes
