@@ -64,7 +64,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | the search for a GAN | `python benchmarks/gan_search.py --data=SCANS --models=L1.keras,TRIAL.keras` |
 | how much detail an original has | `python benchmarks/detail_law.py --data=SCANS --variants=WORK/variants` |
 | thick slices | `python benchmarks/thick_slices.py --data=SCANS --test=... --development=...` |
-| thick slices with interpolated planes | `python benchmarks/interpolated_planes.py --data=SCANS --test=... --development=...` |
+| their planes interpolated | `python benchmarks/interpolated_planes.py --data=SCANS --test=... --development=...` |
 | coarse along all three axes | `python benchmarks/three_axes.py --data=SCANS --test=... --development=...` |
 | interpolated by other factors | `python benchmarks/other_factors.py --data=SCANS --test=... --development=...` |
 | larger voxels and thicker slices | `python benchmarks/voxel_sizes.py --data=SCANS --test=... --development=...` |
