@@ -14,7 +14,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.inference.slice_pixels import other_pixels
-from mdcsrn_tf.inference.tested_sizes import untested_sizes
+from mdcsrn_tf.inference.tested_sizes import far_sizes, near_sizes
 from mdcsrn_tf.inference.words import millimetres, times, times_on_axes, with_and, with_commas
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.axes import axes_are_anatomical, resolve_axes
@@ -70,7 +70,7 @@ def decide(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decision:
     anatomical = axes_are_anatomical(text or ",".join(card.axes) or "LR,AP")
     decision = Decision(grid, axes, factors, names, findings, anatomical)
     doubts = (*_contradictions(sight, decision, wanted, card), *misfits(sight, decision, card))
-    warnings = (*_warnings(sight, decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, card))
+    warnings = (*_warnings(sight, decision), *_still_coarse(sight, decision, wanted), *_unusual(sight, decision, card))
     return replace(decision, doubts=doubts, warnings=warnings)
 
 
@@ -79,7 +79,7 @@ def _decide_slices(sight: Sight, wanted: ScanSettings, card: ModelCard) -> Decis
     decision = _enlarged_for_slices(sight, wanted) if small else Decision("same", (), (), (), (), anatomical=True)
     idle = [] if small else [f"--{name}" for name, value in given.items() if value not in (None, "auto")]
     doubts = [f"without --grid=small a network on slices has no use for {with_and(idle)}"] if idle else []
-    warnings = (*_unusual(sight, card), *other_pixels(sight.names, _result_mm(sight, decision), card))
+    warnings = (*_unusual(sight, decision, card), *other_pixels(sight.names, _result_mm(sight, decision), card))
     return replace(decision, doubts=(*doubts, *_outside(sight, decision, card.tested)), warnings=warnings)
 
 
@@ -257,13 +257,14 @@ def _trained_axes(card: ModelCard) -> list[set[str]]:
     return [set(map(_common_name, names)) for names in card.tested.get("axes", ()) or (card.axes,)]
 
 
-def _unusual(sight: Sight, card: ModelCard) -> tuple[str, ...]:
+def _unusual(sight: Sight, decision: Decision, card: ModelCard) -> tuple[str, ...]:
+    found = near_sizes(_result_mm(sight, decision), decision.axes, card.tested)
     if card.normalisation == TISSUE_LEVEL and magnitude_level(sight.volume.data) is None:
-        return (
+        found.append(
             "it is no magnitude image (its negative values reach far, or nothing is above zero), so that it is "
-            "normalised otherwise than the network's training scans were.",
+            "normalised otherwise than the network's training scans were."
         )
-    return ()
+    return tuple(found)
 
 
 def _result_mm(sight: Sight, decision: Decision) -> list[float]:
@@ -273,8 +274,7 @@ def _result_mm(sight: Sight, decision: Decision) -> list[float]:
 
 
 def _outside(sight: Sight, decision: Decision, tested: dict) -> list[str]:
-    sizes = untested_sizes(_result_mm(sight, decision), decision.axes, tested)
-    found = [sizes] if sizes else []
+    found = far_sizes(_result_mm(sight, decision), decision.axes, tested)
     contrast = _CONTRAST.search(sight.volume.path.name)
     if contrast and tested.get("contrasts") and contrast[1] not in tested["contrasts"]:
         found.append(f"its name says {contrast[1]}, and the network was trained on {with_and(tested['contrasts'])}")

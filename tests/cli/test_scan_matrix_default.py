@@ -63,7 +63,7 @@ ROWS = [  # crop, interpolation, field of view, type, orientation, container
 # Crops that the card does not cover, and what is said of them: file name, axes, factors, voxels' size times.
 OUTSIDE = {
     "four_times": ((0, 1), (4, 4), 1.0, "x, and the network was trained for 2x"),
-    "large_voxels": ((0, 1), (2, 2), 2.5, "voxels are 2.5x2.5x2.5 mm"),
+    "large_voxels": ((0, 1), (2, 2), 2.6, "voxels are 2.6x2.6x2.6 mm"),
     "sub-1_PDw": ((0, 1), (2, 2), 1.0, "its name says PDw"),
     "full_resolution": ((), (), 1.0, "seems to be of full resolution"),
 }

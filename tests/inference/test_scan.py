@@ -141,7 +141,7 @@ def test_what_would_not_come_out_better_is_refused(crop, wanted, method, sentenc
 @pytest.mark.parametrize(
     ("tested", "sentence"),
     [
-        ({"voxel_mm": [0.4, 0.8]}, "voxels are 1x1x1 mm"),
+        ({"voxel_mm": [0.4, 0.7]}, "voxels are 1x1x1 mm"),
         ({"contrasts": ["T2w"]}, "name says T1w"),
         ({"axes": [["AP", "IS"]]}, "trained for AP,IS"),
         ({"factors": [[3, 3]]}, "trained for 3x"),
@@ -155,41 +155,52 @@ def test_a_card_says_what_else_the_network_is_for(crop, tested, sentence):
     assert prepared(volume, dataclasses.replace(SINC, tested=wider)).on_grid.size
 
 
+TAKEN, WARNED, REFUSED = (0, 0), (0, 1), (1, 0)  # doubts and warnings
+
+
 @pytest.mark.parametrize(
-    ("method", "millimetres", "fits"),
+    ("method", "millimetres", "said"),
     [  # the card says 0.5 to 1.25 mm, the result's voxels decide, and a hundredth more or less is the same size
-        ("sinc", (0.5, 1.0, 1.25), True),
-        ("sinc", (0.496, 1.0, 1.262), True),
-        ("sinc", (0.49, 1.0, 1.0), False),
-        ("sinc", (1.0, 1.0, 1.27), False),
-        ("small", (2.5, 2.5, 1.25), True),
-        ("small", (2.6, 2.6, 1.25), False),
-        ("small", (0.9, 0.9, 0.5), False),
+        ("sinc", (0.5, 1.0, 1.25), TAKEN),
+        ("sinc", (0.496, 1.0, 1.262), TAKEN),
+        ("sinc", (0.49, 1.0, 1.0), WARNED),
+        ("sinc", (1.0, 1.0, 1.27), WARNED),
+        ("sinc", (0.4, 1.0, 1.56), WARNED),
+        ("sinc", (0.39, 1.0, 1.0), REFUSED),
+        ("sinc", (1.0, 1.0, 1.57), REFUSED),
+        ("small", (2.5, 2.5, 1.25), TAKEN),
+        ("small", (2.6, 2.6, 1.25), WARNED),
+        ("small", (3.2, 3.2, 1.6), REFUSED),
+        ("small", (0.9, 0.9, 0.5), WARNED),
     ],
 )
-def test_the_voxels_of_the_result_are_held_to_the_card(crop, method, millimetres, fits):
+def test_the_voxels_of_the_result_are_held_to_the_card(crop, method, millimetres, said):
     card = dataclasses.replace(SINC, tested={"voxel_mm": [0.5, 1.25]})
     volume = dataclasses.replace(version(crop, method), affine=np.diag([*millimetres, 1.0]))
-    doubts = decide(look(volume), ScanSettings(grid="small" if method == "small" else "same"), card).doubts
-    assert [doubt for doubt in doubts if "voxels are" in doubt] == list(doubts)
-    assert bool(doubts) is not fits
+    decision = decide(look(volume), ScanSettings(grid="small" if method == "small" else "same"), card)
+    sentences = (*decision.doubts, *decision.warnings)
+    assert (len(decision.doubts), len(decision.warnings)) == said
+    assert all("voxels are" in sentence and "tested on 0.5 to 1.25 mm" in sentence for sentence in sentences)
 
 
 @pytest.mark.parametrize(
-    ("millimetres", "fits"),
+    ("millimetres", "said"),
     [
-        ((1.0, 1.0, 6.0), True),  # thick slices stay as thick
-        ((1.0, 1.0, 6.1), False),
-        ((1.0, 1.0, 0.4), False),
-        ((2.1, 1.0, 6.0), False),
+        ((1.0, 1.0, 6.0), TAKEN),  # thick slices stay as thick
+        ((1.0, 1.0, 7.5), WARNED),
+        ((1.0, 1.0, 7.6), REFUSED),
+        ((0.43, 0.43, 5.0), WARNED),
+        ((1.0, 1.0, 0.39), REFUSED),
+        ((2.6, 1.0, 6.0), REFUSED),
     ],
 )
-def test_an_axis_that_stays_as_it_is_may_be_coarser_where_the_card_says_so(crop, millimetres, fits):
+def test_an_axis_that_stays_as_it_is_may_be_coarser_where_the_card_says_so(crop, millimetres, said):
     tested = {"voxel_mm": [0.5, 2.0], "across_mm": [0.5, 6.0]}
     volume = dataclasses.replace(version(crop, "sinc"), affine=np.diag([*millimetres, 1.0]))
-    doubts = decide(look(volume), ScanSettings(), dataclasses.replace(SINC, tested=tested)).doubts
-    assert bool(doubts) is not fits
-    assert fits or doubts[0].endswith("and the network was tested on 0.5 to 2 mm and 0.5 to 6 mm across")
+    decision = decide(look(volume), ScanSettings(), dataclasses.replace(SINC, tested=tested))
+    assert (len(decision.doubts), len(decision.warnings)) == said
+    limits = "and the network was tested on 0.5 to 2 mm and 0.5 to 6 mm across"
+    assert all(limits in sentence for sentence in (*decision.doubts, *decision.warnings))
 
 
 # 62 voxels: 31 samples, no Nyquist line. No small matrix becomes 63, nor is nearest recognised there.
@@ -234,7 +245,7 @@ def test_factors_of_fewer_axes_are_told_apart(crop):
 
 
 def test_a_slice_network_does_not_pass_over_what_was_asked_nor_over_its_card(crop):
-    card = ModelCard("slices", "0", "linear", planes=("axial",), tested={"voxel_mm": [0.4, 0.8]})
+    card = ModelCard("slices", "0", "linear", planes=("axial",), tested={"voxel_mm": [0.4, 0.7]})
     asked = decide(look(crop), ScanSettings(axes="IS", factor="2"), card)
     assert asked.doubts[0] == "without --grid=small a network on slices has no use for --axes and --factor"
     assert "voxels are 1x1x1 mm" in asked.doubts[1]
