@@ -97,7 +97,7 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
     )
     caption = _caption(Remarks(made["Seen"], made["Warnings"]))
     data = _shown(read_volumes(job.target)[0].data, sight, prepared)
-    draw(job, prepared, data, result, wanted, caption=caption)
+    draw(job, prepared, data, result, wanted, caption=caption, before=made.get("Before"))
 
 
 def _draw_new(job: Job, scan: Opened, passed: Passed, remarks: Remarks, wanted: ScanSettings) -> None:
@@ -108,7 +108,7 @@ def _draw_new(job: Job, scan: Opened, passed: Passed, remarks: Remarks, wanted: 
         prepared = prepare(sight.enter(first), prepared.decision, passed.engine.card)
     remark = f"self-check {remarks.check.gain:+.2f} dB" if remarks.check else None
     data = _shown(passed.whole.volumes[0], sight, prepared)
-    draw(job, prepared, data, outcome.result, wanted, remark, _caption(remarks))
+    draw(job, prepared, data, outcome.result, wanted, remark, _caption(remarks), passed.before)
 
 
 def _shown(stored: np.ndarray, sight: Sight, prepared: Prepared) -> np.ndarray:
@@ -128,8 +128,12 @@ def draw(
     wanted: ScanSettings,
     remark: str | None = None,
     caption: Sequence[str] = (),
+    before: Mapping[str, Any] | None = None,
 ) -> None:
-    """The picture beside a result, both volumes turned to RAS+; `data` in the stored orientation."""
+    """The picture beside a result, both volumes turned to RAS+; `data` in the stored orientation.
+
+    before: what the sidecar says of a network that the scan went through first.
+    """
     from mdcsrn_tf.inference.qc import save_picture
 
     marked: Sequence[Sequence[int]] = ((), (), ())
@@ -139,8 +143,9 @@ def draw(
         marked = prepared.frame.leave_positions(seams, inside)
     order = list(resolve_axes("LR,AP,IS", prepared.affine))
     sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)[order]
-    shares = dict(zip(prepared.decision.axes, prepared.decision.factors, strict=True))
-    measured = [1 / shares.get(axis, 1) for axis in order]
+    factors = dict(zip(prepared.decision.names, prepared.decision.factors, strict=True))
+    factors |= dict(zip(before["Axes"], before["Factor"], strict=True)) if before else {}
+    measured = [1 / factors.get(name, 1) for name in ("LR", "AP", "IS")]
     parts = [
         job.title,
         *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),

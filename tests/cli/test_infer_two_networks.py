@@ -71,6 +71,20 @@ def test_the_sidecar_tells_of_both(folder):
     assert before["Seen"] == first and "the scanner's matrix along IS" in second and story["Warnings"] == []
 
 
+def test_the_picture_outlines_what_was_measured_along_all_axes(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("mdcsrn_tf.inference.qc.save_picture", lambda *what, **more: drawn.append((what, more)))
+    (folder / "sr_qc.png").rename(folder / "kept.png")
+    assert infer(f"--input={folder}/scan.nii.gz", f"--output={folder}/sr.nii.gz", "--qc") == 0
+    (folder / "kept.png").rename(folder / "sr_qc.png")
+    ((what, more),) = drawn
+    assert more["measured"] == [1 / 2, 1 / 2, 1 / THICK]
+    scan = nib.as_closest_canonical(nib.load(folder / "scan.nii.gz"))
+    np.testing.assert_allclose(
+        what[1][..., THICK - 1 :: THICK], scan.get_fdata(), rtol=1e-4, atol=0.5
+    )  # as it was read
+
+
 def test_a_second_run_knows_it_and_draws_the_same_picture(folder, capsys):
     again = (f"--input={folder}/scan.nii.gz", f"--output={folder}/sr.nii.gz")
     picture = folder / "sr_qc.png"
