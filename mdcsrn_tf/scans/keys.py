@@ -21,10 +21,12 @@ from mdcsrn_tf.scans.unexplained import unexplained
 
 # Of the level of tissue, by three validation scans in many forms (no record). Samples of linear scans of magnitudes,
 # rounded to 8 bits or masked, lie down to -0.014; of Keys' scans, read as linear, one in ten thousand lies below -0.05,
-# but for some masked ones. Keys' own samples lie down to -0.008, and those of linear scans of signed samples, read so,
-# down to -0.017 and more where one in ten thousand of their own is below -0.05.
-_SHARPENED, _LEAST = -0.05, -0.01
+# but for some masked ones. Keys' own samples lie down to -0.0104, and those of linear scans of signed samples, read so,
+# down to -0.017 and more where one in ten thousand of their own is below -0.05. Where few values are told apart, Keys'
+# samples lie down to about one step below zero.
+_SHARPENED, _LEAST = -0.05, -0.0135
 _SHARE = 1e-4
+_STEPS, _FEW_VALUES = 1.3, 1024
 BELOW_ZERO = "below_zero"
 _ENDS = 3  # samples at either end, where tools have rules of their own
 _BESIDE = 5  # voxels from one that was changed later
@@ -45,9 +47,10 @@ def keys_told(volume: np.ndarray, findings: Sequence[AxisFinding]) -> tuple[Axis
     if lowest > _SHARPENED:
         return tuple(findings)
     keys = _samples(volume, axes, samplings, "keys")
+    least = min(_LEAST * level, -_STEPS * _step(volume))
     told = list(findings)
     for axis in axes:
-        if keys.size and keys.min() > _LEAST * level:
+        if keys.size and keys.min() > least:
             told[axis] = replace(told[axis], method="keys")
         elif volume.min() >= 0:  # else its samples may well have both signs
             told[axis] = replace(told[axis], evidence={**told[axis].evidence, BELOW_ZERO: lowest})
@@ -57,6 +60,12 @@ def keys_told(volume: np.ndarray, findings: Sequence[AxisFinding]) -> tuple[Axis
 def _is_half_way(found: AxisFinding) -> bool:
     where = found.sampling
     return found.method == "linear" and where is not None and where.step == 2.0 and where.first % 1 == 0.5
+
+
+def _step(volume: np.ndarray) -> float:
+    """How far apart the values are that a volume was rounded to; 0 where they are many."""
+    values = np.unique(volume[..., ::8])
+    return float(np.diff(values).min()) if 1 < values.size <= _FEW_VALUES else 0.0
 
 
 def _samples(volume: np.ndarray, axes: Sequence[int], samplings: Sequence[Sampling | None], method: str) -> np.ndarray:

@@ -79,6 +79,18 @@ def test_what_a_mask_cut_later_does_not_mislead(kind, method):
     assert [(one.method, BELOW_ZERO in one.evidence) for one in told] == [(method, False)] * 2 + [(None, False)]
 
 
+@pytest.mark.parametrize("bright", [1, 2.5, 4])
+def test_rounding_and_clipping_beside_sharp_edges_do_not_mislead(bright):
+    """As of stripped scans in 8 bits, most of all where something bright leaves few steps for tissue: samples are
+    fitted up to a fiftieth of it below zero."""
+    samples = means()
+    samples[::3] = 0
+    samples[14:18, 14:18] *= bright
+    drawn = eight_bits(enlarged(samples, Image.Resampling.BICUBIC))
+    found = [AxisFinding("linear", Sampling(size, 2.0, 0.5)) for size in drawn.shape[:2]] + [AxisFinding(None)]
+    assert [one.method for one in keys_told(drawn, found)] == ["keys", "keys", None]
+
+
 def test_the_samples_come_back():
     samples = means()
     drawn = enlarged(samples, Image.Resampling.BICUBIC)
