@@ -86,7 +86,7 @@ def section(record: dict[str, Any]) -> str:
         "## Thick slices with interpolated planes",
         "",
         f"{pages.circumstances(record)} Slices of {' or '.join(keys)} thin ones, their planes cut 2x2 and filled with "
-        "zeros; PSNR of sinc along all axes / of the network through the slices alone / of that after the default "
+        "zeros; PSNR of sinc along all axes / of the network through the slices alone / of that after the fast "
         f"network in the planes, as `mdcsrn-infer` does ({config['precision']}): dB inside the head, in a slab of "
         f"{config['slices']} thick slices.",
         "",

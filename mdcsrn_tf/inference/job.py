@@ -13,7 +13,7 @@ from mdcsrn_tf.files import sha256_of
 from mdcsrn_tf.inference import provenance, tiling
 from mdcsrn_tf.inference.choice import Step
 from mdcsrn_tf.inference.clock import Clock
-from mdcsrn_tf.inference.decision import decide
+from mdcsrn_tf.inference.decision import Decision, decide
 from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.opened import Opened
 from mdcsrn_tf.inference.outputs import Job, remove_picture, write_sidecar
@@ -143,9 +143,6 @@ def draw(
         marked = prepared.frame.leave_positions(seams, inside)
     order = list(resolve_axes("LR,AP,IS", prepared.affine))
     sizes = np.linalg.norm(prepared.affine[:3, :3], axis=0)[order]
-    factors = dict(zip(prepared.decision.names, prepared.decision.factors, strict=True))
-    factors |= dict(zip(before["Axes"], before["Factor"], strict=True)) if before else {}
-    measured = [1 / factors.get(name, 1) for name in ("LR", "AP", "IS")]
     parts = [
         job.title,
         *([f"seam figure {result.seam_figure:.3f}"] if result.seam_figure else []),
@@ -159,8 +156,16 @@ def draw(
         sizes,
         marked,
         caption=caption,
-        measured=measured,
+        measured=_measured(prepared.decision, before),
     )
+
+
+def _measured(decision: Decision, before: Mapping[str, Any] | None) -> list[float]:
+    """The share of k-space that was measured along LR, AP and IS."""
+    factors = dict(zip(decision.names, decision.factors, strict=True))
+    if before:
+        factors |= dict(zip(before["Axes"], before["Factor"], strict=True))
+    return [1 / factors.get(name, 1) for name in ("LR", "AP", "IS")]
 
 
 def _self_checked(job: Job, passed: Passed, settings: Settings, say: Say) -> Remarks:

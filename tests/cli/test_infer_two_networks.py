@@ -16,7 +16,7 @@ from mdcsrn_tf.scans.slice_profile import SliceProfile
 from mdcsrn_tf.weights import find_model
 
 CROP = Path(__file__).parents[1] / "golden" / "real_crop_t2w.nii.gz"
-THICK, PLANES, THROUGH = 3, "mdcsrn-b4u4k12", "fast-through-plane-b4u4k16"
+THICK, PLANES, THROUGH = 3, "fast-b4u4k16", "fast-through-plane-b4u4k16"
 
 
 def truth():

@@ -149,6 +149,15 @@ def test_other_scans_and_other_wishes_ask_for_one_network(scan, name, asked, mod
 
 
 @pytest.mark.usefixtures("planes_of_thick_slices")
+def test_in_planes_of_thick_slices_the_fast_network_goes_before_the_default(monkeypatch):
+    monkeypatch.setitem(CARDS, "fast-b4u4k16", CARDS["plane"])
+    steps = choice.choose_steps(look(thick_slices(4, interpolated=True)), ScanSettings())
+    assert [step.model.name for step in steps] == ["fast-b4u4k16", "through"]
+    for method in ("sinc", "small"):  # elsewhere it is one that has to be named
+        assert choice.choose_model(look(crop((0, 1), (2, 2), method)), ScanSettings()).name == "plane"
+
+
+@pytest.mark.usefixtures("planes_of_thick_slices")
 def test_planes_interpolated_by_too_little_are_left_as_they_are():
     """The network in them would be refused; the one through the slices warns that it gives less."""
     scan = thick_slices(4)
