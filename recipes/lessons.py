@@ -152,4 +152,6 @@ def shard(output: Path, split: str, name: str, pairs: list[tuple[np.ndarray, np.
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        raise SystemExit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 60)

@@ -34,4 +34,6 @@ def main(target: Path, *named: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
     main(Path(sys.argv[1]), *sys.argv[2:])

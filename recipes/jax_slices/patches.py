@@ -67,4 +67,6 @@ def read(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        raise SystemExit(__doc__)
     main()

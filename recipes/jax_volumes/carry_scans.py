@@ -122,4 +122,6 @@ def write(path: Path, part: dict[str, np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]))

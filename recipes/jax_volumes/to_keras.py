@@ -110,4 +110,6 @@ def tested_on(data: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
     main(*map(Path, sys.argv[1:]))

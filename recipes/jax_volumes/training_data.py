@@ -217,4 +217,6 @@ def make_slab(chosen: tuple[str, int, str], task: str) -> tuple[str, dict[str, n
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        raise SystemExit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 40)
