@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UserError(f"{NAME} takes its folders by their places; leave out --{name}.")
         subjects = None if labels is None else ",".join(labels)
         given = {"input": places[0], "output": places[1], "participant_label": subjects}
-        for name, value in given.items():
-            values[name].value = value
-        return infer.run(values)
+        for flag, value in given.items():
+            values[flag].value = value
+        return infer.run(values, NAME)
 
     return run_command(NAME, DESCRIPTION, define_flags, run, others, infer.HEADINGS, argv is None, PLACES)
 

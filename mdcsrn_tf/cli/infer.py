@@ -190,8 +190,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(NAME, DESCRIPTION, define_flags, run, argv, HEADINGS)
 
 
-def run(values: flags.FlagValues) -> int:
-    """What the flags ask for; the exit code."""
+def run(values: flags.FlagValues, name: str = NAME) -> int:
+    """What the flags ask for, logged by that name; the exit code."""
     if values.list_models:
         from mdcsrn_tf.weights import describe, list_models
 
@@ -210,15 +210,15 @@ def run(values: flags.FlagValues) -> int:
     _check_folder(jobs[0].target.parent)
     for folder in {job.target.parent for job in jobs}:
         remove_abandoned(folder)
-    failed = asked.over(jobs, Console(NAME, values.quiet))
+    failed = asked.over(jobs, Console(name, values.quiet))
     datasets = {job.bids_root for job in jobs if job.bids_root}
     if datasets and len(failed) < len(jobs):
         from mdcsrn_tf.inference.outputs import write_dataset_description
 
         write_dataset_description(output, datasets)
     if failed:
-        names = "".join(f"\n  {_named(job, reason)}" for job, reason in failed)
-        print(f"{NAME}: error: {len(failed)} of {len(jobs)} scans failed:{names}", file=sys.stderr)
+        sentences = "".join(f"\n  {_named(job, reason)}" for job, reason in failed)
+        print(f"{name}: error: {len(failed)} of {len(jobs)} scans failed:{sentences}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -251,7 +251,9 @@ def test_a_bids_app_takes_places_and_labels(model, scan, tmp_path, capsys):
     (tmp_path / "raw" / "dataset_description.json").write_text("{}")
     places = [str(tmp_path / "raw"), str(tmp_path / "out"), "participant"]
     flags = [f"--model={model}", "--quiet"]
-    assert bids.main([*places, "--participant-label", "01", "03", *flags]) == 0
+    assert bids.main([*places, "--participant-label", "01", "03", flags[0]]) == 0
+    said = capsys.readouterr().err
+    assert "mdcsrn-bids: sub-01_T1w.nii.gz" in said and "mdcsrn-infer" not in said, "logged by its own name"
     names = sorted(path.name for path in (tmp_path / "out").rglob("*.nii.gz"))
     assert names == ["sub-01_desc-sr_T1w.nii.gz", "sub-03_desc-sr_T1w.nii.gz"]
     for label in ("07", ""):  # an empty one, as of a variable that is not set, is not everybody
