@@ -161,6 +161,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("mdcsrn-train", DESCRIPTION, define_flags, _run, argv, HEADINGS)
 
 
+def _describe(settings: list[TrainSettings], values: flags.FlagValues) -> int:
+    """What the run would do, and what would be refused or remarked at its start."""
+    from mdcsrn_tf.models.files import read_card
+    from mdcsrn_tf.training.data_check import fitted, remarks_on, remarks_on_start
+    from mdcsrn_tf.training.dry_run import describe
+    from mdcsrn_tf.training.features import remarks_on_features
+
+    warn("mdcsrn-train", remarks_on_features(settings))
+    manifest = read_manifests(values.data) if values.data else None
+    if manifest:
+        settings = fitted(settings, manifest)
+        warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
+    if values.init_from:
+        start = Path(values.init_from)
+        warn("mdcsrn-train", remarks_on_start(start, read_card(start), settings[0], manifest))
+    print(describe(settings))
+    return 0
+
+
 def _run(values: flags.FlagValues) -> int:
     if values.preset in FORESTS:
         return _grow_forest(values)
@@ -173,17 +192,7 @@ def _run(values: flags.FlagValues) -> int:
         end_when_stuck()
     load_tensorflow_quietly(own_process=in_own_process())
     if values.dry_run:
-        from mdcsrn_tf.training.data_check import fitted, remarks_on
-        from mdcsrn_tf.training.dry_run import describe
-        from mdcsrn_tf.training.features import remarks_on_features
-
-        warn("mdcsrn-train", remarks_on_features(settings))
-        if values.data:
-            manifest = read_manifests(values.data)
-            settings = fitted(settings, manifest)
-            warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
-        print(describe(settings))
-        return 0
+        return _describe(settings, values)
     _need_folders(values)
     from mdcsrn_tf.training import run as train_run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mdcsrn_tf.errors import UserError
@@ -106,6 +107,28 @@ def check_exchange(recipe: TrainingRecipe, manifest: Any) -> None:
             f"{','.join(manifest.axes)} by {'x'.join(map(str, manifest.factor)) or 'no factor'}: say "
             "--set=exchange=never, or make shards of both axes by one factor."
         )
+
+
+def remarks_on_start(path: Path, card: ModelCard, settings: TrainSettings, manifest: Any | None) -> list[str]:
+    """What is to be said of a model file that a training starts from; UserError where it can't.
+
+    manifest: the shards'; None: not known yet.
+    """
+    if card.preset != settings.preset.name and not _is_network_of(card.preset, settings):
+        raise UserError(f"{path} holds a {card.preset}, but --preset is {settings.preset.name}.")
+    if manifest is None:
+        return []
+    if card.interpolation != manifest.interpolation:
+        raise UserError(
+            f"{path} was trained on {card.interpolation} interpolation, but these shards were made with "
+            f"{manifest.interpolation}."
+        )
+    return [f"{path} {sentence}" for sentence in differences_to_shards(card, manifest)]
+
+
+def _is_network_of(preset: str, settings: TrainSettings) -> bool:
+    """Whether another preset's network is this one's: the 7T paper's U-nets differ by their losses alone."""
+    return preset in PRESETS and PRESETS[preset].network == settings.preset.network
 
 
 def differences_to_shards(card: ModelCard, manifest: Any) -> list[str]:

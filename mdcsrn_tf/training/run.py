@@ -19,14 +19,13 @@ from mdcsrn_tf.command_line import warn
 from mdcsrn_tf.errors import UserError, first_line
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
-from mdcsrn_tf.papers import PRESETS
 from mdcsrn_tf.papers.config import TrainingRecipe
 from mdcsrn_tf.run_record import RunRecord, plain
 from mdcsrn_tf.shards import dataset
 from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
-from mdcsrn_tf.training.data_check import differences_to_shards, fitted, remarks_on
+from mdcsrn_tf.training.data_check import fitted, remarks_on, remarks_on_start
 from mdcsrn_tf.training.distribution import (
     WORKER_LOST,
     held_by_chief,
@@ -243,20 +242,8 @@ def _initialise(state: TrainState, settings: TrainSettings, manifest: Any, path:
             f"run --phase={path.stem.removeprefix('best_')} first, or name a model by --init_from."
         )
     model, card = load_model(path)
-    if card.preset != settings.preset.name and not _is_network_of(card.preset, settings):
-        raise UserError(f"{path} holds a {card.preset}, but --preset is {settings.preset.name}.")
-    if card.interpolation != manifest.interpolation:
-        raise UserError(
-            f"{path} was trained on {card.interpolation} interpolation, but these shards were made with "
-            f"{manifest.interpolation}."
-        )
-    warn("mdcsrn-train", (f"{path} {sentence}" for sentence in differences_to_shards(card, manifest)))
+    warn("mdcsrn-train", remarks_on_start(path, card, settings, manifest))
     copy_weights(model, state.generator)
-
-
-def _is_network_of(preset: str, settings: TrainSettings) -> bool:
-    """Whether another preset's network is this one's: the 7T paper's U-nets differ by their losses alone."""
-    return preset in PRESETS and PRESETS[preset].network == settings.preset.network
 
 
 def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:

@@ -22,6 +22,7 @@ from mdcsrn_tf.training.loop import compile_updates
 from mdcsrn_tf.training.settings import TrainSettings
 from mdcsrn_tf.training.state import build_state
 from mdcsrn_tf.training.steps import objective_of
+from mdcsrn_tf.weights import find_model
 
 SLICES = [name for name, preset in PRESETS.items() if preset.training.sample.rank == 2]
 PAIRS = 4
@@ -258,6 +259,17 @@ def test_a_dry_run_refuses_what_the_run_would(preset, phase, sentence, shards, t
     assert sentence in capfd.readouterr().err
     assert train([*asked, f"--workdir={tmp_path / 'run'}"]) == 1
     assert sentence in capfd.readouterr().err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("gone.keras", "There is no model file"), (None, "holds a fast/b4u4k16, but --preset is miccai/b2u4k16")],
+)
+def test_a_dry_run_looks_at_the_model_that_the_run_would_start_from(model, sentence, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(dry_run, "build_state", None)
+    start = tmp_path / model if model else find_model("fast-b4u4k16")
+    assert train(["--preset=miccai/b2u4k16", "--phase=l1", f"--init_from={start}", "--dry_run"]) == 1
+    assert sentence in capfd.readouterr().err
 
 
 def test_patches_that_the_network_cannot_halve_are_refused_by_its_name(shards, tmp_path, capfd):
