@@ -76,4 +76,5 @@ def added(config: dict[str, Any]) -> str:
 def circumstances(record: dict[str, Any]) -> str:
     """When, on what and by which version."""
     device, version = record["device"], record["versions"]["mdcsrn_tf"]
-    return f"{record['started'][:10]}, {device['processor']}, {device['cores']} cores, mdcsrn_tf {version}."
+    cores = "1 core" if device["cores"] == 1 else f"{device['cores']} cores"
+    return f"{record['started'][:10]}, {device['processor']}, {cores}, mdcsrn_tf {version}."
