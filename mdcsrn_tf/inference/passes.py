@@ -53,11 +53,6 @@ class Passed:
     notes: dict[str, Any]  # for the sidecar
     before: dict[str, Any] | None = None  # the notes of a network before it
 
-    @property
-    def restored(self) -> Opened:
-        """The scan with its results in place of its voxels, as another network is to get it."""
-        return self.scan.restored(self.outcome.prepared.decision.axes, self.whole.volumes)
-
     def after(self, first: Passed) -> Passed:
         """The same where the scan had gone through another network before."""
         remarks = first.remarks.then(self.remarks)
@@ -79,7 +74,9 @@ def go_through(
     first, *others = steps
     passed = _step(job, scan, first, load, settings, say, clock, on_progress)
     for step in others:
-        passed = _step(job, passed.restored, step, load, settings, say, clock, on_progress).after(passed)
+        # From the scan as it was read: its results lie on that grid, whichever the network got it on.
+        scan = scan.restored(passed.outcome.prepared.decision.axes, passed.whole.volumes)
+        passed = _step(job, scan, step, load, settings, say, clock, on_progress).after(passed)
     return passed
 
 

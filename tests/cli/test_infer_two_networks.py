@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.signal
 from infer_helpers import data_of, infer
 
 import mdcsrn_tf as m
@@ -46,6 +47,23 @@ def test_it_is_what_the_two_give_one_after_the_other(folder):
     np.testing.assert_allclose(nib.load(folder / "sr.nii.gz").affine, by_hand.affine)
     as_one = m.super_resolve(nib.load(folder / "scan.nii.gz"))
     np.testing.assert_array_equal(as_one.get_fdata(), data_of(folder / "sr.nii.gz"))
+
+
+def test_planes_of_another_factor_than_the_network_s_are_back_on_their_grid_before_the_second(folder):
+    """At 1.6 voxels a sample the first network gets the scan on a grid of its own."""
+    scan = nib.load(folder / "scan.nii.gz")
+    data, shape = truth()[0][..., 1::THICK], scan.shape
+    for axis in (0, 1):
+        data = scipy.signal.resample(scipy.signal.resample(data, 30, axis=axis), 48, axis=axis)
+    nib.save(nib.Nifti1Image(np.abs(data), scan.affine), folder / "other.nii.gz")
+    assert infer(f"--input={folder}/other.nii.gz", f"--output={folder}/other_sr.nii.gz") == 0
+    story = json.loads((folder / "other_sr.json").read_text())
+    assert [axis["factor"] for axis in story["Before"]["Interpolation"]] == [1.6, 1.6]
+    assert (story["Grid"], story["Factor"], story["Axes"]) == ("small", [THICK], ["IS"])
+    in_planes = m.super_resolve(nib.load(folder / "other.nii.gz"), model=PLANES)
+    assert in_planes.shape == shape
+    by_hand = m.super_resolve(in_planes, model=THROUGH, axes="IS", grid="small", factor=THICK)
+    np.testing.assert_allclose(data_of(folder / "other_sr.nii.gz"), by_hand.get_fdata(), rtol=1e-5, atol=1e-3)
 
 
 def test_it_is_nearer_to_the_original_than_through_the_slices_alone(folder):
