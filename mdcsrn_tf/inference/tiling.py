@@ -138,6 +138,18 @@ def even_tiles(shape: Sequence[int], edge: int, margin: int, multiple: int = 1) 
     return tuple(-(-core // step) * step + 2 * margin for core in cores)
 
 
+def no_longer(shape: Sequence[int], tile: PerAxis, margin: PerAxis, multiple: int = 1) -> int | tuple[int, ...]:
+    """The tile, along an axis that is shorter than its core no longer than the axis and its margins, in eights.
+
+    >>> no_longer((256, 256, 24), 70, 3), no_longer((128, 128, 64), 70, 3)
+    ((70, 70, 32), 70)
+    """
+    step, axes = math.lcm(8, multiple), len(shape)
+    numbers = zip(shape, per_axis(tile, axes), per_axis(margin, axes), strict=True)
+    edges = tuple(min(edge, -(-(length + 2 * border) // step) * step) for length, edge, border in numbers)
+    return tile if isinstance(tile, int) and set(edges) == {tile} else edges
+
+
 def computed(shape: Sequence[int], tile: PerAxis, margin: PerAxis) -> int:
     """The voxels of all tiles of a volume together.
 

@@ -183,6 +183,8 @@ def geometry(engine: Engine, settings: Settings, shape: Sequence[int]) -> tuple[
     margin = card.margin if settings.margin is None else settings.margin
     if settings.seamless:
         tile, margin = _seamless(engine, settings, margin, shape)
+    elif settings.tile is None and engine.bn == "moving":  # else a tile's own statistics would be others
+        tile = tiling.no_longer(shape, tile, margin, engine.multiple)
     tiling.check_tile(tile, margin)
     if any(edge % engine.multiple for edge in tiling.per_axis(tile)):
         raise UserError(

@@ -99,6 +99,18 @@ def test_odd_tiles_of_a_network_on_the_small_grid_are_refused_by_name(halving_fi
     assert result.shape == low_res.shape and np.isfinite(result).all()
 
 
+def test_a_tile_is_no_longer_than_an_axis_and_its_margins_where_no_statistics_depend_on_it(tmp_path, low_res):
+    """A stack of few slices. With margins as wide as the network sees, not a voxel can tell."""
+    few = np.ascontiguousarray(low_res[..., :6])
+    model = write_tiny_model(tmp_path / "wide.keras", tile=40, margin=TINY_RADIUS)
+    trained = Settings(bn="moving")
+    engine = engines.load_engine(model, trained)
+    result, cubes = run(engine, few, trained), run(engine, few, Settings(bn="moving", tile=40))
+    assert (result.tile, cubes.tile) == ((40, 40, 16), 40) and result.tiles == cubes.tiles
+    np.testing.assert_allclose(result.data, cubes.data, rtol=1e-4, atol=1e-4 * np.abs(cubes.data).max())
+    assert run(engines.load_engine(model, Settings()), few, Settings()).tile == 40, "each tile by its own statistics"
+
+
 def test_seamless_tiles_and_columns_are_as_large_as_a_fixed_bound_of_memory_allows_and_divide_the_volume(
     model_file, low_res, monkeypatch
 ):
