@@ -102,7 +102,7 @@ def draw_finished(job: Job, scan: Opened, model: Path, wanted: ScanSettings) -> 
 
 def _draw_new(job: Job, scan: Opened, passed: Passed, remarks: Remarks, wanted: ScanSettings) -> None:
     """The picture of a result that was computed just now, beside the scan as it was read."""
-    sight, outcome, first = passed.scan.sight, passed.outcome, scan.volumes[0]
+    sight, outcome, first = passed.sight, passed.outcome, scan.volumes[0]
     prepared = outcome.prepared
     if passed.before:
         prepared = prepare(sight.enter(first), prepared.decision, passed.engine.card)

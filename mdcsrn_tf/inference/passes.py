@@ -45,7 +45,7 @@ class Whole:
 class Passed:
     """A scan that has gone through a network."""
 
-    scan: Opened  # as that network was to get it
+    sight: Sight  # as that network got it
     engine: Engine
     outcome: Outcome  # the first volume's
     whole: Whole
@@ -100,7 +100,7 @@ def _step(
     outcome, whole = results_of(scan, decision, engine, settings, wanted, on_progress)
     remarks = _say_done(job, wanted, outcome, remarks, clock, say)
     notes = provenance.of_pass(step.model, engine.card, outcome, remarks)
-    return Passed(scan, engine, outcome, whole, remarks, notes)
+    return Passed(scan.sight, engine, outcome, whole, remarks, notes)
 
 
 def super_resolve_by(

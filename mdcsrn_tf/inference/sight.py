@@ -53,10 +53,11 @@ class Sight:
         return self._on_grids[grid]
 
     def restored(self, axes: Collection[int], whole: Volume | None = None) -> Sight:
-        """The same once `axes` have been super-resolved: as if they had been measured in full.
+        """The scan, on its own grid, once `axes` have been super-resolved: as if they had been measured in full.
 
         whole: the scan's volume as it is then; None: the present one, to see what would be left to do.
         """
+        assert not self.grid, "the results are on the scan's own grid"
         findings = tuple(AxisFinding(None) if axis in axes else found for axis, found in enumerate(self.findings))
         volume = self.volume if whole is None else replace(self.surround.volume(whole), remarks=())
         return replace(self, volume=volume, findings=findings, _on_grids={})
