@@ -39,9 +39,10 @@ def choose_steps(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
         return (Step(model, wanted),)
     card = read_card(model)
     first = decide(fitting(sight, wanted, card), wanted, card)
-    left = sight.restored(first.axes)
-    through = next((found.model for found in _made_for(left, wanted) if not found.decision.doubts), None)
-    if first.grid == "small" or first.doubts or through is None:
+    planned = _is_in_planes(first, sight) and not first.doubts
+    left = _made_for(sight.restored(first.axes), wanted) if planned else ()
+    through = next((found.model for found in left if not found.decision.doubts), None)
+    if through is None:
         return (Step(model, wanted),)
     return Step(model, replace(wanted, axes=",".join(first.names))), Step(through, wanted)
 
@@ -55,8 +56,8 @@ def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
     if name:
         return find_model(name)
     candidates = _made_for(sight, wanted)
-    if sight.coarse_axes:  # their planes may be interpolated, but by too little
-        candidates = iter(sorted(candidates, key=_doubts_and_place))
+    if sight.coarse_axes:  # their planes may be smooth in a way that no network knows
+        candidates = iter(sorted(candidates, key=lambda found: _doubts_and_place(found, sight)))
     return next((found.model for found in candidates), None) or find_model(None)
 
 
@@ -66,9 +67,14 @@ class _Candidate:
     decision: Decision
 
 
-def _doubts_and_place(found: _Candidate) -> tuple[bool, bool]:
-    for_planes = found.decision.grid == "same" and found.model.stem == _FOR_PLANES
+def _doubts_and_place(found: _Candidate, sight: Sight) -> tuple[bool, bool]:
+    for_planes = _is_in_planes(found.decision, sight) and found.model.stem == _FOR_PLANES
     return bool(found.decision.doubts), not for_planes
+
+
+def _is_in_planes(decision: Decision, sight: Sight) -> bool:
+    """Whether it is the planes of thick slices that are to be super-resolved, and nothing else."""
+    return decision.grid == "same" and not set(decision.axes) & set(sight.coarse_axes)
 
 
 def _made_for(sight: Sight, wanted: ScanSettings) -> Iterator[_Candidate]:

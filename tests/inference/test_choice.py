@@ -8,7 +8,7 @@ import pytest
 import scipy.ndimage
 
 from mdcsrn_tf.inference import choice
-from mdcsrn_tf.inference.decision import decide
+from mdcsrn_tf.inference.decision import decide, misfits
 from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.scan import prepare
 from mdcsrn_tf.inference.seen import in_words
@@ -128,6 +128,10 @@ def test_thick_slices_with_interpolated_planes_go_through_two_networks():
     assert not there.doubts and not there.warnings, "its planes are whole then"
 
 
+def of_voxels(scan, millimetres):
+    return dataclasses.replace(scan, affine=np.diag([*millimetres, 1.0]))
+
+
 @pytest.mark.usefixtures("planes_of_thick_slices")
 @pytest.mark.parametrize(
     ("scan", "name", "asked", "models"),
@@ -140,6 +144,9 @@ def test_thick_slices_with_interpolated_planes_go_through_two_networks():
         (thick_slices(4, interpolated=True), None, {"detail": 1.3}, ["plane"]),
         (crop((0, 1), (2, 2)), None, {}, ["plane"]),
         (crop((0, 1), (2, 2), "small"), None, {}, ["plane"]),
+        # Interpolated along the axes that are coarse all the same: what is restored there is no small matrix.
+        (of_voxels(crop((0, 1), (2, 2)), (1.2, 1.2, 0.6)), None, {}, ["plane"]),
+        (of_voxels(crop((2,), (2,)), (0.6, 0.6, 1.2)), None, {}, ["through"]),
     ],
 )
 def test_other_scans_and_other_wishes_ask_for_one_network(scan, name, asked, models):
@@ -153,19 +160,33 @@ def test_in_planes_of_thick_slices_the_fast_network_goes_before_the_default(monk
     monkeypatch.setitem(CARDS, "fast-b4u4k16", CARDS["plane"])
     steps = choice.choose_steps(look(thick_slices(4, interpolated=True)), ScanSettings())
     assert [step.model.name for step in steps] == ["fast-b4u4k16", "through"]
-    for method in ("sinc", "small"):  # elsewhere it is one that has to be named
-        assert choice.choose_model(look(crop((0, 1), (2, 2), method)), ScanSettings()).name == "plane"
+    elsewhere = [crop((0, 1), (2, 2), method) for method in ("sinc", "small")]
+    for scan in (*elsewhere, of_voxels(elsewhere[0], (1.2, 1.2, 0.6))):  # there it has to be named
+        assert choice.choose_model(look(scan), ScanSettings()).name == "plane"
 
 
 @pytest.mark.usefixtures("planes_of_thick_slices")
 def test_planes_interpolated_by_too_little_are_left_as_they_are():
-    """The network in them would be refused; the one through the slices warns that it gives less."""
+    """By less than twice: that is no reason against the network through the slices."""
     scan = thick_slices(4)
     filled = kspace.low_pass_axis(kspace.low_pass_axis(scan.data, 49, 0), 49, 1)
     sight = look(dataclasses.replace(scan, data=filled))
     assert sight.findings[0].method == "sinc" and 1.2 < sight.findings[0].factor < 1.4
     (step,) = choice.choose_steps(sight, ScanSettings())
     assert step.model.name == "through"
+
+
+@pytest.mark.usefixtures("planes_of_thick_slices")
+def test_planes_that_are_smooth_in_no_known_way_are_left_as_they_are():
+    """The network in them comes first and would be refused, though its card has nothing against the scan."""
+    smooth = AxisFinding("unknown", Sampling(64, 2.0))
+    sight = dataclasses.replace(look(thick_slices(4)), findings=(smooth, smooth, AxisFinding(None)))
+    wanted = ScanSettings()
+    refused = decide(sight, wanted, CARDS["plane"])
+    assert "smooth, but interpolated in no way that is known" in refused.doubts[0]
+    assert not misfits(sight, refused, CARDS["plane"])
+    (step,) = choice.choose_steps(sight, wanted)
+    assert step.model.name == "through" and not decide(sight, wanted, CARDS["through"]).doubts
 
 
 def test_thick_slices_that_were_interpolated_in_the_plane_get_a_warning():
