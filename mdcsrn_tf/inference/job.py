@@ -162,9 +162,9 @@ def draw(
 
 def _measured(decision: Decision, before: Mapping[str, Any] | None) -> list[float]:
     """The share of k-space that was measured along LR, AP and IS."""
-    factors = dict(zip(decision.names, decision.factors, strict=True))
-    if before:
-        factors |= dict(zip(before["Axes"], before["Factor"], strict=True))
+    factors: dict[str, float] = dict(zip(decision.names, decision.factors, strict=True))
+    if before:  # on its own grid, which need not be the twofold one that this network had
+        factors |= {found["axis"]: found["factor"] for found in before["Interpolation"]}
     return [1 / factors.get(name, 1) for name in ("LR", "AP", "IS")]
 
 

@@ -341,6 +341,19 @@ def test_a_scan_whose_axes_are_asked_for_by_their_numbers_is_drawn_upright_as_we
     assert drawn[0][1]["measured"] == drawn[1][1]["measured"] == [0.5, 0.5, 1]
 
 
+def test_what_was_measured_of_planes_is_outlined_on_their_own_grid(crop, monkeypatch):
+    """As thick slices, drawn after a network that had their planes, of 1.5 voxels a sample, on a twofold grid."""
+    drawn = {}
+    monkeypatch.setattr("mdcsrn_tf.inference.qc.save_picture", lambda *what, **more: drawn.update(more))
+    one = prepared(crop, axes="IS", factor="3", grid="small", force=True)
+    stored = [{"axis": name, "method": "sinc", "factor": 1.5, "evidence": {}} for name in ("LR", "AP")]
+    before = {"Axes": ["LR", "AP"], "Factor": [2, 2], "Interpolation": stored}
+    result = Result(one.on_grid, 70, 3, "moving", 1, None)
+    paths = outputs.Job(Path("a.nii"), Path("b.nii"))
+    job.draw(paths, one, one.on_grid, result, ScanSettings(), before=before)
+    assert drawn["measured"] == [1 / 1.5, 1 / 1.5, 1 / 3]
+
+
 class Unchanging(Engine):
     def _build(self, tile, batch):
         return lambda tiles: tiles
