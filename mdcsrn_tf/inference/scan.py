@@ -13,7 +13,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision, decide
-from mdcsrn_tf.inference.detail import check_detail, doubts_about, original_of, strength_towards, with_detail
+from mdcsrn_tf.inference.detail import check_detail, original_of, remarks_on, strength_towards, with_detail
 from mdcsrn_tf.inference.ensemble import mirrored_too
 from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
@@ -74,7 +74,7 @@ class Outcome:
     prepared: Prepared
     result: Result
     detail: float = 1.0  # how many times as strong as the network restored it
-    warnings: tuple[str, ...] = ()  # about that
+    warnings: tuple[str, ...] = ()  # about that, and about what k-space is
     kept: float = 0.0  # share of the picture's voxels that stay as they are stored
 
     @property
@@ -162,8 +162,8 @@ def run_prepared(
             f"{prepared.volume.path}: the network gave NaN or infinite values; nothing was written. Take another "
             "--model, or --precision=float32 where that was changed."
         )
-    warnings = doubts_about(original, strength) if original else ()
-    return Outcome(data, prepared.affine, prepared, result, strength, warnings)
+    remarks = remarks_on(prepared.volume, decision, original, strength)
+    return Outcome(data, prepared.affine, prepared, result, strength, remarks)
 
 
 def refuse_doubts(volume: Volume, decision: Decision, wanted: ScanSettings) -> None:

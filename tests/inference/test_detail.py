@@ -9,7 +9,14 @@ from scipy import ndimage
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
-from mdcsrn_tf.inference.detail import check_detail, doubts_about, original_of, strength_towards, with_detail
+from mdcsrn_tf.inference.detail import (
+    check_detail,
+    doubts_about,
+    original_of,
+    remarks_on,
+    strength_towards,
+    with_detail,
+)
 from mdcsrn_tf.scans.kspace import acquire, add_noise, interpolate, low_pass_axis, small_affine
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.volumes import read_volume
@@ -152,6 +159,28 @@ def test_a_scan_that_does_not_tell_says_so_and_leaves_the_detail_alone(pair, spo
     assert strength_towards(original, blurred(high.data.astype(np.float32)), high.affine, SMALL) == 1
     (sentence,) = doubts_about(original, 1.0)
     assert why in sentence and "leaves the detail as the network restored it" in sentence
+
+
+def windowed(small, lowest):
+    """What was measured along two axes filtered by a raised cosine that falls to `lowest`: Hamming's, to 0.08."""
+    for axis in (0, 1):
+        size = small.shape[axis]
+        shares = np.fft.fftfreq(size, 0.5)  # of the highest frequency
+        window = (1 + lowest) / 2 + (1 - lowest) / 2 * np.cos(np.pi * shares)
+        shape = [1, 1, 1]
+        shape[axis] = size
+        small = np.fft.ifft(np.fft.fft(small, axis=axis) * window.reshape(shape), axis=axis).real
+    return np.abs(small).astype(np.float32)
+
+
+@pytest.mark.parametrize(("lowest", "count"), [(1.0, 0), (0.6, 0), (0.08, 1)])
+def test_a_scan_that_was_filtered_strongly_is_told_to_gain_next_to_nothing(pair, lowest, count):
+    volume = pair[1]
+    found = remarks_on(replace(volume, data=windowed(volume.data, lowest)), SMALL, None, 1.0)
+    assert ["as a strong filter makes it fall" in sentence for sentence in found] == [True] * count
+    assert remarks_on(replace(volume, data=elliptical(volume.data)), SMALL, None, 1.0) == (), "an ellipse is no filter"
+    thick = replace(SMALL, axes=(2,), factors=(3,), names=("IS",), findings=(MEASURED,))
+    assert remarks_on(volume, thick, None, 1.0) == ()
 
 
 def test_the_limit_is_told(pair):
