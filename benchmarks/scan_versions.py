@@ -29,7 +29,8 @@ from benchmarks.field_of_view import Box, meets, super_resolve_in
 from mdcsrn_tf.inference import tiling
 from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engines import Engine, load_engine
-from mdcsrn_tf.inference.scan import prepare, refuse_doubts
+from mdcsrn_tf.inference.prepared import prepare
+from mdcsrn_tf.inference.scan import refuse_doubts
 from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look

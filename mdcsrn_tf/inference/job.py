@@ -18,8 +18,8 @@ from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.opened import Opened
 from mdcsrn_tf.inference.outputs import Job, remove_picture, write_sidecar
 from mdcsrn_tf.inference.passes import Passed, Say, Whole, go_through, say_warnings
+from mdcsrn_tf.inference.prepared import Prepared, prepare
 from mdcsrn_tf.inference.provenance import Remarks
-from mdcsrn_tf.inference.scan import Prepared, prepare
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.inference.volume import Progress, Result

@@ -17,8 +17,9 @@ from mdcsrn_tf.inference.decision import Decision, decide
 from mdcsrn_tf.inference.engines import read_any_card
 from mdcsrn_tf.inference.opened import Opened
 from mdcsrn_tf.inference.outputs import Job
+from mdcsrn_tf.inference.prepared import prepare
 from mdcsrn_tf.inference.provenance import Remarks
-from mdcsrn_tf.inference.scan import Outcome, prepare, refuse_doubts, run_prepared, super_resolve_scan
+from mdcsrn_tf.inference.scan import Outcome, refuse_doubts, run_prepared, super_resolve_scan
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdcsrn_tf.inference.measured import samples_of
-from mdcsrn_tf.inference.scan import Prepared, run_prepared
+from mdcsrn_tf.inference.prepared import Prepared
+from mdcsrn_tf.inference.scan import run_prepared
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace

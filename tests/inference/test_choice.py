@@ -10,7 +10,7 @@ import scipy.ndimage
 from mdcsrn_tf.inference import choice
 from mdcsrn_tf.inference.decision import decide, misfits
 from mdcsrn_tf.inference.fitting import fitting
-from mdcsrn_tf.inference.scan import prepare
+from mdcsrn_tf.inference.prepared import prepare
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import look

@@ -18,7 +18,8 @@ from mdcsrn_tf.inference.decision import decide
 from mdcsrn_tf.inference.engine import Engine
 from mdcsrn_tf.inference.opened import Opened
 from mdcsrn_tf.inference.passes import results_of
-from mdcsrn_tf.inference.scan import check_consistency, consistent, prepare, refuse_doubts
+from mdcsrn_tf.inference.prepared import prepare
+from mdcsrn_tf.inference.scan import check_consistency, consistent, refuse_doubts
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import Result, ScanSettings, Settings
 from mdcsrn_tf.inference.sight import look
