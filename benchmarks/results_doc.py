@@ -27,6 +27,7 @@ SECTIONS = {
     "three_axes.json": "three_axes",
     "other_factors.json": "other_factors",
     "voxel_sizes.json": "voxel_sizes",
+    "filters.json": "filters",
     "default_network.json": "default_network",
     "whole_heads.json": "whole_heads",
     "field_of_view.json": "field_of_view",
@@ -68,6 +69,7 @@ MRI, not HCP: their digits do not compare with the papers'. Conventions:
 | coarse along all three axes | `python benchmarks/three_axes.py --data=SCANS --test=... --development=...` |
 | interpolated by other factors | `python benchmarks/other_factors.py --data=SCANS --test=... --development=...` |
 | larger voxels and thicker slices | `python benchmarks/voxel_sizes.py --data=SCANS --test=... --development=...` |
+| filtered by the scanner | `python benchmarks/filters.py --data=SCANS --test=... --development=...` |
 | the default network | `python benchmarks/default_network.py --data=SCANS` |
 | where in a head a network gains | `python benchmarks/whole_heads.py --data=SCANS --models=OLD.keras,mdcsrn-b4u4k12` |
 | the field of view | `python benchmarks/field_of_view.py --data=SCANS` |

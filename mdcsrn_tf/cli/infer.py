@@ -144,6 +144,12 @@ def _define_result(own: dict[str, Any]) -> None:
     """What is written."""
     switch, choice = flags.DEFINE_bool, flags.DEFINE_enum
     switch("consistency", False, "Put the measured centre of k-space back into the result.", **own)
+    switch(
+        "undo_filter",
+        False,
+        "Take back the window by which the scanner weighted k-space (Hamming's and others), where the scan shows one.",
+        **own,
+    )
     flags.DEFINE_string(
         "detail",
         "1",

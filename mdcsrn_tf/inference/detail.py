@@ -122,7 +122,7 @@ def _remarks_on_filter(volume: Volume, decision: Decision) -> tuple[str, ...]:
         return ()
     return (
         "power falls towards the edge of the measured k-space as a strong filter makes it fall: expect next to nothing "
-        "of the network, which learned from scans without one.",
+        "of the network, which learned from scans without one, unless --undo_filter takes it back.",
     )
 
 

@@ -104,7 +104,7 @@ def _draw_new(job: Job, scan: Opened, passed: Passed, remarks: Remarks, wanted: 
     """The picture of a result that was computed just now, beside the scan as it was read."""
     sight, outcome, first = passed.sight, passed.outcome, scan.volumes[0]
     prepared = outcome.prepared
-    if passed.before:
+    if passed.before or wanted.undo_filter:
         prepared = prepare(sight.enter(first), prepared.decision, passed.engine.card)
     remark = f"self-check {remarks.check.gain:+.2f} dB" if remarks.check else None
     data = _shown(passed.whole.volumes[0], sight, prepared)

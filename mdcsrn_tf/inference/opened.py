@@ -13,6 +13,7 @@ from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.outputs import Job
 from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight, look
+from mdcsrn_tf.inference.unfiltered import unfiltered
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.volumes import Volume, read_volumes
 from mdcsrn_tf.scans.zero_frame import zero_frame
@@ -25,6 +26,11 @@ class Opened:
     volumes: list[Volume]
     sight: Sight
     sha256: str | None  # of what was read
+
+    def unfiltered(self, wanted: ScanSettings, card: ModelCard) -> tuple[Opened, str]:
+        """The same without the filter that it shows, and a word about that."""
+        sight, volumes, told = unfiltered(self.sight, self.volumes, wanted, card)
+        return replace(self, sight=sight, volumes=volumes), told
 
     def fitting(self, wanted: ScanSettings, card: ModelCard) -> Opened:
         """The same on the grid on which the network on the card is to get it."""

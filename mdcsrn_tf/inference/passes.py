@@ -92,11 +92,13 @@ def _step(
     on_progress: Progress | None,
 ) -> Passed:
     """By one network; what speaks against it is said before `load` is called."""
-    card, wanted = read_any_card(step.model), step.wanted
+    card, wanted, filtered = read_any_card(step.model), step.wanted, ""
+    if wanted.undo_filter:
+        scan, filtered = scan.unfiltered(wanted, card)
     scan = scan.fitting(wanted, card)
     decision = _decided(job, scan.sight, wanted, card, settings, say)
     engine = load(step.model)
-    remarks = _remarks(scan.sight, decision, step.model, engine.card)
+    remarks = _remarks(scan.sight, decision, step.model, engine.card, filtered)
     _say_remarks(job, remarks, len(scan.volumes), say)
     outcome, whole = results_of(scan, decision, engine, settings, wanted, on_progress)
     remarks = _say_done(job, wanted, outcome, remarks, clock, say)
@@ -160,9 +162,9 @@ def _decided(job: Job, sight: Sight, wanted: ScanSettings, card: ModelCard, sett
     return decision
 
 
-def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard) -> Remarks:
+def _remarks(sight: Sight, decision: Decision, model: Path, card: ModelCard, filtered: str) -> Remarks:
     warnings = [*sight.volume.remarks, *decision.doubts, *decision.warnings]
-    return Remarks(in_words(sight, decision, model.stem, card), warnings)
+    return Remarks("; ".join(filter(None, (in_words(sight, decision, model.stem, card), filtered))), warnings)
 
 
 def _say_remarks(job: Job, remarks: Remarks, volumes: int, say: Say) -> None:

@@ -27,7 +27,7 @@ from mdcsrn_tf.scans.find import GENERATOR, files_of, made_by_us, place_below, s
 _WITHOUT_EFFECT = ("batch_tiles", "device", "qc", "qc_seams", "force", "series")
 
 # Settings that sidecars of older versions do not name, at what they were.
-_SINCE = {"detail": 1.0}
+_SINCE = {"detail": 1.0, "undo_filter": False}
 
 _SHOWN = ("Seen", "Warnings", "Tile", "Margin", "Tiles", "BatchNormalization", "SeamFigure")  # by a picture drawn later
 

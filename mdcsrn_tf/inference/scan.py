@@ -19,6 +19,7 @@ from mdcsrn_tf.inference.fitting import fitting
 from mdcsrn_tf.inference.prepared import Prepared, prepare
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight, look
+from mdcsrn_tf.inference.unfiltered import unfiltered
 from mdcsrn_tf.inference.volume import Progress, Result
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
@@ -103,7 +104,10 @@ def super_resolve_scan(
 
     `sight` is what `look` said of the volume, where that is known already.
     """
-    sight = fitting(sight or look(volume), wanted, engine.card)
+    sight = sight or look(volume)
+    if wanted.undo_filter:
+        sight, (volume,), _ = unfiltered(sight, [volume], wanted, engine.card)
+    sight = fitting(sight, wanted, engine.card)
     decision = decide(sight, wanted, engine.card)
     refuse_doubts(volume, decision, wanted)
     prepared = prepare(sight.volume, decision, engine.card)

@@ -78,6 +78,7 @@ class ScanSettings:
     consistency: bool = False
     # Times what the network restores beyond the measured k-space; "auto": so that it comes near an original's power.
     detail: Strength = 1.0
+    undo_filter: bool = False  # of k-space, where the scan shows one
     self_check: bool = False
     dtype: Literal["float32", "same"] = "float32"  # or "same": of the voxels on disk
     keep_header_text: bool = False

@@ -1,0 +1,56 @@
+"""A scan without the window by which its scanner weighted k-space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mdcsrn_tf.inference.decision import Decision, decide
+from mdcsrn_tf.inference.fitting import fitting
+from mdcsrn_tf.inference.settings import ScanSettings
+from mdcsrn_tf.inference.sight import Sight
+from mdcsrn_tf.inference.words import with_and
+from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans.volumes import Volume
+from mdcsrn_tf.scans.window import Window, window_of, without_window
+
+Windows = dict[int, tuple[Window, float]]  # by stored axis, with the share of its frequencies that was measured
+
+
+def unfiltered(
+    sight: Sight, volumes: Sequence[Volume], wanted: ScanSettings, card: ModelCard
+) -> tuple[Sight, list[Volume], str]:
+    """The scan and what it shows without the windows along the axes to be super-resolved, and a word about these.
+
+    The first volume tells them for all. Slices are not phase-encoded: through them there is none.
+    """
+    seen = fitting(sight, wanted, card)
+    windows = {} if card.slices or card.planes else _windows(sight, decide(seen, wanted, card))
+    if not windows:
+        return sight, list(volumes), "it shows no filter to undo"
+    changed = [replace(volume, data=_without(sight, volume.data, windows)) for volume in volumes]
+    told = with_and([f"{window.edge_db:.0f} dB along {sight.names[axis]}" for axis, (window, _) in windows.items()])
+    first = replace(sight.surround.volume(changed[0]), remarks=sight.volume.remarks)
+    return replace(sight, volume=first, _on_grids={}), changed, f"a filter undone, of {told} at the edge of k-space"
+
+
+def _windows(sight: Sight, decision: Decision) -> Windows:
+    found: Windows = {}
+    for axis, finding in zip(decision.axes, decision.findings, strict=True):
+        stored = finding.as_stored
+        if stored.method not in (None, "sinc"):  # else what lies in k-space is not what was measured there
+            continue
+        measured = 1 / stored.factor
+        window = window_of(sight.volume.data, axis, measured)
+        if window:
+            found[axis] = window, measured
+    return found
+
+
+def _without(sight: Sight, data: np.ndarray, windows: Windows) -> np.ndarray:
+    inside = sight.surround.inside(data)
+    for axis, (window, measured) in windows.items():
+        inside = without_window(inside, axis, window, measured)
+    return sight.surround.around(inside, (1, 1, 1))

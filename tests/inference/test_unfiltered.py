@@ -1,0 +1,81 @@
+"""--undo_filter: what goes through the network, and all that follows, is the scan without its scanner's window."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from infer_helpers import data_of, infer
+
+import mdcsrn_tf as m
+from mdcsrn_tf.scans import kspace
+
+DEMO = Path(__file__).parents[2] / "demo" / "hr.nii.gz"
+FLAGS = ("--model=fsrcnn3d", "--force", "--quiet")
+
+
+def original():
+    """A slab around the middle of the demo's original."""
+    return np.ascontiguousarray(nib.load(DEMO).get_fdata(dtype=np.float32)[..., 40:64])
+
+
+def filtered(high, lowest):
+    """Cut 2x2 and filled with zeros, by a raised cosine that falls to `lowest`: Hamming's, to 0.08."""
+    image = high.astype(np.float64)
+    for axis in (0, 1):
+        size = image.shape[axis]
+        share = np.abs(np.fft.fftfreq(size)) * 4
+        window = np.where(share <= 1, (1 + lowest) / 2 + (1 - lowest) / 2 * np.cos(np.pi * np.minimum(share, 1)), 0)
+        spectrum = np.fft.fft(image, axis=axis) * window.reshape([-1 if place == axis else 1 for place in range(3)])
+        image = np.fft.ifft(spectrum, axis=axis).real
+    return np.abs(image).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The demo's original, and two scans of it: one filtered, in a frame of zeros, and one not."""
+    folder = tmp_path_factory.mktemp("filtered")
+    for name, lowest in (("hamming", 0.08), ("none", 1.0)):
+        framed = np.pad(filtered(original(), lowest), [(0, 0), (0, 0), (4, 4)])
+        nib.save(nib.Nifti1Image(framed, nib.load(DEMO).affine), folder / f"{name}.nii.gz")
+    return folder
+
+
+def result(folder, scan, *flags):
+    target = folder / f"{scan}-{len(flags)}.nii.gz"
+    assert infer(f"--input={folder / scan}.nii.gz", f"--output={target}", *FLAGS, *flags) == 0
+    return data_of(target)[..., 4:-4], json.loads(target.with_name(f"{scan}-{len(flags)}.json").read_text())
+
+
+def test_a_filtered_scan_comes_nearer_to_its_original_and_is_warned_of_without(folder):
+    high = original()
+    plain, story = result(folder, "hamming")
+    undone, its = result(folder, "hamming", "--undo_filter")
+    assert off(undone, high) < 0.7 * off(plain, high)
+    assert any("unless --undo_filter takes it back" in warning for warning in story["Warnings"])
+    assert not any("--undo_filter" in warning for warning in its["Warnings"])
+    assert "a filter undone, of " in its["Seen"] and its["Request"]["undo_filter"] is True
+    image = m.super_resolve(nib.load(folder / "hamming.nii.gz"), model="fsrcnn3d", force=True, undo_filter=True)
+    np.testing.assert_array_equal(image.get_fdata(dtype=np.float32)[..., 4:-4], undone)
+
+
+def test_of_a_scan_without_a_filter_nothing_changes(folder):
+    plain, _ = result(folder, "none")
+    undone, story = result(folder, "none", "--undo_filter")
+    np.testing.assert_array_equal(undone, plain)
+    assert story["Seen"].endswith("; it shows no filter to undo")
+
+
+def test_what_was_measured_is_then_as_if_it_had_not_been_weighted(folder):
+    """With --consistency the centre of the result's k-space is not the filtered scan's."""
+    undone, _ = result(folder, "hamming", "--undo_filter", "--consistency")
+    high = original()
+    shapes = [(2, 2), (0, 1)]
+    given = kspace.acquire(filtered(high, 0.08), *shapes)
+    wanted, found = kspace.acquire(high, *shapes), kspace.acquire(undone, *shapes)
+    assert off(found, wanted) < 0.5 * off(given, wanted)
+
+
+def off(image, expected):
+    return float(np.sqrt(np.mean((image - expected) ** 2)))

@@ -1,0 +1,74 @@
+"""A scanner's window over k-space: told from what anatomy does there, and taken back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdcsrn_tf.scans.kspace import acquire, interpolate
+from mdcsrn_tf.scans.volumes import read_volume
+from mdcsrn_tf.scans.window import Window, window_of, without_window
+
+TESTS = Path(__file__).parents[1]
+DEMO = TESTS.parent / "demo" / "hr.nii.gz"  # a whole head
+SCANS = (DEMO, *(TESTS / "golden" / f"real_crop{kind}.nii.gz" for kind in ("", "_t2w", "_head")))
+
+
+def small(path):
+    """A scan's small matrix."""
+    return acquire(read_volume(path).data.astype(np.float32), (2, 2), (0, 1))
+
+
+def weighted(samples, axis, amplitude):
+    """By Fourier's transform; `amplitude` is a function of the share of the highest frequency."""
+    size = samples.shape[axis]
+    factors = amplitude(np.abs(np.fft.fftfreq(size, 0.5)))
+    spectrum = np.fft.fft(samples, axis=axis) * factors.reshape([-1 if place == axis else 1 for place in range(3)])
+    return np.abs(np.fft.ifft(spectrum, axis=axis))
+
+
+def hamming(share):
+    return 0.54 + 0.46 * np.cos(np.pi * share)
+
+
+def bell(share):
+    return np.exp(-(share**2))
+
+
+def test_an_amplitude_by_hand():
+    window = Window((0.5, 0.0, 0.0, 1.0))
+    np.testing.assert_allclose(window.amplitude([0.0, 0.5, 1.0]), [1, np.exp(-0.125 - 0.5**16), np.exp(-1.5)])
+    assert window.edge_db == pytest.approx(8.686 * 1.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("path", SCANS, ids=lambda path: path.name)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_scan_without_a_window_shows_none(path, axis):
+    assert window_of(small(path), axis) is None
+
+
+@pytest.mark.parametrize(("amplitude", "left"), [(hamming, 0.4), (bell, 0.5)])
+def test_what_a_window_took_comes_back(amplitude, left):
+    """Of its error no more than that part is left."""
+    samples = small(DEMO)
+    given = weighted(weighted(samples, 0, amplitude), 1, amplitude)
+    back = given
+    for axis in (0, 1):
+        window = window_of(given, axis)
+        back = without_window(back, axis, window)
+    assert off(back, samples) < left * off(given, samples)
+
+
+def test_a_zero_filled_scan_shows_the_window_of_its_samples():
+    samples = weighted(small(DEMO), 0, bell)
+    filled = interpolate(samples, read_volume(DEMO).data.shape, (2, 2), (0, 1), "sinc")
+    here, there = window_of(samples, 0), window_of(filled, 0, 0.5)
+    assert there.edge_db == pytest.approx(here.edge_db, abs=0.7)
+    back = without_window(filled, 0, there, 0.5)
+    spectrum = np.abs(np.fft.rfft(back, axis=0)).sum(axis=(1, 2))
+    measured = len(samples) // 2 + 1
+    assert spectrum[measured:].sum() < 0.01 * spectrum[:measured].sum(), "but for what magnitudes add, nothing beyond"
+
+
+def off(image, expected):
+    return float(np.sqrt(np.mean((image - expected) ** 2)))
