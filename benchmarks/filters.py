@@ -89,7 +89,7 @@ def section(record: dict[str, Any]) -> str:
     lines = [
         "## Filtered by the scanner",
         "",
-        f"{pages.circumstances(record)} The measured k-space weighted by a window, by which ringing is kept down; PSNR of "
+        f"{pages.circumstances(record)} The measured k-space weighted by a window, which keeps ringing down; PSNR of "
         f"zero-filled sinc / of {config['model']} ({config['precision']}) on it / with `--undo_filter`, dB inside the "
         f"head, on {config['slab']} axial slices. The window is told from the scan alone.",
         "",
