@@ -44,7 +44,8 @@ def choose_steps(sight: Sight, wanted: ScanSettings, name: str | None = None) ->
     through = next((found.model for found in left if not found.decision.doubts), None)
     if through is None:
         return (Step(model, wanted),)
-    return Step(model, replace(wanted, axes=",".join(first.names))), Step(through, wanted)
+    in_planes, after = replace(wanted, axes=",".join(first.names)), replace(wanted, undo_filter=False)
+    return Step(model, in_planes), Step(through, after)
 
 
 def choose_model(sight: Sight, wanted: ScanSettings, name: str | None = None) -> Path:

@@ -26,8 +26,9 @@ def unfiltered(
 
     The first volume tells them for all. Slices are not phase-encoded: through them there is none.
     """
-    seen = fitting(sight, wanted, card)
-    windows = {} if card.slices or card.planes else _windows(sight, decide(seen, wanted, card))
+    if card.slices or card.planes:
+        return sight, list(volumes), "slices have no filter to undo"
+    windows = _windows(sight, decide(fitting(sight, wanted, card), wanted, card))
     if not windows:
         return sight, list(volumes), "it shows no filter to undo"
     changed = [replace(volume, data=_without(sight, volume.data, windows)) for volume in volumes]

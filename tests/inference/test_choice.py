@@ -126,6 +126,8 @@ def test_thick_slices_with_interpolated_planes_go_through_two_networks():
     there = decide(sight.restored(here.axes), second.wanted, CARDS["through"])
     assert (there.grid, there.names, there.factors) == ("small", ("IS",), (4,))
     assert not there.doubts and not there.warnings, "its planes are whole then"
+    steps = choice.choose_steps(sight, ScanSettings(undo_filter=True))
+    assert [step.wanted.undo_filter for step in steps] == [True, False], "a filter is in the planes alone"
 
 
 def of_voxels(scan, millimetres):
