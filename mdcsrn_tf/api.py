@@ -55,7 +55,7 @@ def super_resolve(
         slices with interpolated planes two, one after the other).
     axes, factor, grid, force: as the command's flags; None and "auto": found from header and k-space.
     settings: fields of inference.settings.Settings (tile, margin, bn, seamless, ensemble, precision, ...) and
-        ScanSettings (consistency, detail, nan; of a file also dtype, volume, series, self_check, qc, ...).
+        ScanSettings (consistency, detail, undo_filter, nan; of a file also dtype, volume, series, self_check, qc, ...).
 
     The result has the input's geometry and units, in float32. A file gets the command's sidecar. Warnings: UserWarning.
     """

@@ -78,13 +78,14 @@ def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | N
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:
-    """The scan [i, j, k] as it would be without the window along that axis: magnitudes, float32."""
+    """The scan [i, j, k] as it would be without the window along that axis, float32; magnitudes stay such."""
     size = image.shape[axis]
     share = np.arange(size // 2 + 1) / (size / 2 * measured)
     gain = np.where(share <= 1, 1 / np.maximum(window.amplitude(np.minimum(share, 1)), _LEAST), 1.0)
     spectrum = scipy.fft.rfft(np.asarray(image, np.float32), axis=axis)
     spectrum *= gain.astype(np.float32).reshape([-1 if place == axis else 1 for place in range(3)])
-    return np.abs(scipy.fft.irfft(spectrum, size, axis=axis))
+    restored = scipy.fft.irfft(spectrum, size, axis=axis)
+    return np.abs(restored) if np.min(image) >= 0 else restored
 
 
 def _edges() -> np.ndarray:

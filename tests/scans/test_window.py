@@ -70,5 +70,13 @@ def test_a_zero_filled_scan_shows_the_window_of_its_samples():
     assert spectrum[measured:].sum() < 0.01 * spectrum[:measured].sum(), "but for what magnitudes add, nothing beyond"
 
 
+def test_signed_scans_keep_their_signs():
+    window, image = Window((0.0, 1.0, 0.0, 0.0)), small(DEMO)
+    signed = image - image.mean()
+    back = without_window(signed, 0, window)
+    assert (back < 0).mean() > 0.2
+    np.testing.assert_allclose(without_window(signed + 3, 0, window), back + 3, atol=1e-3)
+
+
 def off(image, expected):
     return float(np.sqrt(np.mean((image - expected) ** 2)))
