@@ -14,28 +14,10 @@ import numpy as np
 import scipy.fft
 import scipy.optimize
 
-# Power of what was measured at 2 voxels a sample along LR and AP, in equal parts of the frequencies from a tenth of the
-# highest on, dB beside that of the third to the fifth part: means over the training scans, which lie about them by 1.8
-# at the last part (standard deviation; 3.9 at most).
-_FIRST = 0.1
-_NATURAL_DB = (
-    5.17,
-    3.25,
-    1.59,
-    -0.04,
-    -1.54,
-    -3.03,
-    -4.25,
-    -5.48,
-    -6.58,
-    -7.67,
-    -8.62,
-    -9.53,
-    -10.36,
-    -11.11,
-    -11.81,
-    -12.6,
-)
+_FIRST = 0.1  # of the highest measured frequency
+# Power in equal parts of the frequencies from there on, dB beside that of the third to the fifth part: means over the
+# training scans at 2x2, which lie about them by 1.8 dB in the last part (benchmarks/window_law.py).
+NATURAL_DB = (5.3, 3.4, 1.5, 0.0, -1.5, -2.9, -4.1, -5.4, -6.5, -7.5, -8.5, -9.3, -10.2, -10.9, -11.7, -12.4)
 _BESIDE = slice(2, 5)
 _POWERS = (2, 4, 8, 16)  # of the frequency, in the exponent of a window: from a bell to a cliff
 _TOLD_DB = 5.0  # less at the edge may be anatomy
@@ -65,11 +47,9 @@ def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | N
 
     measured: the share of the axis's frequencies that were measured; zero-filled twofold, a half.
     """
-    power = _power_by_part(image, axis, measured)
-    if power.min() <= 0:
+    lost = np.asarray(NATURAL_DB) - power_by_part(image, axis, measured)
+    if not np.isfinite(lost).all():
         return None
-    decibels = 10 * np.log10(power)
-    lost = np.asarray(_NATURAL_DB) - (decibels - decibels[_BESIDE].mean())
     parts = _edges()
     fall = np.stack([((parts[1:] + parts[:-1]) / 2) ** p for p in _POWERS], axis=1) * 20 / np.log(10)
     coefficients, _ = scipy.optimize.nnls(fall - fall[_BESIDE].mean(axis=0), lost)
@@ -88,14 +68,16 @@ def without_window(image: np.ndarray, axis: int, window: Window, measured: float
     return np.abs(restored) if np.min(image) >= 0 else restored
 
 
-def _edges() -> np.ndarray:
-    return np.linspace(_FIRST, 1, len(_NATURAL_DB) + 1)
-
-
-def _power_by_part(image: np.ndarray, axis: int, measured: float) -> np.ndarray:
-    """The mean power of each part of the frequencies, over as many lines along the axis as tell it."""
+def power_by_part(image: np.ndarray, axis: int, measured: float = 1.0) -> np.ndarray:
+    """The power of each part of the frequencies, dB as in `NATURAL_DB`, of as many lines along the axis as tell it."""
     lines = np.moveaxis(image, axis, -1).reshape(-1, image.shape[axis])
     lines = lines[:: max(1, len(lines) // _LINES)].astype(np.float64)
     power = np.square(np.abs(scipy.fft.rfft(np.concatenate([lines, lines[:, ::-1]], axis=1)))).sum(axis=0)
     places = np.rint(_edges() * (image.shape[axis] * measured)).astype(int)
-    return np.array([power[first : max(last, first + 1)].mean() for first, last in pairwise(places)])
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing was measured
+        decibels = 10 * np.log10([power[first : max(last, first + 1)].mean() for first, last in pairwise(places)])
+        return decibels - decibels[_BESIDE].mean()
+
+
+def _edges() -> np.ndarray:
+    return np.linspace(_FIRST, 1, len(NATURAL_DB) + 1)

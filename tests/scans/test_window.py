@@ -1,5 +1,6 @@
 """A scanner's window over k-space: told from what anatomy does there, and taken back."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from mdcsrn_tf.scans.kspace import acquire, interpolate
 from mdcsrn_tf.scans.volumes import read_volume
-from mdcsrn_tf.scans.window import Window, window_of, without_window
+from mdcsrn_tf.scans.window import NATURAL_DB, Window, window_of, without_window
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "demo" / "hr.nii.gz"  # a whole head
@@ -80,3 +81,9 @@ def test_signed_scans_keep_their_signs():
 
 def off(image, expected):
     return float(np.sqrt(np.mean((image - expected) ** 2)))
+
+
+def test_what_a_scan_is_compared_with_is_on_record():
+    record = json.loads((TESTS.parent / "benchmarks" / "results" / "window_law.json").read_text())["results"]
+    assert list(NATURAL_DB) == record["mean_db"]
+    assert record["last_part_most_db"] < 5, "no training scan would be taken for a filtered one"
