@@ -2,8 +2,9 @@
 
     python benchmarks/window_law.py --data=FOLDER_OF_SCANS
 
-The training scans are cut 2x2 along LR and AP, and each axis tells its own power by frequency. `NATURAL_DB` of
-mdcsrn_tf/scans/window.py is the mean, to a tenth. Writes benchmarks/results/window_law.json.
+The training scans are cut 2x2 along LR and AP, and each axis tells its own power by frequency. `NATURAL_DB` and
+`SPREAD_DB` of mdcsrn_tf/scans/window.py are the mean and the standard deviation, to a tenth. Writes
+benchmarks/results/window_law.json.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     last = parts[:, -1] - parts[:, -1].mean()
     record.results |= {
         "mean_db": [round(float(value), 1) for value in parts.mean(axis=0)],
-        "last_part_standard_deviation_db": round(float(last.std()), 2),
+        "standard_deviation_db": [round(float(value), 1) for value in parts.std(axis=0)],
         "last_part_most_db": round(float(np.abs(last).max()), 2),
     }
     print(record.results)

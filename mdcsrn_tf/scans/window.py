@@ -16,8 +16,9 @@ import scipy.optimize
 
 _FIRST = 0.1  # of the highest measured frequency
 # Power in equal parts of the frequencies from there on, dB beside that of the third to the fifth part: means over the
-# training scans at 2x2, which lie about them by 1.8 dB in the last part (benchmarks/window_law.py).
+# training scans at 2x2, and by how much these lie about them (standard deviations; benchmarks/window_law.py).
 NATURAL_DB = (5.3, 3.4, 1.5, 0.0, -1.5, -2.9, -4.1, -5.4, -6.5, -7.5, -8.5, -9.3, -10.2, -10.9, -11.7, -12.4)
+SPREAD_DB = (1.0, 0.7, 0.3, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.1, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
 _BESIDE = slice(2, 5)
 _POWERS = (2, 4, 8, 16)  # of the frequency, in the exponent of a window: from a bell to a cliff
 _TOLD_DB = 5.0  # less at the edge may be anatomy
@@ -52,7 +53,9 @@ def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | N
         return None
     parts = _edges()
     fall = np.stack([((parts[1:] + parts[:-1]) / 2) ** p for p in _POWERS], axis=1) * 20 / np.log(10)
-    coefficients, _ = scipy.optimize.nnls(fall - fall[_BESIDE].mean(axis=0), lost)
+    fall -= fall[_BESIDE].mean(axis=0)
+    surety = 1 / np.asarray(SPREAD_DB)
+    coefficients, _ = scipy.optimize.nnls(fall * surety[:, None], lost * surety)
     window = Window(tuple(map(float, coefficients)))
     return window if window.edge_db >= _TOLD_DB else None
 
