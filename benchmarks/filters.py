@@ -18,15 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import pages
-from benchmarks.data_helpers import read_ras
-from benchmarks.scan_by_scan import measure, parser_of, tables
+from benchmarks.scan_by_scan import Slab, measure, parser_of, tables
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.scan import super_resolve_scan
-from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.head import head_mask
-from mdcsrn_tf.scans.volume import Volume, new_header
 
 RESULTS = pages.RESULTS / "filters.json"
 MODEL = "mdcsrn-b4u4k12"
@@ -55,19 +51,12 @@ def main() -> None:
 
 def examine(path: Path, engine: Engine) -> dict[str, dict[str, float]]:
     """PSNR inside the head (dB) by window and way."""
-    whole, spacing = read_ras(path)
-    start = (whole.shape[2] - SLAB) // 2 - EDGE
-    truth = np.ascontiguousarray(whole[..., start : start + SLAB + 2 * EDGE], np.float32)
-    measured = (..., slice(EDGE, EDGE + SLAB))
-    head = head_mask(whole, spacing)[..., start + EDGE : start + EDGE + SLAB]
-    affine, found = np.diag([*spacing, 1.0]), {}
+    slab, found = Slab.of(path, SLAB, EDGE), {}
     for name, amplitude in WINDOWS.items():
-        low = weighted(truth, amplitude)
-        scan = Volume(low, affine, path, new_header(affine), np.dtype(np.float32))
+        low = weighted(slab.truth, amplitude)
         ways = (ScanSettings(force=True), ScanSettings(force=True, undo_filter=True))
-        images = low, *(super_resolve_scan(scan, engine, SETTINGS, wanted).data for wanted in ways)
-        pairs = zip(WAYS, images, strict=True)
-        found[name] = {way: round(psnr_inside(image[measured], truth[measured], head), 3) for way, image in pairs}
+        images = low, *(super_resolve_scan(slab.scan(low), engine, SETTINGS, wanted).data for wanted in ways)
+        found[name] = {way: slab.psnr(image) for way, image in zip(WAYS, images, strict=True)}
     return found
 
 

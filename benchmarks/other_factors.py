@@ -22,15 +22,11 @@ import scipy.ndimage
 import scipy.signal
 
 from benchmarks import pages
-from benchmarks.data_helpers import read_ras
-from benchmarks.scan_by_scan import measure, parser_of, tables
+from benchmarks.scan_by_scan import Slab, measure, parser_of, tables
 from mdcsrn_tf.inference.engines import Engine, load_engine
 from mdcsrn_tf.inference.scan import super_resolve_scan
-from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.run_record import RunRecord
-from mdcsrn_tf.scans.head import head_mask
-from mdcsrn_tf.scans.volume import Volume, new_header
 
 RESULTS = pages.RESULTS / "other_factors.json"
 MODEL = "mdcsrn-b4u4k12"
@@ -60,28 +56,18 @@ def main() -> None:
 
 def examine(path: Path, engine: Engine) -> dict[str, dict[str, float]]:
     """PSNR inside the head (dB) by factor and way."""
-    whole, spacing = read_ras(path)
-    start = (whole.shape[2] - SLAB) // 2 - EDGE
-    truth = np.ascontiguousarray(whole[..., start : start + SLAB + 2 * EDGE], np.float32)
-    measured = (..., slice(EDGE, EDGE + SLAB))
-    head = head_mask(whole, spacing)[..., start + EDGE : start + EDGE + SLAB]
-
-    def quality(image: np.ndarray) -> float:
-        return round(psnr_inside(image[measured], truth[measured], head), 3)
-
-    affine, found = np.diag([*spacing, 1.0]), {}
+    slab, found = Slab.of(path, SLAB, EDGE), {}
 
     def super_resolved(data: np.ndarray, wanted: ScanSettings) -> float:
-        scan = Volume(data, affine, path, new_header(affine), np.dtype(np.float32))
-        return quality(super_resolve_scan(scan, engine, SETTINGS, wanted).data)
+        return slab.psnr(super_resolve_scan(slab.scan(data), engine, SETTINGS, wanted).data)
 
     for factor in FACTORS:
-        filled = zero_filled(truth, factor)
-        case = {"sinc": quality(filled), "as it is": super_resolved(filled, AS_IT_IS)}
+        filled = zero_filled(slab.truth, factor)
+        case = {"sinc": slab.psnr(filled), "as it is": super_resolved(filled, AS_IT_IS)}
         case["twofold"] = super_resolved(filled, OURS)
         for method, order in DRAWN.items():
-            image = drawn(truth, factor, order)
-            case |= {method: quality(image), f"{method}, twofold": super_resolved(image, OURS)}
+            image = drawn(slab.truth, factor, order)
+            case |= {method: slab.psnr(image), f"{method}, twofold": super_resolved(image, OURS)}
         found[f"{factor:g}"] = case
     return found
 

@@ -1,15 +1,51 @@
-"""What benchmarks share that measure one scan after the other: their command line, the loop, and the end."""
+"""What benchmarks share that measure one scan after the other: their command line, slabs, the loop, and the end."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import pages
-from benchmarks.data_helpers import scans_beginning
+from benchmarks.data_helpers import read_ras, scans_beginning
+from mdcsrn_tf.inference.self_check import psnr_inside
 from mdcsrn_tf.run_record import RunRecord
+from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.volume import Volume, new_header
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Axial slices around the middle of a scan, axes R, A, S: those that are compared, and some on either side that the
+    network sees as well."""
+
+    path: Path
+    truth: np.ndarray  # float32
+    head: np.ndarray  # a boolean mask of the slices that are compared
+    affine: np.ndarray
+    edge: int
+
+    @classmethod
+    def of(cls, path: Path, compared: int, edge: int) -> Slab:
+        """So many slices of the scan in that file."""
+        whole, spacing = read_ras(path)
+        start = (whole.shape[2] - compared) // 2
+        truth = np.ascontiguousarray(whole[..., start - edge : start + compared + edge], np.float32)
+        head = head_mask(whole, spacing)[..., start : start + compared]
+        return cls(path, truth, head, np.diag([*spacing, 1.0]), edge)
+
+    def scan(self, data: np.ndarray) -> Volume:
+        """A scan of other voxels on the same grid."""
+        return Volume(data, self.affine, self.path, new_header(self.affine), np.dtype(np.float32))
+
+    def psnr(self, image: np.ndarray) -> float:
+        """PSNR of an image on the same grid, dB inside the head."""
+        inner = (..., slice(self.edge, image.shape[2] - self.edge))
+        return round(psnr_inside(image[inner], self.truth[inner], self.head), 3)
 
 
 def parser_of(description: str | None, model: str | None = None) -> argparse.ArgumentParser:
