@@ -13,6 +13,7 @@ from mdcsrn_tf.inference.settings import ScanSettings
 from mdcsrn_tf.inference.sight import Sight
 from mdcsrn_tf.inference.words import with_and
 from mdcsrn_tf.models.files import ModelCard
+from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.volumes import Volume
 from mdcsrn_tf.scans.window import Window, window_of, without_window
 
@@ -34,7 +35,15 @@ def unfiltered(
     changed = [replace(volume, data=_without(sight, volume.data, windows)) for volume in volumes]
     told = with_and([f"{window.edge_db:.0f} dB along {sight.names[axis]}" for axis, (window, _) in windows.items()])
     first = replace(sight.surround.volume(changed[0]), remarks=sight.volume.remarks)
-    return replace(sight, volume=first, _on_grids={}), changed, f"a filter undone, of {told} at the edge of k-space"
+    seen = replace(sight, volume=first, findings=_looked_again(sight, first, windows), _on_grids={})
+    return seen, changed, f"a filter undone, of {told} at the edge of k-space"
+
+
+def _looked_again(sight: Sight, volume: Volume, windows: Windows) -> tuple[AxisFinding, ...]:
+    """The findings where no window hides how far was measured: what it had faded out seemed to be empty."""
+    again = {axis: examine_axis(volume.data, axis) for axis in windows if sight.findings[axis].method == "sinc"}
+    found = {axis: finding for axis, finding in again.items() if finding.method == "sinc"}
+    return tuple(found.get(axis, before) for axis, before in enumerate(sight.findings))
 
 
 def _windows(sight: Sight, decision: Decision) -> Windows:

@@ -1,72 +1,80 @@
-"""The window by which a scanner weighted k-space, told by how power falls along an axis, and taken back.
+"""The window by which a scanner weighted k-space, told by how power falls along its axes, and taken back.
 
 Scanners fade k-space out towards its edge against ringing and noise (Hamming's, Hann's, Fermi's window and others).
-What anatomy itself does there hardly differs from head to head, so that the rest is the window's. Noise was weighted
-with the signal and comes back with it, no more of it beside the signal than before. NumPy and SciPy only.
+What anatomy itself does there differs little from head to head, and how it does is known: so each window that scanners
+use is asked how likely it is, and what is taken back is the mean of all. Noise was weighted with the signal and comes
+back with it, no more of it beside the signal than before. NumPy and SciPy only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import scipy.fft
-import scipy.optimize
+
+from mdcsrn_tf.scans.window_shapes import Shape, likely_shapes
 
 _FIRST = 0.1  # of the highest measured frequency
-# Power in equal parts of the frequencies from there on, dB beside that of the third to the fifth part: means over the
-# training scans at 2x2, and by how much these lie about them (standard deviations; benchmarks/window_law.py).
+# Power in equal parts of the frequencies from there on, dB beside that of the third to the fifth part: the mean over
+# the training scans at 2x2, and the three patterns by which these differ from it most (benchmarks/window_law.py).
 NATURAL_DB = (5.3, 3.4, 1.5, 0.0, -1.5, -2.9, -4.1, -5.4, -6.5, -7.5, -8.5, -9.3, -10.2, -10.9, -11.7, -12.4)
-SPREAD_DB = (1.0, 0.7, 0.3, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.1, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
+PATTERNS_DB = (
+    (-0.5, -0.4, -0.1, 0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.1, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8),
+    (0.8, 0.5, 0.2, 0.0, -0.1, -0.2, -0.2, -0.2, -0.1, -0.1, 0.0, 0.0, 0.1, 0.1, 0.2, 0.3),
+    (-0.4, 0.1, 0.1, 0.1, -0.2, -0.3, -0.4, -0.3, -0.2, -0.2, 0.0, 0.0, 0.1, 0.1, 0.1, 0.1),
+)
 _BESIDE = slice(2, 5)
-_POWERS = (2, 4, 8, 16)  # of the frequency, in the exponent of a window: from a bell to a cliff
+_APART_DB = 0.8  # by how much each part may differ besides
 _TOLD_DB = 5.0  # less at the edge may be anatomy
+_FEWEST = 40  # measured samples: of fewer a part holds one or two frequencies
 _LEAST = 0.08  # amplitude: what was weighted by less is not all given back
+_UNLIKELY = 1e-4  # beside the likeliest
 _LINES = 20_000
 
 
 @dataclass(frozen=True)
 class Window:
-    """exp(-sum of c u^p): the amplitude that is left at u, the share of the highest measured frequency."""
+    """The windows that a scanner may have used, and how likely each is."""
 
-    coefficients: tuple[float, ...]  # none negative: it falls from 1 on
+    shapes: tuple[Shape, ...]
+    shares: tuple[float, ...]  # their sum is 1
 
-    def amplitude(self, share: np.ndarray | float) -> np.ndarray:
-        """What is left at those shares, from 0 to 1."""
-        powers = np.stack([np.asarray(share, dtype=np.float64) ** power for power in _POWERS], axis=-1)
-        return np.exp(-powers @ np.asarray(self.coefficients))
+    def gain(self, share: np.ndarray | float) -> np.ndarray:
+        """By how much an amplitude has to grow at u, the share of the highest frequency that seems to be measured.
+
+        Beyond that, where windows may end that have faded out before, likewise.
+        """
+        u = np.asarray(share, dtype=np.float64)
+        gains = (part / np.maximum(shape(u), _LEAST) for shape, part in zip(self.shapes, self.shares, strict=True))
+        return np.asarray(sum(gains))
 
     @property
     def edge_db(self) -> float:
         """By how much the highest measured frequency was weakened."""
-        return float(-20 * np.log10(self.amplitude(1.0)))
+        return float(20 * np.log10(self.gain(1.0)))
 
 
 def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | None:
     """The window along an axis of a scan [i, j, k] of magnitudes; None where it shows none.
 
-    measured: the share of the axis's frequencies that were measured; zero-filled twofold, a half.
+    measured: the share of the axis's frequencies that was measured; zero-filled twofold, a half.
     """
-    lost = np.asarray(NATURAL_DB) - power_by_part(image, axis, measured)
-    if not np.isfinite(lost).all():
+    if image.shape[axis] * measured < _FEWEST:
         return None
-    parts = _edges()
-    fall = np.stack([((parts[1:] + parts[:-1]) / 2) ** p for p in _POWERS], axis=1) * 20 / np.log(10)
-    fall -= fall[_BESIDE].mean(axis=0)
-    surety = 1 / np.asarray(SPREAD_DB)
-    coefficients, _ = scipy.optimize.nnls(fall * surety[:, None], lost * surety)
-    window = Window(tuple(map(float, coefficients)))
-    return window if window.edge_db >= _TOLD_DB else None
+    lost = np.asarray(NATURAL_DB) - power_by_part(image, axis, measured)
+    window = likely_window(lost) if np.isfinite(lost).all() else None
+    return window if window and window.edge_db >= _TOLD_DB else None
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:
     """The scan [i, j, k] as it would be without the window along that axis, float32; magnitudes stay such."""
     size = image.shape[axis]
     share = np.arange(size // 2 + 1) / (size / 2 * measured)
-    gain = np.where(share <= 1, 1 / np.maximum(window.amplitude(np.minimum(share, 1)), _LEAST), 1.0)
     spectrum = scipy.fft.rfft(np.asarray(image, np.float32), axis=axis)
-    spectrum *= gain.astype(np.float32).reshape([-1 if place == axis else 1 for place in range(3)])
+    spectrum *= window.gain(share).astype(np.float32).reshape([-1 if place == axis else 1 for place in range(3)])
     restored = scipy.fft.irfft(spectrum, size, axis=axis)
     return np.abs(restored) if np.min(image) >= 0 else restored
 
@@ -80,6 +88,28 @@ def power_by_part(image: np.ndarray, axis: int, measured: float = 1.0) -> np.nda
     with np.errstate(divide="ignore", invalid="ignore"):  # where nothing was measured
         decibels = 10 * np.log10([power[first : max(last, first + 1)].mean() for first, last in pairwise(places)])
         return decibels - decibels[_BESIDE].mean()
+
+
+def likely_window(lost: np.ndarray) -> Window:
+    """The windows that may have lowered the power by part so (dB), given how heads differ."""
+    shapes, prior, falls = _candidates()
+    patterns = np.asarray(PATTERNS_DB)
+    covariance = patterns.T @ patterns + _APART_DB**2 * np.eye(len(NATURAL_DB))
+    off = lost - falls
+    likelihood = np.log(prior) - np.einsum("ni,ij,nj->n", off, np.linalg.inv(covariance), off) / 2
+    shares = np.exp(likelihood - likelihood.max())
+    kept = np.flatnonzero(shares > _UNLIKELY)
+    return Window(tuple(shapes[place] for place in kept), tuple(shares[kept] / shares[kept].sum()))
+
+
+@cache
+def _candidates() -> tuple[list[Shape], np.ndarray, np.ndarray]:
+    """All windows, how likely each is at first, and how each lowers the power of each part, dB (windows x parts)."""
+    shapes, prior = zip(*likely_shapes(), strict=True)
+    places = np.linspace(_edges()[:-1], _edges()[1:], 8).T  # within each part
+    power = np.stack([np.square(shape(places)).mean(axis=1) for shape in shapes])
+    falls = -10 * np.log10(np.maximum(power, 1e-6))
+    return list(shapes), np.asarray(prior), falls - falls[:, _BESIDE].mean(axis=1, keepdims=True)
 
 
 def _edges() -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from mdcsrn_tf.scans.kspace import acquire, interpolate
 from mdcsrn_tf.scans.volumes import read_volume
-from mdcsrn_tf.scans.window import NATURAL_DB, SPREAD_DB, Window, window_of, without_window
+from mdcsrn_tf.scans.window import NATURAL_DB, PATTERNS_DB, Window, window_of, without_window
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "demo" / "hr.nii.gz"  # a whole head
@@ -36,10 +36,16 @@ def bell(share):
     return np.exp(-(share**2))
 
 
-def test_an_amplitude_by_hand():
-    window = Window((0.5, 0.0, 0.0, 1.0))
-    np.testing.assert_allclose(window.amplitude([0.0, 0.5, 1.0]), [1, np.exp(-0.125 - 0.5**16), np.exp(-1.5)])
-    assert window.edge_db == pytest.approx(8.686 * 1.5, rel=1e-4)
+def test_the_mean_of_two_windows_by_hand():
+    """The gains are averaged; what was weighted by less than 0.08 grows by 12.5 at most."""
+    window = Window((np.ones_like, lambda u: 1 - u), (0.25, 0.75))
+    np.testing.assert_allclose(window.gain([0.0, 0.5, 1.0]), [1, 0.25 + 0.75 * 2, 0.25 + 0.75 * 12.5])
+    assert window.edge_db == pytest.approx(20 * np.log10(9.625))
+
+
+def test_few_samples_tell_no_window():
+    samples = weighted(small(DEMO), 0, hamming)
+    assert window_of(samples, 0) and window_of(samples[20:44], 0) is None
 
 
 @pytest.mark.parametrize("path", SCANS, ids=lambda path: path.name)
@@ -72,7 +78,7 @@ def test_a_zero_filled_scan_shows_the_window_of_its_samples():
 
 
 def test_signed_scans_keep_their_signs():
-    window, image = Window((0.0, 1.0, 0.0, 0.0)), small(DEMO)
+    window, image = Window((bell,), (1.0,)), small(DEMO)
     signed = image - image.mean()
     back = without_window(signed, 0, window)
     assert (back < 0).mean() > 0.2
@@ -85,5 +91,6 @@ def off(image, expected):
 
 def test_what_a_scan_is_compared_with_is_on_record():
     record = json.loads((TESTS.parent / "benchmarks" / "results" / "window_law.json").read_text())["results"]
-    assert [list(NATURAL_DB), list(SPREAD_DB)] == [record["mean_db"], record["standard_deviation_db"]]
-    assert record["last_part_most_db"] < 5, "no training scan would be taken for a filtered one"
+    assert list(NATURAL_DB) == record["mean_db"]
+    assert [list(pattern) for pattern in PATTERNS_DB] == record["patterns_db"]
+    assert record["most_told_db"] < 5, "no training scan would be taken for a filtered one"
