@@ -20,6 +20,7 @@ from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
+from mdcsrn_tf.scans.kspace_check import AxisFinding
 from mdcsrn_tf.scans.slice_profile import SliceProfile
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class SelfCheck:
 def check_itself(prepared: Prepared, engine: Engine, settings: Settings, detail: float = 1.0) -> SelfCheck:
     """Degrade the measured samples by the scan's own axes and factors, and super-resolve them, as strong in detail."""
     truth, affine = samples_of(prepared.volume, prepared.decision)
-    decision = replace(prepared.decision, grid="small")
+    measured = AxisFinding(None)  # how the scan was interpolated says nothing of what is made of its samples here
+    decision = replace(prepared.decision, grid="small", findings=(measured,) * len(prepared.decision.axes))
     small = kspace.acquire(truth, decision.factors, decision.axes, slices=_slices(engine.card, decision.factors))
     on_grid = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, engine.card.interpolation)
     sinc = kspace.interpolate(small, truth.shape, decision.factors, decision.axes, "sinc")
