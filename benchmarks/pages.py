@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,31 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table, numbers to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def wrapped(lines: Sequence[str], width: int = 120) -> list[str]:
+    """The lines of a page, sentences broken at `width` characters; tables, titles and pictures stay as they are.
+
+    >>> wrapped(["- one two three", "| a | b and c |"], width=10)
+    ['- one two', '  three', '| a | b and c |']
+    """
+    broken = []
+    for line in lines:
+        indent = "  " if line.startswith("- ") else ""
+        kept = len(line) <= width or line.startswith(("|", "#", "!", "<"))
+        fits = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        broken += [line] if kept else fits
+    return broken
+
+
+def contents(lines: Sequence[str]) -> list[str]:
+    """A list of links to a page's sections.
+
+    >>> contents(["## One: a `b`", "text", "### Two", "## Three, 2^3"])
+    ['- [One: a `b`](#one-a-b)', '- [Three, 2^3](#three-23)']
+    """
+    titles = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    return [f"- [{title}](#{re.sub('[^a-z0-9_ -]', '', title.lower()).replace(' ', '-')})" for title in titles]
 
 
 def number(value: float | str | None, metric: str, sign: bool = False) -> str:

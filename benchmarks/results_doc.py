@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import networks_readme, pages, side_by_side
+from benchmarks import networks_readme, pages, side_by_side, volume_before
 
 PAGE = pages.ROOT / "docs" / "results.md"
 README = pages.ROOT / "README.md"
@@ -99,15 +99,20 @@ def page() -> str:
     """The whole page, from the records that are there."""
     found = {name: module for name, module in SECTIONS.items() if (RESULTS / name).is_file()}
     parts = [import_module(f"benchmarks.{module}").section(pages.read(name)) for name, module in found.items()]
-    return "\n".join([INTRODUCTION, *parts])
+    lines = pages.wrapped("\n".join(parts).split("\n"))
+    return "\n".join([INTRODUCTION, *pages.contents(lines), "", *lines])
 
 
 def readme(text: str) -> str:
     """The README with what stands between its two markers made anew."""
     before, _, rest = text.partition(MARKERS[0])
     _, _, after = rest.partition(MARKERS[1])
-    lines = [*networks_readme.readme_lines(pages.read("networks.json")), *side_by_side.readme_lines()]
-    return "\n".join([before + MARKERS[0], "", *lines, MARKERS[1] + after])
+    lines = [
+        *networks_readme.readme_lines(pages.read("networks.json")),
+        *volume_before.readme_lines(pages.read("volume_before_256.json")),
+        *side_by_side.readme_lines(),
+    ]
+    return "\n".join([before + MARKERS[0], "", *pages.wrapped(lines), MARKERS[1] + after])
 
 
 if __name__ == "__main__":

@@ -129,6 +129,30 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def readme_lines(record: dict[str, Any]) -> list[str]:
+    """How long a volume takes, and how much memory, by each network in each precision."""
+    runs, device = record["results"]["runs"], record["device"]
+    names = {"after": "mdcsrn-b4u4k12", FAST: "fast-b4u4k16"}
+    rows = []
+    for code, precision in product(names, PRECISIONS):
+        engine = "--engine=openvino " if precision == NEW else ""
+        flags = "" if precision == "float32" else f" `{engine}--precision={precision}`"
+        found = runs[f"default, {precision}, {code}"]
+        wall, cpu, peak = (
+            statistics.median(one[key] for one in found) for key in ("seconds", "cpu_seconds", "peak_gb")
+        )
+        rows.append([names[code] + flags, f"{wall:.0f}", f"{cpu:.0f}", f"{peak:.1f}"])
+    shape, where = (
+        " x ".join(map(str, record["config"]["shape"])),
+        f"{device['cores']} cores of an {device['processor']}",
+    )
+    sentence = (
+        f"Time and memory for a volume of {shape} voxels in the default tiles, on {where} while other work ran beside; "
+        "reading and writing files are not counted:"
+    )
+    return [sentence, "", *pages.table(["", "seconds", "seconds of all cores", "peak memory (GB)"], rows), ""]
+
+
 def section(record: dict[str, Any]) -> str:
     """Both codes side by side."""
     config, runs = record["config"], record["results"]["runs"]

@@ -1,11 +1,12 @@
 """docs/results.md is what its generator makes of the committed records."""
 
+import doctest
 import json
 from statistics import fmean
 
 import pytest
 
-from benchmarks import networks_readme, results_doc, side_by_side
+from benchmarks import networks_readme, pages, results_doc, side_by_side, volume_before
 from mdcsrn_tf.weights import list_models
 
 CATALOGUE = {  # PSNR of the published reference pipeline for scans 01 to 08, as the data's description gives it
@@ -23,6 +24,24 @@ def test_the_page_is_generated():
 def test_the_readmes_results_are_generated():
     text = results_doc.README.read_text(encoding="utf-8")
     assert results_doc.readme(text) == text
+
+
+def test_pages_are_broken_into_lines_and_begin_with_links_to_their_sections():
+    found = doctest.testmod(pages)
+    assert found.attempted and not found.failed
+    long = [
+        line for line in results_doc.page().splitlines() if len(line) > 120 and not line.startswith(("|", "#", "!"))
+    ]
+    assert all(line.startswith("- [") for line in long)  # links
+
+
+def test_the_readme_says_how_long_a_volume_takes_as_its_record_does():
+    record = pages.read("volume_before_256.json")
+    rows = [line for line in volume_before.readme_lines(record) if line.startswith("| ")]
+    (default,), (int8,) = (record["results"]["runs"][f"default, {how}"] for how in ("float32, after", "int8, fast"))
+    for run, name in ((default, "mdcsrn-b4u4k12 |"), (int8, "fast-b4u4k16 `--engine=openvino --precision=int8` |")):
+        cells = f"{run['seconds']:.0f} | {run['cpu_seconds']:.0f} | {run['peak_gb']:.1f}"
+        assert f"| {name} {cells} |" in rows
 
 
 def test_every_cell_of_the_readmes_table_is_the_mean_of_its_scans():
