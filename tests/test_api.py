@@ -122,6 +122,14 @@ def test_evaluate_of_a_few_slices_gives_what_can_be_measured():
     assert "ssim3d" not in found and {"psnr", "ssim", "psnr3d", "psnr3d_head", "nrmse3d"} <= found.keys()
 
 
+def test_evaluate_takes_one_degraded_axis_and_three():
+    high = nib.load(CROP).slicer[:, :, :8]
+    low = m.degrade(high, axes="LR")
+    assert m.evaluate(high, low, axes="LR")["psnr3d"] == pytest.approx(m.evaluate(high, low)["psnr3d"])
+    with pytest.raises(UserError, match="all three axes are degraded"):
+        m.evaluate(high, low, axes="LR,AP,IS")
+
+
 def test_mistakes_are_told(tmp_path):
     with pytest.raises(UserError, match="needs the name of the file"):
         m.super_resolve(CROP)

@@ -68,7 +68,7 @@ def _define_inputs(values: flags.FlagValues) -> None:
 def _define_measures(values: flags.FlagValues) -> None:
     text = flags.DEFINE_string
     text("axes", "LR,AP", "The degraded axes, by name or index.", flag_values=values)
-    flags.DEFINE_list("factor", ["2"], "The degradation along each of them.", flag_values=values)
+    text("factor", "2", "The degradation along each of them.", flag_values=values)
     define_slice_flags(values)
     flags.DEFINE_list(
         "metrics",

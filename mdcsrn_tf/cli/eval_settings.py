@@ -32,6 +32,7 @@ from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.evaluation.tables import OUR_TITLES
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans.axes import resolve_axes
+from mdcsrn_tf.scans.factors import parse_factors
 from mdcsrn_tf.workers import available_cores
 
 _WRITTEN_LAST = ("report.html", "run.json")  # after subjects/ and the tables
@@ -80,7 +81,7 @@ def plan_of(values: flags.FlagValues) -> Plan:
         metrics=metrics,
         conventions=parse_conventions(values),
         axes=values.axes,
-        factor=_factor(values),
+        factor=parse_factors(values.factor, values.axes),
         slices=read_slice_settings(values),
         plane=values.plane,
         niqe_model=values.niqe_model,
@@ -149,13 +150,3 @@ def _methods(values: flags.FlagValues) -> list[Method]:
     if values.hr:
         methods.append(Method("original", "original"))
     return methods
-
-
-def _factor(values: flags.FlagValues) -> tuple[int, ...]:
-    try:
-        factor = tuple(int(part) for part in values.factor)
-    except ValueError:
-        factor = ()
-    if not factor or min(factor) < 1:
-        raise UserError(f"--factor takes whole numbers, as in 2,2, not {','.join(values.factor)!r}.")
-    return factor

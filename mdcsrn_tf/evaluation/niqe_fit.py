@@ -38,7 +38,7 @@ def fit_from_scans(
     try:
         model = fit(pictures(), block=block)
     except ValueError as error:
-        raise UserError(f"No NIQE model can be fitted from {scans}: {error}.") from error
+        raise UserError(" ".join([f"No NIQE model can be fitted from {scans}: {error}.", *sentences])) from error
     notes = {"scans": used, "axes": axes, "plane": plane, "perceptual_share": conventions.perceptual_share}
     notes["eight_bit_percentile"] = conventions.eight_bit_percentile
     return NiqeModel(model.mean, model.covariance, model.block, {**model.notes, **notes}), sentences

@@ -157,7 +157,7 @@ class Plan:
     metrics: tuple[str, ...]
     conventions: Conventions = Conventions()
     axes: str = "LR,AP"
-    factor: tuple[int, ...] = (2, 2)
+    factor: tuple[int, ...] = (2,)  # one for each of the axes; a single one holds for all
     slices: SliceSettings | None = None  # thick slices by that profile; None: k-space truncation
     plane: str = "auto"
     niqe_model: str | None = None

@@ -10,6 +10,7 @@ import pytest
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.measure import measure
 from mdcsrn_tf.evaluation.methods import KspaceMaker
+from mdcsrn_tf.evaluation.niqe_fit import fit_from_scans
 from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan, Subject, fingerprint
 from mdcsrn_tf.evaluation.scene import set_scene
 from mdcsrn_tf.scans.volumes import Volume
@@ -39,6 +40,16 @@ def test_a_band_of_nothing_is_missing_and_says_so():
     scores = measure(volume.data, set_scene(volume, plan, has_reference=True), plan)
     assert scores.values == {} and set(scores.missing) == {"band_db", "band_corr"}
     assert "the removed k-space holds nothing" in scores.missing.values()
+
+
+@pytest.mark.parametrize(("axes", "plane"), [("IS", "auto"), ("LR,AP,IS", "coronal")])
+def test_niqe_is_fitted_whatever_number_of_axes_will_be_degraded(axes, plane, tmp_path):
+    scan = np.random.default_rng(0).random((48, 12, 48), np.float32) + 1
+    nib.save(nib.Nifti1Image(scan, np.eye(4)), tmp_path / "scan.nii")
+    model, sentences = fit_from_scans(tmp_path / "scan.nii", axes, plane, Conventions(), 16, quiet=True)
+    assert model.notes["images"] == 12 and not sentences
+    with pytest.raises(UserError, match="scan.nii is left out: .* no slice with over 10% foreground"):
+        fit_from_scans(tmp_path / "scan.nii", axes, plane, Conventions(foreground_level=1.0), 16, quiet=True)
 
 
 def test_a_small_matrix_is_enlarged_only_where_its_header_says_that_it_lies():
