@@ -187,16 +187,15 @@ def _caption(results: Results, method: str, subject: str) -> str:
 
 def _inset_corner(pixels: np.ndarray) -> tuple[int, int, int]:
     """Where the picture has most detail: the square with the largest variance of its differences."""
-    side = max(8, int(min(pixels.shape) * _INSET))
+    side = min(max(8, int(min(pixels.shape) * _INSET)), *pixels.shape)
     detail = np.abs(np.diff(pixels, axis=0, append=0)) + np.abs(np.diff(pixels, axis=1, append=0))
     total = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     # The middle half only: the most detail is at the skull, the most interest inside.
-    rows, columns = (size // 4 for size in pixels.shape)
-    sums = (total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side])[
-        rows : max(rows + 1, 3 * rows - side), columns : max(columns + 1, 3 * columns - side)
-    ]
+    first = [min(size // 4, size - side) for size in pixels.shape]
+    middle = tuple(slice(k, max(k + 1, 3 * (size // 4) - side)) for k, size in zip(first, pixels.shape, strict=True))
+    sums = (total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side])[middle]
     top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    return int(top) + rows, int(left) + columns, side
+    return int(top) + first[0], int(left) + first[1], side
 
 
 def _alike(pictures: Sequence[Picture]) -> bool:
