@@ -41,6 +41,10 @@ class NiqeModel:
                 f"a NIQE model has a mean of {FEATURES} and a covariance of {FEATURES} x {FEATURES}, "
                 f"not {self.mean.shape} and {self.covariance.shape}"
             )
+        if self.block < 2 or self.block % 2:
+            raise ValueError(f"a NIQE model has blocks of an even number of pixels, not of {self.block}")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
+            raise ValueError("a NIQE model holds finite numbers alone")
 
 
 def niqe(image: np.ndarray, model: NiqeModel) -> float:

@@ -48,7 +48,7 @@ def test_niqe_is_fitted_whatever_number_of_axes_will_be_degraded(axes, plane, tm
     nib.save(nib.Nifti1Image(scan, np.eye(4)), tmp_path / "scan.nii")
     model, sentences = fit_from_scans(tmp_path / "scan.nii", axes, plane, Conventions(), 16, quiet=True)
     assert model.notes["images"] == 12 and not sentences
-    with pytest.raises(UserError, match="scan.nii is left out: .* no slice with over 10% foreground"):
+    with pytest.raises(UserError, match=r"scan\.nii is left out: .* no slice with over 10% foreground"):
         fit_from_scans(tmp_path / "scan.nii", axes, plane, Conventions(foreground_level=1.0), 16, quiet=True)
 
 

@@ -214,6 +214,21 @@ def test_an_unreadable_model_is_named(name, content, tmp_path):
         load_niqe_model(path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"block": 0}, "even number of pixels, not of 0"),
+        ({"block": 95}, "not of 95"),
+        ({"mean": [np.nan] * 36}, "finite"),
+    ],
+)
+def test_a_model_that_no_image_can_be_measured_by_is_refused(changed, sentence, tmp_path):
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"mean": [0.0] * 36, "covariance": np.eye(36).tolist(), "block": 96} | changed))
+    with pytest.raises(UserError, match=rf"model\.json cannot be read .*{sentence}"):
+        load_niqe_model(path)
+
+
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(UserError, match="There is no NIQE model"):
         load_niqe_model(tmp_path / "none.npz")
