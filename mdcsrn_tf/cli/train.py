@@ -39,7 +39,9 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Folder of this run: checkpoints, models, metrics.csv, pictures.", **own)
     presets = ", ".join([*PRESETS, *FORESTS])
     flags.DEFINE_string("preset", "journal/b4u4k12", f"The network: {presets}.", **own)
-    flags.DEFINE_enum("recipe", None, RECIPE_NAMES, "Train by this recipe, not by the preset's own edition's.", **own)
+    flags.DEFINE_enum(
+        "recipe", None, RECIPE_NAMES, "Train by this recipe (default: that of the preset's paper).", **own
+    )
     flags.DEFINE_string("phase", "all", "One phase of the recipe (l1 or gan), or all.", **own)
     flags.DEFINE_string(
         "init_from",
