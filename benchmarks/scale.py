@@ -180,11 +180,12 @@ scan's voxels. On a cluster, `--cluster=tcp://SCHEDULER` hands the same work to 
 
 TRAINING = """## Training
 
-The journal's schedule, batch {recipe.batch_size} of {recipe.patch_size}^3, on {unit.cores} cores:
+The schedule of `journal/b4u4k12`, batch {recipe.batch_size} of {recipe.patch_size}^3, on {unit.cores} cores:
 
-- an L1 step takes {unit.l1_step:.2f} s, all {l1_days:.0f} days;
-- a critic's step {unit.critic_step:.2f} s, a generator's {unit.generator_step:.2f} s, all of the
-  GAN {gan_days:.0f} days.
+| phase | a step (s) | the whole phase (days) |
+| --- | ---: | ---: |
+| L1 | {unit.l1_step:.2f} | {l1_days:.0f} |
+| GAN | {unit.critic_step:.2f} the critic's, {unit.generator_step:.2f} the generator's | {gan_days:.0f} |
 
 A device {times_faster_for_a_week:.1f} times as fast ends both within a week. One process reads, verifies and augments
 {unit.pairs_a_second:.0f} pairs a second: enough for {feeds:.0f} times the speed of these cores.
