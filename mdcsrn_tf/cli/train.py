@@ -17,6 +17,7 @@ from mdcsrn_tf.papers.forests import FORESTS
 from mdcsrn_tf.shards.joined import read_manifests
 from mdcsrn_tf.training.settings import TrainSettings, override, with_terms
 from mdcsrn_tf.training.stop_request import end_when_stuck
+from mdcsrn_tf.weights import find_model, list_models
 
 DESCRIPTION = """Train a network: a preset's phases, or one of them.
 
@@ -46,7 +47,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "init_from",
         None,
-        "A .keras model to start from; each later phase starts from the best of the one before.",
+        "A .keras model, or a bundled network's name, to start from; each later phase starts from the best of the one "
+        "before.",
         **own,
     )
     _define_changes(own)
@@ -175,11 +177,23 @@ def _describe(settings: list[TrainSettings], values: flags.FlagValues) -> int:
     if manifest:
         settings = fitted(settings, manifest)
         warn("mdcsrn-train", (*manifest.remarks, *remarks_on(settings[0], manifest)))
-    if values.init_from:
-        start = Path(values.init_from)
+    start = _start(values.init_from)
+    if start:
         warn("mdcsrn-train", remarks_on_start(start, read_card(start), settings[0], manifest))
     print(describe(settings))
     return 0
+
+
+def _start(named: str | None) -> Path | None:
+    """The file of a bundled network of that name, where no file of the user's is called so.
+
+    >>> _start("fast-b4u4k16").name, _start("run/best_l1.keras").as_posix(), _start(None)
+    ('fast-b4u4k16.keras', 'run/best_l1.keras', None)
+    """
+    if not named:
+        return None
+    own = Path(named)
+    return find_model(named) if own.name == named and not own.exists() and named in list_models() else own
 
 
 def _run(values: flags.FlagValues) -> int:
@@ -198,6 +212,11 @@ def _run(values: flags.FlagValues) -> int:
     _need_folders(values)
     from mdcsrn_tf.training import run as train_run
 
+    start = _start(values.init_from)
     return train_run.train(
-        settings, values.data, Path(values.workdir), init_from=values.init_from, allow_change=values.allow_change
+        settings,
+        values.data,
+        Path(values.workdir),
+        init_from=str(start) if start else None,
+        allow_change=values.allow_change,
     )
