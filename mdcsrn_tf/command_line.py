@@ -121,7 +121,7 @@ def sentence_of(error: Exception) -> str | None:
     """What to tell the user of an error that is theirs or the system's; None for a bug, which needs its traceback."""
     if isinstance(error, UserError):
         return _one_line(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         return "the memory does not suffice; free some, or ask for less at a time."
     if isinstance(error, OSError) and (error.errno is not None or _NO_CACHE in str(error)):
         return _system_sentence(error)

@@ -110,8 +110,9 @@ def test_the_systems_refusals_are_one_sentence(capsys, code):
 
 
 def test_no_memory_and_no_temporary_folder_are_sentences_and_bugs_keep_their_traceback(capsys):
-    assert run_raising(MemoryError()) == 1
-    assert "memory does not suffice" in capsys.readouterr().err
+    for lacking in (MemoryError(), type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor")):
+        assert run_raising(lacking) == 1
+        assert "memory does not suffice" in capsys.readouterr().err
     missing = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     assert run_raising(missing) == 1
     assert "TMPDIR" in capsys.readouterr().err

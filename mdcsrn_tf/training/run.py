@@ -75,7 +75,7 @@ def train(
         print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
         start_again()
     except (OSError, tf.errors.OpError) as error:
-        sentence = _why_not_written(error, workdir)
+        sentence = _sentence_of(error, settings[0].preset.training, workdir)
         if sentence is None:
             raise
         raise UserError(sentence) from error
@@ -258,16 +258,21 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
     return strategy
 
 
-def _why_not_written(error: Exception, workdir: Path) -> str | None:
-    """The sentence for an error of the disk's; None for any other."""
+def _sentence_of(error: OSError | tf.errors.OpError, recipe: TrainingRecipe, workdir: Path) -> str | None:
+    """The sentence for an error of the disk's or for want of memory; None for any other."""
     if isinstance(error, tf.errors.PermissionDeniedError):
         return f"{workdir} cannot be written to ({first_line(error)}); check its rights."
-    if not _is_disk_full(error):
-        return None
-    return (
-        f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
-        "whole. Make room and repeat the command to continue from it."
-    )
+    if _is_disk_full(error):
+        return (
+            f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
+            "whole. Make room and repeat the command to continue from it."
+        )
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return (
+            f"The memory does not suffice for batches of {recipe.batch_size} patches of {recipe.patch_size}^"
+            f"{recipe.sample.rank}; take a smaller --batch_size, or --precision=mixed_bfloat16."
+        )
+    return None
 
 
 def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import train_small
 from command_helpers import files_of_at_most
 from shard_helpers import phantom_shards
@@ -181,6 +182,15 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_whole_checkpoints(shards, t
     assert f"mdcsrn-train: error: Cannot write to {tmp_path}: no space left" in said
     assert not list(tmp_path.rglob(".partial-*"))
     assert not list(tmp_path.rglob("step-*.npz"))
+
+
+def test_too_little_memory_ends_in_one_sentence(shards, tmp_path, capsys, monkeypatch):
+    def build_state(*_arguments, **_options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[6,40,40,40,64]")
+
+    monkeypatch.setattr(run, "build_state", build_state)
+    said = mistake(capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=l1")
+    assert "The memory does not suffice for batches of 2 patches of 12^3; take a smaller --batch_size" in said
 
 
 def mistake(capsys, *arguments):
