@@ -35,7 +35,7 @@ from mdcsrn_tf.papers.networks2d import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BUILDERS", "CRITICS", "build_critic", "build_generator", "start_as_identity"]
+__all__ = ["BUILDERS", "CRITICS", "IDENTITIES", "build_critic", "build_generator", "start_as_identity"]
 
 
 # Configuration class -> the function that builds its network, by name: listing it here loads no Keras.
@@ -58,6 +58,13 @@ CRITICS: dict[type, str | Callable[..., Any]] = {
     PatchDiscriminatorConfig: "discriminators2d:build_patch_discriminator",
     ReleasedDiscriminatorConfig: "srgan_discriminators:build_released_discriminator",
     LedigDiscriminatorConfig: "srgan_discriminators:build_ledig_discriminator",
+}
+# Configuration class -> the function that makes its fresh network return its input, of those that can.
+IDENTITIES: dict[type, str | Callable[..., Any]] = {
+    MdcsrnConfig: "mdcsrn:start_as_identity",
+    FsrcnnConfig: "fsrcnn3d:start_as_identity",
+    SmallGridConfig: "small_grid:start_as_identity",
+    Srresnet2dConfig: "srresnet2d:start_as_identity",
 }
 
 
@@ -83,7 +90,7 @@ def build_critic(config: CriticNetwork, side: int, channels: int = 1) -> keras.M
     return _function(CRITICS[type(config)])(config, side, channels)
 
 
-def _function(where: str | Callable[..., Any]) -> Callable[..., keras.Model]:
+def _function(where: str | Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(where, str):
         return where
     module, _, function = where.partition(":")
@@ -92,24 +99,9 @@ def _function(where: str | Callable[..., Any]) -> Callable[..., keras.Model]:
 
 def start_as_identity(model: keras.Model, config: NetworkConfig | SliceNetworkConfig) -> None:
     """Set the few weights that make a fresh network return its input (docs/decisions.md, the quick recipe)."""
-    if isinstance(config, MdcsrnConfig) and config.reconstruction == "direct":
-        from mdcsrn_tf.models import mdcsrn
-
-        mdcsrn.start_as_identity(model)
-    elif isinstance(config, FsrcnnConfig):
-        from mdcsrn_tf.models import fsrcnn3d
-
-        fsrcnn3d.start_as_identity(model)
-    elif isinstance(config, SmallGridConfig):
-        from mdcsrn_tf.models import small_grid
-
-        small_grid.start_as_identity(model)
-    elif isinstance(config, Srresnet2dConfig):
-        from mdcsrn_tf.models import srresnet2d
-
-        srresnet2d.start_as_identity(model)
-    else:
+    if type(config) not in IDENTITIES or getattr(config, "reconstruction", "direct") != "direct":
         raise UserError(
             "The identity start needs a network whose output reads its input's features directly "
             "(mDCSRN without -r, fast, fsrcnn3d, or SRResNet on slices); train this one with --set=init=glorot."
         )
+    _function(IDENTITIES[type(config)])(model)
