@@ -105,6 +105,7 @@ def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str])
         unparsed = values([name, *arguments])[1:]
         if unparsed:
             raise UserError(f"{name} takes only --flags, but was given {unparsed[0]!r}; see {name} --help.")
+        _refuse_empty(values)
         return main(values) or 0
     except flags.Error as error:
         return _fail(name, f"{_one_line(error)}; see {name} --help.")
@@ -115,6 +116,13 @@ def _call(name: str, values: flags.FlagValues, main: Main, arguments: list[str])
         return _fail(name, sentence)
     except KeyboardInterrupt:
         return _fail(name, "interrupted.", code=130)
+
+
+def _refuse_empty(values: flags.FlagValues) -> None:
+    """UserError for a text that was given as nothing, which an unset shell variable does: it would be passed over."""
+    for name in values:
+        if values[name].present and values[name].default is None and values[name].value == "":
+            raise UserError(f"--{name} is given without a value; give it one, or leave it out.")
 
 
 def sentence_of(error: Exception) -> str | None:

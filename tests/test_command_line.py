@@ -170,3 +170,13 @@ def test_an_unwritable_home_is_worth_no_line_and_the_users_matplotlibrc_is_not_r
         env={**os.environ, "HOME": "/proc", "XDG_CONFIG_HOME": "/proc", "XDG_CACHE_HOME": "/proc", **others},
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith(" False\n")
+
+
+@pytest.mark.parametrize(("given", "told"), [("--input=", "--input is given without a value"), ("--note=", "")])
+def test_an_unset_variable_is_not_passed_over(capsys, given, told):
+    def define(values):
+        _define(values)
+        flags.DEFINE_string("note", "nothing", "May be empty.", flag_values=values)
+
+    assert run_command("mdcsrn-test", "A test.", define, lambda values: None, [given]) == (1 if told else 0)
+    assert told in capsys.readouterr().err

@@ -207,7 +207,7 @@ def mistake(capsys, *arguments):
         (["--preset=journal/b4u4k13"], "There is no preset 'journal/b4u4k13'"),
         (["--set=gan.lenght=3"], "no setting 'gan.lenght'"),
         (["--strategy=mirrored", "--jit"], "--strategy=single"),
-        (["--workdir="], "needs --workdir"),
+        (["--init_from="], "--init_from is given without a value"),
         (["--phase=both"], "The quick recipe has no phase 'both'; it has l1, gan."),
         (["--steps=0"], "not a positive integer"),
         (["--seed=-1"], "flag --seed=-1"),
