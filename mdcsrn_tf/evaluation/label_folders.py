@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.labels import whole_labels
 from mdcsrn_tf.evaluation.plan import Conventions
 from mdcsrn_tf.evaluation.statistics import Summary, summarise
 from mdcsrn_tf.evaluation.subjects import check_same_grid, files_by_subject, match_files
@@ -47,10 +48,7 @@ def compare_label_folders(reference: Path, labels: Path) -> tuple[Table, list[st
 def _compare(reference: Path, labels: Path) -> Overlap:
     one, two = read_volume(reference), read_volume(labels)
     check_same_grid(one, two)
-    try:
-        return overlap(one.data, two.data)
-    except ValueError as error:
-        raise UserError(f"{labels} or {reference}: {error}.") from error
+    return overlap(*(whole_labels(scan.data, str(scan.path)) for scan in (one, two)))
 
 
 def _by_label(found: dict[str, Overlap]) -> dict[int, dict[str, Cell]]:

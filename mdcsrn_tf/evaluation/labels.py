@@ -16,6 +16,8 @@ TISSUES = 3  # cerebrospinal fluid, grey and white matter, from dark to bright i
 _HMRF_BETA = 0.1
 _HMRF_ITERATIONS = 10
 _BACKGROUND_NOISE = 0.01  # of the brightest tissue
+_LARGEST_LABEL = 2**24 - 1  # scans are read as float32, which skips whole numbers from there on
+_ROUNDING = 1e-3  # that a label may have gone through
 
 
 def segment(segmenter: str, scan: Volume, destination: Path) -> np.ndarray:
@@ -35,8 +37,19 @@ def segment(segmenter: str, scan: Volume, destination: Path) -> np.ndarray:
         if not result.is_file():
             raise UserError("--segmenter: the command ended well but wrote no file at {out}.")
         found = read_volume(result)
+        labels = whole_labels(found.data, "What --segmenter wrote at {out}")
         write_volume(destination, found.data, found)
-    return np.round(found.data).astype(np.int32)
+    return labels
+
+
+def whole_labels(voxels: np.ndarray, name: str) -> np.ndarray:
+    """The labels, int32, of a label map that was read as a scan; UserError, by that name, where it can't be one."""
+    labels = np.round(voxels)
+    if np.abs(voxels - labels).max() > _ROUNDING:
+        raise UserError(f"{name} is no label map: it holds values that are not whole numbers.")
+    if np.abs(labels).max() > _LARGEST_LABEL:
+        raise UserError(f"{name} holds labels beyond {_LARGEST_LABEL:,}, which are not told apart; renumber them.")
+    return labels.astype(np.int32)
 
 
 def three_tissues(scan: Volume) -> tuple[np.ndarray, Volume, np.ndarray]:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from eval_helpers import AFFINE, CROP, make_scans, run_eval, write_scan
 
-from mdcsrn_tf.evaluation.labels import three_tissues
+from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation.labels import three_tissues, whole_labels
 from mdcsrn_tf.evaluation.measure import run_command_line
 from mdcsrn_tf.scans.volumes import read_volume
 
@@ -163,3 +164,10 @@ def test_scores_without_a_reference(tmp_path):
     values = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["values"]
     assert set(values) == {"lr", "original"} and values["lr"]["piqe"] != values["original"]["piqe"]
     assert "Low resolution" in out and "Full resolution" in out
+
+
+@pytest.mark.parametrize(("value", "sentence"), [(0.5, "not whole numbers"), (2**24, "beyond 16,777,215")])
+def test_what_is_no_label_is_refused_not_rounded(value, sentence):
+    with pytest.raises(UserError, match=f"map.nii .*{sentence}"):
+        whole_labels(np.array([0, 1, value], np.float32), "map.nii")
+    np.testing.assert_array_equal(whole_labels(np.array([-2, 1 + 1e-5, 2**24 - 1], np.float32), ""), [-2, 1, 2**24 - 1])
