@@ -23,7 +23,8 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.locks import only_run_in
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card
 from mdcsrn_tf.papers import PRESETS, get_preset, with_recipe
-from mdcsrn_tf.papers.mdcsrn import QUICK, ROBUST
+from mdcsrn_tf.papers.mdcsrn import JOURNAL, QUICK, ROBUST
+from mdcsrn_tf.shards.augmentation import DARKNESS, Augmentation
 from mdcsrn_tf.training import dry_run, run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder
 from mdcsrn_tf.training.data_check import check_exchange, chosen_places, differences_to_shards, remarks_on
@@ -303,6 +304,19 @@ def test_a_papers_recipe_says_that_its_patches_were_to_lie_anywhere():
     # Ours asks for what it always has had, and so do the recipes of the volumes' papers.
     assert chosen_places(TrainSettings(with_recipe(unet, "quick2d"), "gan"), quarter) == ()
     assert chosen_places(TrainSettings(get_preset("journal/b4u4k12"), "l1"), quarter) == ()
+
+
+def test_phases_draw_different_patches_and_so_do_runs_of_other_seeds(monkeypatch):
+    monkeypatch.setattr(run.dataset, "training_batches", lambda *_, seed, **__: seed)
+    settings = [
+        TrainSettings(get_preset("miccai/b1u8k16"), phase, seed=seed) for seed in (0, 1) for phase in ("l1", "gan")
+    ]
+    assert [run._batches(one, None).training(0) for one in settings] == [0, 1, 2, 3]
+
+
+def test_contrast_changes_about_darkness_where_it_has_a_place():
+    assert run.augmentation(ROBUST) == Augmentation(True, (0, 1), 0.3, DARKNESS, 0.0)
+    assert run.augmentation(JOURNAL) == Augmentation(True, None, 0.1, 0.0, 0.1)
 
 
 def test_random_features_that_no_loss_reads_are_remarked_on():
