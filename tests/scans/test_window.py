@@ -8,7 +8,7 @@ import pytest
 
 from mdcsrn_tf.scans.kspace import acquire, interpolate
 from mdcsrn_tf.scans.volumes import read_volume
-from mdcsrn_tf.scans.window import NATURAL_DB, PATTERNS_DB, Window, window_of, without_window
+from mdcsrn_tf.scans.window import NATURAL_DB, PATTERNS_DB, Window, shows_ellipse, window_of, without_window
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "demo" / "hr.nii.gz"  # a whole head
@@ -41,6 +41,16 @@ def test_the_mean_of_two_windows_by_hand():
     window = Window((np.ones_like, lambda u: 1 - u), (0.25, 0.75))
     np.testing.assert_allclose(window.gain([0.0, 0.5, 1.0]), [1, 0.25 + 0.75 * 2, 0.25 + 0.75 * 12.5])
     assert window.edge_db == pytest.approx(20 * np.log10(9.625))
+
+
+def test_an_ellipse_of_kspace_is_told_from_windows():
+    samples, both = small(DEMO), {0: 1.0, 1: 1.0}
+    u, v = (np.abs(np.fft.fftfreq(size, 0.5)) for size in samples.shape[:2])
+    inside = (u[:, None] ** 2 + v**2 <= 1)[..., None]
+    ellipse = np.abs(np.fft.ifft2(np.fft.fft2(samples, axes=(0, 1)) * inside, axes=(0, 1)))
+    filtered = weighted(weighted(samples, 0, hamming), 1, hamming)
+    assert [shows_ellipse(image, both) for image in (samples, filtered, ellipse)] == [False, False, True]
+    assert not shows_ellipse(ellipse, {0: 1.0})
 
 
 def test_few_samples_tell_no_window():
