@@ -27,3 +27,9 @@ def test_methods_are_compared_scan_by_scan():
 
 def test_too_few_scans_have_no_interval():
     assert compare_all(values(FEWEST_PAIRS - 1), ["psnr"], Conventions()) == []
+
+
+def test_of_methods_that_are_alike_there_is_nothing_to_test():
+    same = values(FEWEST_PAIRS)["a"]
+    (pair,) = compare_all({"a": same, "b": same}, ["psnr"], Conventions(bootstrap=10))
+    assert (pair.difference, pair.low, pair.high) == (0, 0, 0) and np.isnan(pair.p_value)

@@ -1,6 +1,7 @@
 """Several folders of shards for one network: all their pairs, one split of people, one kind of input."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import tensorflow as tf
@@ -61,6 +62,13 @@ def test_the_card_names_every_factor_and_the_first_folders_degradation(base):
 def test_the_checksum_is_of_all_folders_in_their_order(base):
     by2, by4 = read_manifest(base / "by2"), read_manifest(base / "by4")
     assert len({join([by2, by4]).sha256, join([by4, by2]).sha256, by2.sha256, by4.sha256}) == 4
+
+
+def test_the_foreground_that_any_folder_asked_for_counts(base):
+    by2 = read_manifest(base / "by2")
+    anywhere = replace(by2, min_foreground=0.0)
+    assert by2.min_foreground == 0.25
+    assert join([by2, anywhere]).min_foreground == join([anywhere, by2]).min_foreground == 0.25
 
 
 def test_a_folder_may_have_a_comma_in_its_name(base):

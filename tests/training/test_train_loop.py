@@ -38,7 +38,12 @@ def _repeatable():
 def without_rates(settings):
     """The settings that a step is compiled of: neither rates, which it is given, nor lengths, nor what ends a phase."""
     recipe = settings.preset.training
-    phases = tuple(replace(plan, learning_rate=1.0, steps=1, drops=()) for plan in recipe.phases)
+    phases = tuple(
+        replace(
+            plan, learning_rate=1.0, steps=1, drops=(), objective=replace(plan.objective, critic_learning_rate=None)
+        )
+        for plan in recipe.phases
+    )
     preset = replace(settings.preset, training=replace(recipe, phases=phases, bn_reestimation_batches=0))
     return replace(settings, preset=preset, changed=())
 
@@ -146,6 +151,25 @@ def test_a_run_that_crashed_ends_bit_identical_to_one_that_did_not(tmp_path, kin
     for key in one.arrays:
         np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
     assert rows(tmp_path / "whole") == rows(tmp_path / "crashed")
+
+
+def test_either_network_learns_at_its_own_rate_and_both_fall_together(tmp_path, monkeypatch):
+    taken, compiled = [], loop.compile_updates
+
+    def recording(settings, state, *others):
+        update = compiled(settings, state, *others)
+
+        def recorded(*arguments):
+            metrics = update(*arguments)
+            optimizers = state.generator_optimizer, state.critic_optimizer
+            taken.append([float(optimizer.learning_rate) for optimizer in optimizers])
+            return metrics
+
+        return recorded
+
+    monkeypatch.setattr(loop, "compile_updates", recording)
+    phase(tmp_path, override(settings_of("bce"), ["gan.critic_learning_rate=0.002"])).run()
+    np.testing.assert_allclose(taken, 3 * [[0.01, 0.002]] + 2 * [[0.001, 0.0002]], rtol=1e-6)
 
 
 def test_no_row_is_written_twice_after_a_kill_before_the_first_checkpoint_or_at_the_very_end(tmp_path, name="l1"):
