@@ -274,6 +274,9 @@ def test_fresh_weights_are_drawn_as_the_papers_do():
     limit = 1 / np.sqrt(49 * 32)  # PyTorch's default, for kernels and biases alike
     assert limit * 0.99 < np.abs(kernel).max() <= limit
     assert limit * 0.8 < np.abs(bias).max() <= limit
+    kernel, _ = build_generator(field94t.FCN2).get_layer("up2_conv").get_weights()
+    limit = 1 / np.sqrt(16 * 32)  # of a transposed convolution it counts what is given, 32, not the 64 that are read
+    assert limit * 0.99 < np.abs(kernel).max() <= limit
     srresnet = build_generator(Srresnet2dConfig(blocks=2))
     assert srresnet.get_layer("block2_conv2").kernel.numpy().std() == pytest.approx(0.02, rel=0.02)
     gains = np.concatenate([layer.gamma.numpy() for layer in srresnet.layers if hasattr(layer, "gamma")])
