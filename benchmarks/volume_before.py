@@ -133,24 +133,27 @@ def readme_lines(record: dict[str, Any]) -> list[str]:
     """How long a volume takes, and how much memory, by each network in each precision."""
     runs, device = record["results"]["runs"], record["device"]
     names = {"after": "mdcsrn-b4u4k12", FAST: "fast-b4u4k16"}
-    rows = []
-    for code, precision in product(names, PRECISIONS):
-        engine = "--engine=openvino " if precision == NEW else ""
-        flags = "" if precision == "float32" else f" `{engine}--precision={precision}`"
-        found = runs[f"default, {precision}, {code}"]
-        wall, cpu, peak = (
-            statistics.median(one[key] for one in found) for key in ("seconds", "cpu_seconds", "peak_gb")
-        )
-        rows.append([names[code] + flags, f"{wall:.0f}", f"{cpu:.0f}", f"{peak:.1f}"])
-    shape, where = (
-        " x ".join(map(str, record["config"]["shape"])),
-        f"{device['cores']} cores of an {device['processor']}",
-    )
+    rows = [
+        [names[code] + _flags(precision), *_costs(runs[f"default, {precision}, {code}"])]
+        for code, precision in product(names, PRECISIONS)
+    ]
+    shape = " x ".join(map(str, record["config"]["shape"]))
     sentence = (
-        f"Time and memory for a volume of {shape} voxels in the default tiles, on {where} while other work ran beside; "
-        "reading and writing files are not counted:"
+        f"Time and memory for a volume of {shape} voxels in the default tiles, on {device['cores']} cores of an "
+        f"{device['processor']} while other work ran beside; reading and writing files are not counted:"
     )
     return [sentence, "", *pages.table(["", "seconds", "seconds of all cores", "peak memory (GB)"], rows), ""]
+
+
+def _flags(precision: str) -> str:
+    engine = "--engine=openvino " if precision == NEW else ""
+    return "" if precision == "float32" else f" `{engine}--precision={precision}`"
+
+
+def _costs(runs: list[dict[str, float]]) -> list[str]:
+    """Medians: seconds, seconds of all cores, peak memory (GB)."""
+    formats = {"seconds": ".0f", "cpu_seconds": ".0f", "peak_gb": ".1f"}
+    return [format(statistics.median(run[key] for run in runs), how) for key, how in formats.items()]
 
 
 def section(record: dict[str, Any]) -> str:
