@@ -46,9 +46,13 @@ def compare_label_folders(reference: Path, labels: Path) -> tuple[Table, list[st
 
 
 def _compare(reference: Path, labels: Path) -> Overlap:
-    one, two = read_volume(reference), read_volume(labels)
+    """Of two maps without a label the overlap is undefined; where one alone has none, Dice and Jaccard are 0."""
+    one, two = (read_volume(path, flat=True) for path in (reference, labels))
     check_same_grid(one, two)
-    return overlap(*(whole_labels(scan.data, str(scan.path)) for scan in (one, two)))
+    found = overlap(*(whole_labels(scan.data, str(scan.path)) for scan in (one, two)))
+    if not found.labels:
+        raise UserError("neither label map holds a label.")
+    return found
 
 
 def _by_label(found: dict[str, Overlap]) -> dict[int, dict[str, Cell]]:

@@ -36,7 +36,7 @@ def segment(segmenter: str, scan: Volume, destination: Path) -> np.ndarray:
         run_command_line(segmenter, {"in": str(source), "out": str(result)}, "--segmenter")
         if not result.is_file():
             raise UserError("--segmenter: the command ended well but wrote no file at {out}.")
-        found = read_volume(result)
+        found = read_volume(result, flat=True)  # no label at all is a finding, too
         labels = whole_labels(found.data, "What --segmenter wrote at {out}")
         write_volume(destination, found.data, found)
     return labels

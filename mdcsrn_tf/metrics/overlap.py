@@ -33,7 +33,8 @@ def overlap(
     """Compare two label maps on one grid.
 
     Without `labels`, every label that occurs in either map counts, the background aside; a label that is in
-    one map only scores 0, one that is in neither 1 (only possible when `labels` names it).
+    one map only scores 0, one that is in neither 1 (only possible when `labels` names it). So a map without any label
+    scores 0 against one with some, and two without have no score: their means are NaN.
 
     >>> overlap(np.array([1, 1, 2, 0]), np.array([1, 2, 2, 0])).mean_dice
     0.6666666666666666

@@ -43,15 +43,18 @@ _SMALLEST_MM, _LARGEST_MM, _WIDEST_MM = 0.01, 50.0, 3000.0
 _FAINTEST, _BRIGHTEST = 1e-15, 1e15  # squares of what lies between are float32 numbers still
 
 
-def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None) -> Volume:
+def read_volume(
+    path: str | os.PathLike[str], series_uid: str | None = None, *, nan: float | None = None, flat: bool = False
+) -> Volume:
     """Read a `.nii`, `.nii.gz`, `.hdr`/`.img` or `.mgz` file or a DICOM series' folder; UserError for anything else.
 
     A slice of a DICOM series stands for its folder. With `nan`, NaN outside the head becomes that number and a remark.
+    flat: one value in every voxel is no error, as in a label map that holds no label.
     """
     volumes = _read(Path(path), series_uid)
     if len(volumes) > 1:
         raise UserError(f"{path} holds {len(volumes)} volumes; give one 3-D volume, split from the others.")
-    return _checked(volumes[0], nan)
+    return _checked(volumes[0], nan, flat=flat)
 
 
 def read_volumes(
@@ -206,7 +209,7 @@ def _check_type_and_size(image: Any, available: int, path: Path) -> None:
         raise UserError(f"{path} ends after {available} of {needed} bytes; export or download it again.")
 
 
-def _checked(volume: Volume, nan: float | None, which: str = "") -> Volume:
+def _checked(volume: Volume, nan: float | None, which: str = "", *, flat: bool = False) -> Volume:
     """The volume, its NaN in the air replaced by `nan`; UserError, with `which` said behind the file's name, for what
     nothing can be computed with."""
     path, data, affine = _named(volume, which), volume.data, volume.affine
@@ -224,6 +227,8 @@ def _checked(volume: Volume, nan: float | None, which: str = "") -> Volume:
     if not np.isfinite(data).all():
         raise UserError(f"{path} holds NaN or infinite voxels; replace them, by 0 for instance.")
     if data.min() == data.max():
+        if flat:
+            return volume
         raise UserError(f"{path} has the value {data.flat[0]:g} in every voxel; give a scan with contrast.")
     largest = max(abs(float(data.min())), abs(float(data.max())))
     if not _FAINTEST < largest < _BRIGHTEST:

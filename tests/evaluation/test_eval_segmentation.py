@@ -10,7 +10,7 @@ import pytest
 from eval_helpers import AFFINE, CROP, make_scans, run_eval, write_scan
 
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.evaluation.labels import three_tissues, whole_labels
+from mdcsrn_tf.evaluation.labels import segment, three_tissues, whole_labels
 from mdcsrn_tf.evaluation.measure import run_command_line
 from mdcsrn_tf.scans.volumes import read_volume
 
@@ -116,6 +116,25 @@ def test_finished_label_maps_are_compared(tmp_path):
     code, _, err = run_eval(*flags, f"--output={tmp_path / 'out'}")
     assert code == 1 and "overlap.csv is no table of label maps and would be replaced" in err
     assert (tmp_path / "out" / "overlap.csv").read_text() == "mine"
+
+
+def test_no_label_scores_zero_and_counts_and_none_in_both_maps_counts_in_no_mean(tmp_path):
+    some, none = np.zeros((6, 6, 6)), np.zeros((6, 6, 6))
+    some[:2] = 1
+    for name, pair in {"same": (some, some), "lost": (some, none), "made": (none, some), "bare": (none, none)}.items():
+        for folder, labels in zip(("ref", "sr"), pair, strict=True):
+            write_scan(tmp_path / folder / f"{name}.nii.gz", labels)
+    code, out, err = run_eval(f"--reference_labels={tmp_path / 'ref'}", f"--labels={tmp_path / 'sr'}")
+    assert "| lost | 0.0000 | 0.0000 |" in out and "| made | 0.0000 | 0.0000 |" in out
+    assert "| mean of 3 subjects | 0.3333" in out and "| label 1 | 0.3333" in out
+    assert code == 1 and err.count("\n") == 1 and "bare is left out: neither label map holds a label." in err
+
+
+def test_a_segmenter_may_find_nothing(tmp_path):
+    scan = read_volume(write_scan(tmp_path / "scan.nii.gz", CROP))
+    none = write_scan(tmp_path / "none.nii.gz", 0 * CROP)
+    assert not segment(f"sh -c 'cp {none} $0' {{out}} {{in}}", scan, tmp_path / "labels.nii.gz").any()
+    assert not read_volume(tmp_path / "labels.nii.gz", flat=True).data.any()
 
 
 def test_label_maps_of_another_grid_are_refused(tmp_path):
