@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from absl import flags
 
 from mdcsrn_tf import __version__
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, is_out_of_memory
 from mdcsrn_tf.streams import forgiving_streams
 
 # A command defines its flags in a FlagValues of its own, never in absl's global one, so that two commands
@@ -129,7 +129,7 @@ def sentence_of(error: Exception) -> str | None:
     """What to tell the user of an error that is theirs or the system's; None for a bug, which needs its traceback."""
     if isinstance(error, UserError):
         return _one_line(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+    if is_out_of_memory(error):
         return "the memory does not suffice; free some, or ask for less at a time."
     if isinstance(error, OSError) and (error.errno is not None or _NO_CACHE in str(error)):
         return _system_sentence(error)

@@ -1,4 +1,14 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard, and what is to be known of others."""
+
+_OUT_OF_MEMORY = (  # as TensorFlow, XLA, OpenVINO and C++ say it
+    "OOM when allocating",
+    "out of memory",
+    "Out of memory",
+    "could not allocate",
+    "bad_alloc",
+    "Failed to allocate",
+    "can't alloc",
+)
 
 
 class UserError(Exception):
@@ -24,3 +34,10 @@ def first_line(error: BaseException) -> str:
     'ValueError'
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy, TensorFlow or OpenVINO failed for want of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    return any(sign in str(error) for sign in _OUT_OF_MEMORY)

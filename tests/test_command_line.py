@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 
 from mdcsrn_tf.command_line import in_own_process, run_command
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, is_out_of_memory
 
 ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
@@ -109,8 +109,23 @@ def test_the_systems_refusals_are_one_sentence(capsys, code):
     assert line == f"mdcsrn-test: error: {said}"
 
 
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("could not allocate 3 bytes"), True),
+        (RuntimeError("Check 'ptr' failed\nFailed to allocate 163296000 bytes of memory\n"), True),
+        (RuntimeError("Exception from plugin.cpp:54:\ncan't alloc\n"), True),
+        (ValueError("shape"), False),
+    ],
+)
+def test_signs_of_exhausted_memory(error, memory):
+    assert is_out_of_memory(error) is memory
+
+
 def test_no_memory_and_no_temporary_folder_are_sentences_and_bugs_keep_their_traceback(capsys):
-    for lacking in (MemoryError(), type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor")):
+    exhausted = type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor")
+    for lacking in (MemoryError(), exhausted, RuntimeError("std::bad_alloc")):
         assert run_raising(lacking) == 1
         assert "memory does not suffice" in capsys.readouterr().err
     missing = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")

@@ -1,4 +1,4 @@
-"""How the process asks the system for memory, and what counts as having run out of it."""
+"""How the process asks the system for memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ import sys
 
 # mallopt's parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
-_SIGNS = (
-    "OOM when allocating",
-    "out of memory",
-    "Out of memory",
-    "could not allocate",
-    "bad_alloc",
-    "Failed to allocate",
-    "can't alloc",
-)
 
 
 def keep_freed_memory() -> bool:
@@ -33,10 +24,3 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 1 << 26))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, TensorFlow or OpenVINO failed for want of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return True
-    return any(sign in str(error) for sign in _SIGNS)

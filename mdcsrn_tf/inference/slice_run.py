@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.inference.memory import is_out_of_memory
+from mdcsrn_tf.errors import UserError, is_out_of_memory
 from mdcsrn_tf.inference.settings import Result, Settings
 from mdcsrn_tf.inference.slice_pixels import asked_planes
 from mdcsrn_tf.inference.slice_room import fitting, smaller

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.errors import UserError, is_out_of_memory
 from mdcsrn_tf.inference import room, tiling
 from mdcsrn_tf.inference.continuation import REACH, extended
 from mdcsrn_tf.inference.engines import Engine, SliceEngine, load_engine
-from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.settings import ApplyTiles, Progress, Result, Settings
 from mdcsrn_tf.inference.slice_run import run_planes, tiling_of
 from mdcsrn_tf.inference.tiling import PerAxis

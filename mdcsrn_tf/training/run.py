@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.command_line import warn
-from mdcsrn_tf.errors import UserError, first_line
+from mdcsrn_tf.errors import UserError, first_line, is_out_of_memory
 from mdcsrn_tf.files import remove_abandoned
 from mdcsrn_tf.models.files import ModelCard, load_model, read_card, save_model
 from mdcsrn_tf.papers.config import TrainingRecipe
@@ -69,12 +69,10 @@ def train(
     try:
         with held_by_chief(workdir, strategy):
             stopped = _run_phases(settings, manifest, workdir, strategy, init_from, allow_change, record)
-    except WORKER_LOST as error:
-        if not spans_processes(strategy):
-            raise
-        print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
-        start_again()
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, MemoryError, tf.errors.OpError) as error:
+        if isinstance(error, WORKER_LOST) and spans_processes(strategy):
+            print(f"mdcsrn-train: a worker was lost ({type(error).__name__}); waiting for it to come back.", flush=True)
+            start_again()
         sentence = _sentence_of(error, settings[0].preset.training, workdir)
         if sentence is None:
             raise
@@ -258,7 +256,7 @@ def _set_up(settings: TrainSettings) -> tf.distribute.Strategy:
     return strategy
 
 
-def _sentence_of(error: OSError | tf.errors.OpError, recipe: TrainingRecipe, workdir: Path) -> str | None:
+def _sentence_of(error: Exception, recipe: TrainingRecipe, workdir: Path) -> str | None:
     """The sentence for an error of the disk's or for want of memory; None for any other."""
     if isinstance(error, tf.errors.PermissionDeniedError):
         return f"{workdir} cannot be written to ({first_line(error)}); check its rights."
@@ -267,7 +265,7 @@ def _sentence_of(error: OSError | tf.errors.OpError, recipe: TrainingRecipe, wor
             f"Cannot write to {workdir}: no space left, or a quota or limit reached; the last checkpoint there is "
             "whole. Make room and repeat the command to continue from it."
         )
-    if isinstance(error, tf.errors.ResourceExhaustedError):
+    if is_out_of_memory(error):
         return (
             f"The memory does not suffice for batches of {recipe.batch_size} patches of {recipe.patch_size}^"
             f"{recipe.sample.rank}; take a smaller --batch_size, or --precision=mixed_bfloat16."
@@ -275,7 +273,7 @@ def _sentence_of(error: OSError | tf.errors.OpError, recipe: TrainingRecipe, wor
     return None
 
 
-def _is_disk_full(error: OSError | tf.errors.OpError) -> bool:
+def _is_disk_full(error: Exception) -> bool:
     # HDF5 and TensorFlow say so in the text alone.
     return getattr(error, "errno", None) in DISK_FULL or any(os.strerror(code) in str(error) for code in DISK_FULL)
 

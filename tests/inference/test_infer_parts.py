@@ -27,7 +27,6 @@ from mdcsrn_tf.chatter import (
 )
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference import opened
-from mdcsrn_tf.inference.memory import is_out_of_memory
 from mdcsrn_tf.inference.outputs import Job, plan, write_dataset_description
 from mdcsrn_tf.inference.provenance import differences
 from mdcsrn_tf.inference.qc import log_spectrum, save_picture
@@ -258,20 +257,6 @@ def test_log_spectrum_of_a_wave_peaks_at_its_frequency():
     spectrum = log_spectrum(wave)
     peaks = np.argwhere(spectrum > spectrum.max() - 1e-6)
     assert sorted(map(tuple, peaks)) == [(11, 8), (21, 8)]
-
-
-@pytest.mark.parametrize(
-    ("error", "memory"),
-    [
-        (MemoryError(), True),
-        (RuntimeError("could not allocate 3 bytes"), True),
-        (RuntimeError("Check 'ptr' failed\nFailed to allocate 163296000 bytes of memory\n"), True),
-        (RuntimeError("Exception from plugin.cpp:54:\ncan't alloc\n"), True),
-        (ValueError("shape"), False),
-    ],
-)
-def test_signs_of_exhausted_memory(error, memory):
-    assert is_out_of_memory(error) is memory
 
 
 def test_a_process_that_has_keras_on_another_backend_is_told_so(monkeypatch):

@@ -185,9 +185,17 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_whole_checkpoints(shards, t
     assert not list(tmp_path.rglob("step-*.npz"))
 
 
-def test_too_little_memory_ends_in_one_sentence(shards, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[6,40,40,40,64]"),
+        tf.errors.InternalError(None, None, "Failed to allocate 163296000 bytes"),  # XLA's
+        MemoryError(),  # NumPy's
+    ],
+)
+def test_too_little_memory_ends_in_one_sentence(error, shards, tmp_path, capsys, monkeypatch):
     def build_state(*_arguments, **_options):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[6,40,40,40,64]")
+        raise error
 
     monkeypatch.setattr(run, "build_state", build_state)
     said = mistake(capsys, f"--data={shards}", f"--workdir={tmp_path}", *SMALL, "--phase=l1")
