@@ -15,6 +15,7 @@ from mdcsrn_tf.models import build_critic, build_generator, start_as_identity
 from mdcsrn_tf.models.files import with_precision
 from mdcsrn_tf.models.sizes import check_sides
 from mdcsrn_tf.papers.config import PhaseRecipe, Preset
+from mdcsrn_tf.training.adam import Adam
 from mdcsrn_tf.training.frugal import FrugalNetwork
 
 
@@ -115,7 +116,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 def _adam(learning_rate: float, model: keras.Model, name: str) -> keras.optimizers.Optimizer:
     # Unnamed, it would be called adam_1 or adam, depending on what else the process has built.
-    optimizer = keras.optimizers.Adam(learning_rate, name=name)
+    optimizer = Adam(learning_rate, name=name)
     optimizer.build(model.trainable_variables)
     return optimizer
 
