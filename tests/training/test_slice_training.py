@@ -95,8 +95,36 @@ def eagerly(monkeypatch):
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.parametrize("preset", SLICES)
-def test_presets_train_and_say_in_their_card_how_they_are_run_and_one_of_each_kind_resumes(
+def gan(plan):
+    return plan.objective.critic is not None
+
+
+def read_by(plan):
+    """The networks whose features it compares."""
+    return frozenset(term.loss for term in plan.terms) & {"vgg16", "vgg19"}
+
+
+def state_of(preset):
+    """The kinds of what a phase holds from step to step; the other losses are functions of a batch."""
+    network, plan = PRESETS[preset].network, PRESETS[preset].training.phases[-1]
+    return type(network), type(plan.objective), type(plan.objective.critic), read_by(plan), bool(plan.drops)
+
+
+def losses(presets):
+    return {term.loss for preset in presets for phase in PRESETS[preset].training.phases for term in phase.terms}
+
+
+RESUMED = tuple({state_of(preset): preset for preset in SLICES}.values())  # one of each
+TRAINED = (*RESUMED, "srgan2d/model1-released")  # and one that adds another loss to that of features
+
+
+def test_every_loss_and_every_way_of_tiling_is_trained_by():
+    assert losses(TRAINED) == losses(SLICES) == {"l1", "l2", "gradient", "vgg16", "vgg19"}
+    assert {PRESETS[preset].tiles for preset in TRAINED} == {PRESETS[preset].tiles for preset in SLICES}
+
+
+@pytest.mark.parametrize("preset", TRAINED)
+def test_a_preset_of_each_kind_trains_resumes_and_says_in_its_card_how_it_is_run(
     preset, shards, tmp_path, eagerly, no_curves
 ):
     recipe, tiles = PRESETS[preset].training, PRESETS[preset].tiles
@@ -125,24 +153,6 @@ def assert_it_resumes_to_the_bit(asked, trained):
     assert trained.arrays.keys() == again.keys()
     for name, array in again.items():
         np.testing.assert_array_equal(array, trained.arrays[name], err_msg=name)
-
-
-def gan(plan):
-    return plan.objective.critic is not None
-
-
-def read_by(plan):
-    """The networks whose features it compares."""
-    return frozenset(term.loss for term in plan.terms) & {"vgg16", "vgg19"}
-
-
-def state_of(preset):
-    """The kinds of what a phase holds from step to step; the other losses are functions of a batch."""
-    network, plan = PRESETS[preset].network, PRESETS[preset].training.phases[-1]
-    return type(network), type(plan.objective), type(plan.objective.critic), read_by(plan), bool(plan.drops)
-
-
-RESUMED = {state_of(preset): preset for preset in SLICES}.values()  # one of each
 
 
 def assert_its_terms_are_summed(plan, log):
