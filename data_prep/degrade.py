@@ -11,9 +11,8 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from data_prep.degrade_record import NAME as RECORD
-from data_prep.degrade_record import DegradeRecord
 from data_prep.recipe_flag import asked_recipe, define_recipe_flag
+from data_prep.written_record import WrittenRecord
 from mdcsrn_tf.cli.slice_flags import define_slice_flags, read_slice_settings
 from mdcsrn_tf.command_line import run_command, warn
 from mdcsrn_tf.errors import UserError
@@ -27,6 +26,7 @@ from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, find_volumes, read_v
 from mdcsrn_tf.workers import available_cores
 
 Pair = tuple[Path, Path]  # a scan and where it goes
+RECORD = "degraded.json"
 _HEADINGS = {
     "input": "Everyday",
     "slice_profile": "Thick slices",
@@ -150,7 +150,7 @@ def _run(values: flags.FlagValues) -> int:
     return 1 if failed else 0
 
 
-def _record(planned: Sequence[Pair], output: Path, values: flags.FlagValues) -> DegradeRecord | None:
+def _record(planned: Sequence[Pair], output: Path, values: flags.FlagValues) -> WrittenRecord | None:
     """What the output folder says of the scans in it, and is to say of this run's; None for a file by itself."""
     if planned[0][1] == output:
         output = output.parent
@@ -165,7 +165,7 @@ def _record(planned: Sequence[Pair], output: Path, values: flags.FlagValues) -> 
         "noise_snr": values.noise_snr,
         "seed": values.seed if values.noise_snr else None,
     }
-    return DegradeRecord(output, settings)
+    return WrittenRecord(output / RECORD, settings)
 
 
 def _written(planned: Sequence[Pair], pairs: Sequence[Pair], failed: int, values: flags.FlagValues) -> str:

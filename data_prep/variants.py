@@ -7,7 +7,7 @@ axes. The high-resolution scan is changed, before it is degraded, so the two ima
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from tqdm import tqdm
 from data_prep.brain import brain_mask
 from data_prep.degrade import plan_outputs
 from data_prep.subjects import VARIANTS
+from data_prep.written_record import WrittenRecord
 from mdcsrn_tf.command_line import run_command, warn
 from mdcsrn_tf.errors import UserError
-from mdcsrn_tf.scans.find import stem_of
+from mdcsrn_tf.scans.find import sha256_of_scan, stem_of
 from mdcsrn_tf.scans.volumes import NIFTI_SUFFIXES, Volume, read_volume, to_ras, write_volume
 
+RECORD = "variants.json"  # which scan each variant of the folder came of
 _WHITE_PERCENTILE = 99.5  # of the brain's voxels: brighter ones are vessels, and become black
 
 
@@ -67,7 +69,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "output", None, "The folder to write to; a variant's name ends with its kind.", flag_values=values
     )
     flags.DEFINE_list("kinds", ["original", *MAKERS], f"Which of {', '.join(VARIANTS)} to write.", flag_values=values)
-    flags.DEFINE_bool("quiet", False, "No progress bar.", flag_values=values)
+    flags.DEFINE_bool("overwrite", False, "Replace variants that are there already.", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "No progress bar and no word of what was written.", flag_values=values)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +79,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(values: flags.FlagValues) -> int:
+    output, kinds = _checked(values), list(dict.fromkeys(values.kinds))
+    pairs = _planned(Path(values.input), output)
+    record = WrittenRecord(output / RECORD, {})
+    everything = [(source, place_of(target, kind)) for source, target in pairs for kind in kinds]
+    there = [] if values.overwrite else [(source, place) for source, place in everything if place.exists()]
+    record.refuse_others(there)
+    kept = {place for _, place in there}
+    written = failed = 0
+    for source, target in tqdm(pairs, unit="scan", disable=values.quiet or None):
+        wanted = [kind for kind in kinds if place_of(target, kind) not in kept]
+        try:
+            for _ in write_variants(source, target, wanted, record):
+                written += 1
+        except UserError as error:
+            failed += 1
+            print(f"mdcsrn-variants: error: {error}", file=sys.stderr)
+    if not values.quiet:
+        passed_over = f"; {len(kept)} were there already, --overwrite replaces them" if kept else ""
+        print(f"mdcsrn-variants: {written} of {len(everything)} variants written{passed_over}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _checked(values: flags.FlagValues) -> Path:
+    """The output folder; UserError for flags that make no sense."""
     if not values.input or not values.output:
         raise UserError("--input and --output are both needed.")
     if not values.kinds or not set(values.kinds) <= set(VARIANTS):
@@ -83,42 +110,57 @@ def _run(values: flags.FlagValues) -> int:
     output = Path(values.output)
     if output.is_file() or output.name.lower().endswith(NIFTI_SUFFIXES):
         raise UserError(f"--output={output} is a file; name a folder.")
-    pairs = plan_outputs(Path(values.input), output)
-    beside = next((source for source, target in pairs if source.parent.resolve() == target.parent.resolve()), None)
+    return output
+
+
+def _planned(source: Path, output: Path) -> list[tuple[Path, Path]]:
+    pairs = plan_outputs(source, output)
+    beside = next((scan for scan, target in pairs if scan.parent.resolve() == target.parent.resolve()), None)
     if beside:
         raise UserError(f"--output would put the variants beside the scan {beside}; name another folder.")
-    failed = 0
-    for source, target in tqdm(pairs, unit="scan", disable=values.quiet or None):
-        try:
-            write_variants(source, target, values.kinds)
-        except UserError as error:
-            failed += 1
-            print(f"mdcsrn-variants: error: {error}", file=sys.stderr)
-    return 1 if failed else 0
+    return pairs
 
 
-def write_variants(source: Path, target: Path, kinds: Sequence[str]) -> None:
-    """Write the scan's variants beside `target`: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
-    volume = read_volume(source, nan=0.0)
+def place_of(target: Path, kind: str) -> Path:
+    """Where a variant goes: for `sub-01_T1w.nii.gz`, `sub-01_T1w_brain.nii.gz` and so on."""
+    return target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz")
+
+
+def write_variants(
+    source: Path, target: Path, kinds: Sequence[str], record: WrittenRecord | None = None
+) -> Iterator[Path]:
+    """Write the scan's variants beside `target`, one at a time, and put each into `record`."""
+    if not kinds:
+        return
+    volume, checksum = read_volume(source, nan=0.0), sha256_of_scan(source) if record else ""
     warn("mdcsrn-variants", volume.told)
-    places = {kind: target.with_name(f"{stem_of(target.name)}_{kind}.nii.gz") for kind in kinds}
     target.parent.mkdir(parents=True, exist_ok=True)
+    for kind, data, like in variants_of(volume, kinds):
+        place = place_of(target, kind)
+        write_volume(place, data, like)
+        if record:
+            record.add(place, checksum)
+        yield place
+
+
+def variants_of(volume: Volume, kinds: Sequence[str]) -> Iterator[tuple[str, np.ndarray, Volume]]:
+    """Each kind with its voxels, and a scan that lies as they do; UserError where no brain is found for the masked
+    ones, which come last."""
     if "original" in kinds:
-        write_volume(places["original"], volume.data, volume)
+        yield "original", volume.data, volume
     for kind in TURNS:
         if kind in kinds:
             data, affine = turned(volume, TURNS[kind])
-            header = nib.Nifti1Image(data, affine).header
-            write_volume(places[kind], data, replace(volume, header=header, affine=affine))
+            yield kind, data, replace(volume, header=nib.Nifti1Image(data, affine).header, affine=affine)
     made = [kind for kind in MAKERS if kind in kinds]
     if not made:
         return
     try:
         mask = brain_mask(volume.data, np.linalg.norm(volume.affine[:3, :3], axis=0))
     except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+        raise UserError(f"{volume.path}: {error}") from error
     for kind in made:
-        write_volume(places[kind], MAKERS[kind](volume.data, mask), volume)
+        yield kind, MAKERS[kind](volume.data, mask), volume
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from data_prep import degrade
-from data_prep.degrade_record import DegradeRecord
 from data_prep.phantom import make_phantom
+from data_prep.written_record import WrittenRecord
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.scans import kspace
 
@@ -138,7 +138,7 @@ def test_a_folder_never_mixes_two_kinds_of_degradation_without_a_word(scan, tmp_
 
 def test_runs_that_write_into_one_folder_at_a_time_lose_no_entry(tmp_path):
     def write(number):
-        record = DegradeRecord(tmp_path, {"seed": number})
+        record = WrittenRecord(tmp_path / "degraded.json", {"seed": number})
         for place in range(12):
             record.add(tmp_path / f"{number}-{place}.nii.gz", "0")
 
@@ -207,8 +207,10 @@ def test_what_was_degraded_into_the_folder_itself_is_not_degraded_again(scan, tm
 
 
 def test_the_record_of_a_folder_knows_what_other_runs_write_there(scan, tmp_path):
-    record = DegradeRecord(tmp_path, {"factor": [2, 2]})
-    DegradeRecord(tmp_path, {"factor": [3, 3]}).add(tmp_path / "b.nii.gz", "")  # while the first still degrades
+    record = WrittenRecord(tmp_path / "degraded.json", {"factor": [2, 2]})
+    WrittenRecord(tmp_path / "degraded.json", {"factor": [3, 3]}).add(
+        tmp_path / "b.nii.gz", ""
+    )  # while the first still degrades
     record.add(tmp_path / "a.nii.gz", "")
     assert run(scan, tmp_path / "b.nii.gz", "--factor=1,2") == 0  # one file by its name, into the same folder
     found = json.loads((tmp_path / "degraded.json").read_text())

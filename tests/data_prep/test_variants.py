@@ -81,7 +81,7 @@ def run(folder, *flags):
 def test_the_command_writes_every_kind_and_subjects_stay_together(folder):
     done = run(folder)
     assert done.returncode == 0, done.stderr
-    names = sorted(path.name for path in (folder / "out").iterdir())
+    names = sorted(path.name for path in (folder / "out").glob("*.nii.gz"))
     expected = [f"{sub}_T1w_{kind}.nii.gz" for sub in ("sub-a", "sub-b") for kind in ("brain", "inverted", "original")]
     assert names == expected
     before = nib.load(folder / "scans" / "sub-a_T1w.nii.gz")
@@ -104,11 +104,30 @@ def test_turned_scans_lie_on_another_side_with_their_voxels_as_they_were(tmp_pat
     affine = np.diag([-1.0, 2, 3, 1])  # stored from right to left: L, A, S
     affine[:3, 3] = 10, -20, 5
     nib.save(nib.Nifti1Image(data, affine), tmp_path / "sub-1_T1w.nii.gz")
-    variants.write_variants(tmp_path / "sub-1_T1w.nii.gz", tmp_path / "out" / "sub-1_T1w.nii.gz", [kind])
+    list(variants.write_variants(tmp_path / "sub-1_T1w.nii.gz", tmp_path / "out" / "sub-1_T1w.nii.gz", [kind]))
     image = nib.load(tmp_path / "out" / f"sub-1_T1w_{kind}.nii.gz")
     np.testing.assert_array_equal(image.get_fdata(), data[::-1].transpose(order))
     np.testing.assert_array_equal(image.header.get_zooms(), voxel)
     assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+
+
+def test_what_is_there_is_replaced_only_where_it_is_asked_for(tmp_path, capsys):
+    scan, output = tmp_path / "in" / "sub-1_T1w.nii.gz", tmp_path / "out"
+    flags = [f"--input={scan.parent}", f"--output={output}", "--kinds=original,ap-is"]
+    scan.parent.mkdir()
+    nib.save(nib.Nifti1Image(np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.eye(4)), scan)
+    assert variants.main(flags) == 0 and "2 of 2 variants written\n" in capsys.readouterr().err
+    original, turned = (output / f"sub-1_T1w_{kind}.nii.gz" for kind in ("original", "ap-is"))
+    turned.unlink()  # as a run that was killed leaves it
+    original.write_bytes(b"mine")
+    assert variants.main(flags) == 0 and turned.is_file() and original.read_bytes() == b"mine"
+    assert "1 of 2 variants written; 1 were there already, --overwrite replaces them" in capsys.readouterr().err
+    nib.save(nib.Nifti1Image(np.arange(24, dtype=np.float32).reshape(4, 3, 2), np.eye(4)), scan)
+    assert variants.main(flags) == 1
+    assert "was made of another sub-1_T1w.nii.gz than there is now" in capsys.readouterr().err
+    assert nib.load(turned).shape == (2, 4, 3)
+    assert variants.main([*flags, "--overwrite"]) == 0
+    assert nib.load(original).shape == (4, 3, 2) and nib.load(turned).shape == (4, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +148,7 @@ def test_a_scan_without_a_brain_is_named_and_stops_no_other(folder):
     assert done.returncode == 1
     assert "sub-0_T1w.nii.gz: No brain was found" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("sub-0_T1w.nii.gz: its header does not say where it lies") == 1
-    names = {path.name for path in (folder / "out").iterdir()}
+    names = {path.name for path in (folder / "out").glob("*.nii.gz")}
     assert len(names) == 7 and "sub-0_T1w_original.nii.gz" in names
 
 

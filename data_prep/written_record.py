@@ -1,9 +1,10 @@
-"""degraded.json: of what and by which settings each scan of a folder was made, so that no run takes one for another."""
+"""Of what and by which settings each scan of a folder was made, so that no run takes one for another."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,21 @@ from mdcsrn_tf.locks import alone_in
 from mdcsrn_tf.run_record import write_json
 from mdcsrn_tf.scans.find import sha256_of_scan
 
-NAME = "degraded.json"
 _SOURCE = "source_sha256"  # beside the settings; records of older versions lack it
 
 
-class DegradeRecord:
-    """The settings of every scan that mdcsrn-degrade wrote into one folder."""
+class WrittenRecord:
+    """The settings and the source of every scan that a command wrote into one folder."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Read what earlier runs left in `folder`; `settings` are this run's."""
-        self.folder, self.settings = folder, dict(settings)
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Read what earlier runs left in `path`, a JSON file in that folder; `settings` are this run's."""
+        self.path, self.settings = path, dict(settings)
         self._scans = self._read()
 
     def refuse_others(self, there: Sequence[tuple[Path, Path]]) -> None:
         """UserError if a scan (the second of a pair) that is there already came of other settings, or of another file
         than the first of the pair is now; unknown ones pass."""
+        checksum = lru_cache(maxsize=1)(sha256_of_scan)  # several may have come of one
         for source, path in there:
             found = self._scans.get(self._key(path))
             differing = sorted(name for name in self.settings if found and found.get(name) != self.settings[name])
@@ -37,7 +38,7 @@ class DegradeRecord:
                     f"{path} is there already, but was made with {was}, not with {asked}; "
                     "name another folder, or replace it with --overwrite."
                 )
-            if found and found.get(_SOURCE) and found[_SOURCE] != sha256_of_scan(source):
+            if found and found.get(_SOURCE) and found[_SOURCE] != checksum(source):
                 raise UserError(
                     f"{path} is there already, but was made of another {source.name} than there is now; remove it to "
                     "have it made anew, or name another folder."
@@ -46,21 +47,20 @@ class DegradeRecord:
     def add(self, path: Path, source_sha256: str) -> None:
         """Note that `path` now holds that source by this run's settings; called once it is there."""
         made = {**self.settings, _SOURCE: source_sha256}
-        with alone_in(self.folder):  # another run may write here as well
+        with alone_in(self.path.parent):  # another run may write here as well
             self._scans = {**self._read(), self._key(path): made}
-            write_json(self.folder / NAME, self._scans)
+            write_json(self.path, self._scans)
 
     def _key(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
+        return path.relative_to(self.path.parent).as_posix()
 
     def _read(self) -> dict[str, Any]:
-        path = self.folder / NAME
-        if not path.is_file():
+        if not self.path.is_file():
             return {}
         try:
-            scans = json.loads(path.read_text(encoding="utf-8"))
+            scans = json.loads(self.path.read_text(encoding="utf-8"))
             if not all(isinstance(found, dict) for found in scans.values()):
                 raise ValueError("not a list of scans with their settings")
         except (OSError, ValueError, AttributeError) as error:
-            raise UserError(f"{path} cannot be read ({error}); delete it, or name another folder.") from error
+            raise UserError(f"{self.path} cannot be read ({error}); delete it, or name another folder.") from error
         return scans
