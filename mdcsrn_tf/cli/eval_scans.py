@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from mdcsrn_tf.cli.engine_flags import define_engine_flags
 from mdcsrn_tf.cli.slice_flags import define_slice_flags
 from mdcsrn_tf.files import remove_abandoned_below
 from mdcsrn_tf.locks import only_run_in
@@ -38,6 +39,7 @@ def define_flags(values: flags.FlagValues) -> None:
     _define_details(values)
     flags.DEFINE_integer("workers", 1, "Subjects measured at a time.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("cluster", None, "A Dask scheduler's address, as in tcp://host:8786.", flag_values=values)
+    define_engine_flags(values)
     flags.DEFINE_string("json", None, "Also write the printed table as JSON to this file.", flag_values=values)
     flags.DEFINE_boolean("figures", True, "Draw the figures.", flag_values=values)
     flags.DEFINE_boolean("quiet", False, "No progress bar.", flag_values=values)

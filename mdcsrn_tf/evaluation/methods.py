@@ -17,6 +17,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
 from mdcsrn_tf.evaluation.subjects import check_place
+from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
@@ -29,6 +30,7 @@ BASELINES = {"nn": "nearest", "linear": "linear", "bicubic": "cubic", "sinc": "s
 # scans it gains most of the SSIM that a network gains, so a network has to beat it, too.
 SINC_DARK = "sinc-dark"
 _GAN_SUFFIX = "-gan"
+_USUAL = Settings()
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,19 @@ class KspaceMaker:
         self, method: Method, low_res: Volume | None, reference: Volume | None, plan: Plan
     ) -> tuple[np.ndarray, float]:
         """The model's result and its seconds, from the low-resolution scan if there is one, else degraded."""
-        load_tensorflow_quietly()
+        if method.running.engine == "tensorflow":
+            load_tensorflow_quietly()
         from mdcsrn_tf.inference.engines import load_engine
         from mdcsrn_tf.inference.scan import super_resolve_scan
-        from mdcsrn_tf.inference.settings import ScanSettings, Settings
 
         # The engine is kept, so that the time below is that of the scan and not of loading the network.
-        engine = load_engine(method.source, Settings())
+        engine = load_engine(method.source, method.running)
         scan = self._network_input(low_res, reference, plan, engine.card.interpolation)
         factor = ",".join(map(str, plan.factor))
         # Whatever speaks against it: an evaluation is there to find out.
         wanted = ScanSettings(grid="same", axes=plan.axes, factor=factor, force=True)
         started = time.monotonic()
-        result = super_resolve_scan(scan, engine, Settings(), wanted)
+        result = super_resolve_scan(scan, engine, method.running, wanted)
         return result.data, time.monotonic() - started
 
     def _network_input(
@@ -105,26 +107,27 @@ def baseline_methods(names: Sequence[str]) -> list[Method]:
     return [Method(name, "baseline", BASELINES[name]) for name in names]
 
 
-def model_methods(names: Sequence[str]) -> list[Method]:
-    """The models, by bundled name or file, each with the preset and sizes of its network."""
+def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Method]:
+    """The models, by bundled name or file, each with the preset and sizes of its network, to be run like that."""
     if not names:
         return []
     load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.evaluation.architectures import macs_per_voxel, trainable_parameters
-    from mdcsrn_tf.inference.engines import read_any_card
+    from mdcsrn_tf.inference.engines import read_any_card, refuse_unfit
     from mdcsrn_tf.models import build_generator
     from mdcsrn_tf.weights import find_model
 
     methods = []
     for name in names:
         path = find_model(name)
+        refuse_unfit(path, running)
         card = read_any_card(path)
         network = build_generator(get_preset(card.preset).network)
         gan = card.notes.get("phase", "gan" if "gan" in path.stem.lower() else "") == "gan"
         sizes = trainable_parameters(network), macs_per_voxel(network)
         remark = _features_remark(card.notes)
         preset = None if remark else card.preset
-        methods.append(Method(path.stem + remark, "model", str(path.resolve()), preset, gan, *sizes))
+        methods.append(Method(path.stem + remark, "model", str(path.resolve()), preset, gan, *sizes, running))
     return methods
 
 

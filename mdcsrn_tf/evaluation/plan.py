@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.scans.find import files_of
 from mdcsrn_tf.scans.slice_profile import SliceSettings
 from mdcsrn_tf.scans.volumes import Volume
@@ -109,7 +110,7 @@ class Conventions:
     @classmethod
     def parse(cls, text: str) -> Conventions:
         """From `name=value,name=value`; what is not named keeps its default."""
-        fields = {field.name: field for field in dataclasses.fields(cls)}
+        fields = {one.name: one for one in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for item in filter(None, (part.strip() for part in text.split(","))):
             name, equals, value = item.partition("=")
@@ -147,6 +148,7 @@ class Method:
     gan: bool = False
     parameters: int | None = None
     macs: int | None = None
+    running: Settings = field(default_factory=Settings)  # of a model
 
 
 @dataclass(frozen=True)

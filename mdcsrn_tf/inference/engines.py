@@ -148,6 +148,7 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
     """The engine for a model and settings; the last two are kept, so that a second volume does not load them again."""
     check_running(settings)
     path = find_model(model)
+    refuse_unfit(path, settings)
     bn = _statistics_mode(path, settings)
     choose_device(settings.device, settings.engine)
     if settings.engine == "tensorflow":
@@ -156,23 +157,25 @@ def load_engine(model: str | os.PathLike[str] | None, settings: Settings) -> Eng
     return _load(path.resolve(), stamp, bn, settings.precision, settings.engine)
 
 
+def refuse_unfit(path: Path, settings: Settings) -> None:
+    """UserError for an engine or a precision that a model of that kind is not run by."""
+    engine, precision = settings.engine, settings.precision
+    if read_any_card(path).planes:
+        if engine != "tensorflow" or precision in ("bfloat16", INT8):
+            raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
+    elif engine == "tensorflow" and path.is_dir() and precision != "float32":
+        raise UserError(f"A SavedModel computes in float32; for --precision={precision} name the .keras file.")
+
+
 @lru_cache(maxsize=2)  # thick slices with interpolated planes go through two
 def _load(path: Path, stamp: int, bn: str, precision: str, engine: str) -> Engine:
     if read_any_card(path).planes:
-        return _load_slices(path, bn, precision, engine)
+        return ForestEngine(path, bn) if is_forest(path) else SliceNetworkEngine(path, bn)
     if engine == "openvino":
         return OpenVinoEngine(path, bn, precision)
     if path.is_dir():
-        if precision != "float32":
-            raise UserError(f"A SavedModel computes in float32; for --precision={precision} name the .keras file.")
         return SavedModelEngine(path, bn)
     return KerasEngine(path, bn, precision)
-
-
-def _load_slices(path: Path, bn: str, precision: str, engine: str) -> SliceEngine:
-    if engine != "tensorflow" or precision in ("bfloat16", INT8):
-        raise UserError(f"{path} works slice by slice: take --engine=tensorflow and --precision=float32.")
-    return ForestEngine(path, bn) if is_forest(path) else SliceNetworkEngine(path, bn)
 
 
 def read_any_card(path: Path) -> ModelCard:

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from eval_helpers import run_eval
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.measure import measure
@@ -13,6 +14,9 @@ from mdcsrn_tf.evaluation.methods import KspaceMaker
 from mdcsrn_tf.evaluation.niqe_fit import fit_from_scans
 from mdcsrn_tf.evaluation.plan import Conventions, Method, Plan, Subject, fingerprint
 from mdcsrn_tf.evaluation.scene import set_scene
+from mdcsrn_tf.inference import engines
+from mdcsrn_tf.inference.settings import Settings
+from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.volumes import Volume
 
 
@@ -26,6 +30,41 @@ def test_a_scan_in_two_files_is_another_when_either_of_them_changes(tmp_path):
         seen.add(fingerprint(plan, method, [path.with_suffix(".hdr")]))
     assert len(seen) == 3
     assert fingerprint(plan, method, [path.with_suffix(".hdr")]) in seen
+
+
+def test_another_engine_or_precision_is_measured_anew_and_is_what_the_network_is_run_by(monkeypatch):
+    plan, stopped = Plan((), ("psnr",)), RuntimeError("enough")
+    ways = [Settings(), Settings(precision="bfloat16"), Settings(engine="openvino", precision="int8")]
+    methods = [Method("m", "model", "m.keras", running=way) for way in ways]
+    assert len({fingerprint(plan, method, []) for method in methods}) == 3
+    asked = []
+
+    def load_engine(model, settings):
+        asked.append((model, settings))
+        raise stopped
+
+    monkeypatch.setattr("mdcsrn_tf.evaluation.methods.load_tensorflow_quietly", lambda: None)
+    monkeypatch.setattr(engines, "load_engine", load_engine)
+    for method in methods:
+        with pytest.raises(RuntimeError, match="enough"):
+            KspaceMaker().super_resolve(method, None, None, plan)
+    assert asked == [("m.keras", way) for way in ways]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--engine=openvino"], "--engine and --precision are for the networks of --models"),
+        (["--models=x.keras", "--precision=int8"], "--precision=int8 is for OpenVINO: add --engine=openvino"),
+        (["--models=x.keras", "--precision=tensorfloat32", "--engine=openvino"], "tensorfloat32 is for GPUs"),
+        (["--models={export}", "--precision=bfloat16"], "A SavedModel computes in float32"),
+    ],
+)
+def test_an_engine_is_refused_as_infer_refuses_it_before_a_scan_is_read(flags, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(engines, "read_any_card", lambda path: ModelCard("journal/b4u4k8", "0", "sinc"))
+    flags = [flag.format(export=tmp_path) for flag in flags]
+    code, _, err = run_eval("--hr=nowhere", f"--output={tmp_path / 'out'}", *flags)
+    assert code == 1 and said in err and not (tmp_path / "out").exists()
 
 
 def test_a_method_is_measured_of_the_scans_and_its_own_result():
