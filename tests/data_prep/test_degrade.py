@@ -208,9 +208,8 @@ def test_what_was_degraded_into_the_folder_itself_is_not_degraded_again(scan, tm
 
 def test_the_record_of_a_folder_knows_what_other_runs_write_there(scan, tmp_path):
     record = WrittenRecord(tmp_path / "degraded.json", {"factor": [2, 2]})
-    WrittenRecord(tmp_path / "degraded.json", {"factor": [3, 3]}).add(
-        tmp_path / "b.nii.gz", ""
-    )  # while the first still degrades
+    other = WrittenRecord(tmp_path / "degraded.json", {"factor": [3, 3]})
+    other.add(tmp_path / "b.nii.gz", "")  # while the first still degrades
     record.add(tmp_path / "a.nii.gz", "")
     assert run(scan, tmp_path / "b.nii.gz", "--factor=1,2") == 0  # one file by its name, into the same folder
     found = json.loads((tmp_path / "degraded.json").read_text())

@@ -34,7 +34,7 @@ def bce_step(
     with tf.GradientTape() as tape:
         super_res = state.super_resolve(low_res)
         with tape.stop_recording():
-            judged = critic_step(state, options, tf.stop_gradient(super_res), high_res)
+            judged = critic_step(state, options, super_res, high_res)
         adversarial = losses.real_cross_entropy(_logits(state, options, super_res))
         found = options.generator_loss(super_res, high_res, adversarial)
         share = found["loss"] / options.replicas
