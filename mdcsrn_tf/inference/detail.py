@@ -14,7 +14,7 @@ import numpy as np
 
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.decision import Decision
-from mdcsrn_tf.inference.detail_law import FACTORS, FEWEST_SAMPLES, power_beyond, signs_of, steepest_fall
+from mdcsrn_tf.inference.detail_law import FACTORS, FEWEST_SAMPLES, power_beyond, signs_of
 from mdcsrn_tf.inference.measured import below, samples_of
 from mdcsrn_tf.inference.settings import Strength, check_strength
 from mdcsrn_tf.inference.words import times, with_and
@@ -22,15 +22,11 @@ from mdcsrn_tf.scans import kspace
 from mdcsrn_tf.scans.head import head_mask
 from mdcsrn_tf.scans.resampling import Sampling
 from mdcsrn_tf.scans.volumes import Volume
+from mdcsrn_tf.scans.window import weakened_within
 
 # Of a strength that the scan decides (docs/decisions.md): where its power is to be, beside the original's, and limits.
 AIM_DB = -0.75
 WEAKEST_AUTO, STRONGEST_AUTO = 0.8, 2.2
-# From near to far frequencies along an axis to be made finer. Training, validation and development scans as they are
-# fall by 3 to 8 dB, by 11 where an ellipse of k-space was measured, or with a mild filter, which leaves most of the
-# gain. Filtered by Hamming's or Hann's window they fall by 15 to 22, and two validation scans gain 0.1 dB at most (no
-# record).
-_STEEP_DB = 13.0
 
 
 @dataclass(frozen=True)
@@ -114,15 +110,15 @@ def remarks_on(volume: Volume, decision: Decision, original: Original | None, st
 
 
 def _remarks_on_filter(volume: Volume, decision: Decision) -> tuple[str, ...]:
-    """What has to be said of a scan whose measured k-space falls so steeply that a network adds next to nothing."""
+    """What has to be said of a scan whose measured k-space was filtered so that a network adds little."""
     if len(decision.factors) < 2 or set(decision.factors) != {2}:
         return ()
-    samples, affine = _samples(volume, decision)
-    if min(samples.shape) < FEWEST_SAMPLES or steepest_fall(samples, _spacing(affine), decision.axes) < _STEEP_DB:
+    samples, _ = _samples(volume, decision)
+    if not weakened_within(samples, decision.axes):
         return ()
     return (
-        "power falls towards the edge of the measured k-space as a strong filter makes it fall: expect next to nothing "
-        "of the network, which learned from scans without one, unless --undo_filter takes it back.",
+        "power falls towards the edge of the measured k-space as a strong filter makes it fall: expect little of the "
+        "network, which learned from scans without one, unless --undo_filter takes it back.",
     )
 
 

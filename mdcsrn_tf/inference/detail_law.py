@@ -66,13 +66,6 @@ def signs_of(samples: np.ndarray, spacing: Sequence[float], axes: Sequence[int])
     return Signs(edge, _decibels(corner, edge), _decibels(near, far))
 
 
-def steepest_fall(samples: np.ndarray, spacing: Sequence[float], axes: Sequence[int]) -> float:
-    """By how much (dB) power falls from near to far frequencies inside the head, along the axis where it falls most."""
-    inside = head_mask(samples, spacing)
-    falls = [_decibels(*(_between(samples, axis, *band, inside) for band in (_NEAR, _FAR))) for axis in axes]
-    return max(falls)
-
-
 def power_beyond(signs: Signs) -> float:
     """The power that the original has beyond the measured k-space: mean square inside the head, in the scan's units."""
     corner, fall = signs.law

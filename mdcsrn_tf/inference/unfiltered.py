@@ -15,7 +15,7 @@ from mdcsrn_tf.inference.words import with_and
 from mdcsrn_tf.models.files import ModelCard
 from mdcsrn_tf.scans.kspace_check import AxisFinding, examine_axis
 from mdcsrn_tf.scans.volumes import Volume
-from mdcsrn_tf.scans.window import Window, shows_ellipse, window_of, without_window
+from mdcsrn_tf.scans.window import Window, windows_of, without_window
 
 Windows = dict[int, tuple[Window, float]]  # by stored axis, with the share of its frequencies that was measured
 
@@ -52,11 +52,7 @@ def _windows(sight: Sight, decision: Decision) -> Windows:
         for axis, finding in zip(decision.axes, decision.findings, strict=True)
         if finding.as_stored.method in (None, "sinc")  # else what lies in k-space is not what was measured there
     }
-    image = sight.volume.data
-    if shows_ellipse(image, measured):  # its axes fall as those of a mild filter do
-        return {}
-    told = {axis: window_of(image, axis, share) for axis, share in measured.items()}
-    return {axis: (window, measured[axis]) for axis, window in told.items() if window}
+    return {axis: (window, measured[axis]) for axis, window in windows_of(sight.volume.data, measured).items()}
 
 
 def _without(sight: Sight, data: np.ndarray, windows: Windows) -> np.ndarray:

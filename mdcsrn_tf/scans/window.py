@@ -8,7 +8,7 @@ back with it, no more of it beside the signal than before. NumPy and SciPy only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -34,10 +34,13 @@ _FEWEST = 40  # measured samples: of fewer a part holds one or two frequencies
 _LEAST = 0.08  # amplitude: what was weighted by less is not all given back
 _UNLIKELY = 1e-4  # beside the likeliest
 _LINES, _PLANES = 20_000, 64  # about as many are looked at
-# Between these rings power falls by 8 dB at most on 18 training and development scans, whatever the window, and by
-# 13.8 at least where an ellipse was measured (no record).
+# Between these rings power falls by 9.5 dB at most with any window but those that leave little (Hann's), and by 13.4 at
+# least where an ellipse was measured. What is told to have been lost at three quarters of the frequencies (the mean of
+# both axes) is 3.6 dB at most there, and 13.6 at least with Hann's; 2.0 at most without a window or with Fermi's, and
+# 3.1 at least with a bell's. All of training scans (window_law.json).
 _RINGS = (0.9, 0.98), (1.02, 1.1)
 _CLIFF_DB = 10.5
+_TOO_MUCH_DB, _LITTLE_DB = 8.0, 2.5
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Window:
         """By how much the highest measured frequency was weakened."""
         return float(20 * np.log10(self.gain(1.0)))
 
+    @property
+    def inner_db(self) -> float:
+        """By how much the frequency at three quarters of it was weakened."""
+        return float(20 * np.log10(self.gain(0.75)))
+
 
 def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | None:
     """The window along an axis of a scan [i, j, k] of magnitudes; None where it shows none.
@@ -72,6 +80,30 @@ def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | N
     lost = np.asarray(NATURAL_DB) - power_by_part(image, axis, measured)
     window = likely_window(lost) if np.isfinite(lost).all() else None
     return window if window and window.edge_db >= _TOLD_DB else None
+
+
+def windows_of(image: np.ndarray, measured: Mapping[int, float]) -> dict[int, Window]:
+    """The windows along those axes of a scan [i, j, k] that show one; measured: of each axis, as in `window_of`.
+
+    None where an ellipse of k-space was measured: its axes fall as those of a mild filter do.
+    """
+    found = {axis: window_of(image, axis, share) for axis, share in measured.items()}
+    windows = {axis: window for axis, window in found.items() if window}
+    mild = _lost_within(windows, len(measured)) < _TOO_MUCH_DB
+    return {} if mild and shows_ellipse(image, measured) else windows
+
+
+def weakened_within(samples: np.ndarray, axes: Sequence[int]) -> bool:
+    """Whether windows along the axes took of measured samples [i, j, k] more than their outermost.
+
+    Detail beyond the edge is foretold from what lies within it, and no longer can be.
+    """
+    return _lost_within(windows_of(samples, dict.fromkeys(axes, 1.0)), len(axes)) > _LITTLE_DB
+
+
+def _lost_within(windows: Mapping[int, Window], axes: int) -> float:
+    """What windows along some of so many axes took within k-space, dB: the mean of all of them."""
+    return sum(window.inner_db for window in windows.values()) / axes if windows else 0.0
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:
@@ -89,8 +121,11 @@ def shows_ellipse(image: np.ndarray, measured: Mapping[int, float]) -> bool:
 
     measured: by axis, the share of its frequencies that was measured along it. False where they are not two.
     """
-    if len(measured) != 2:
-        return False
+    return len(measured) == 2 and cliff_db(image, measured) > _CLIFF_DB
+
+
+def cliff_db(image: np.ndarray, measured: Mapping[int, float]) -> float:
+    """By how much power falls where the ellipse of two axes ends, aslant of both, dB; 0 where nothing lies there."""
     axes = sorted(measured)
     planes = np.moveaxis(image, axes, (0, 1))
     planes = planes[..., :: max(1, planes.shape[2] // _PLANES)].astype(np.float64)
@@ -99,7 +134,10 @@ def shows_ellipse(image: np.ndarray, measured: Mapping[int, float]) -> bool:
     u, v = np.meshgrid(u, v, indexing="ij")
     radius, oblique = np.hypot(u, v), (np.minimum(u, v) > np.maximum(u, v) / 2) & (np.maximum(u, v) < 1)
     within, beyond = (power[oblique & (radius >= low) & (radius < high)] for low, high in _RINGS)
-    return bool(within.size and beyond.size and within.mean() > beyond.mean() * 10 ** (_CLIFF_DB / 10))
+    if not (within.size and beyond.size and within.any()):
+        return 0.0
+    with np.errstate(divide="ignore"):  # beyond it there may be nothing at all
+        return float(10 * np.log10(within.mean() / beyond.mean()))
 
 
 def power_by_part(image: np.ndarray, axis: int, measured: float = 1.0) -> np.ndarray:

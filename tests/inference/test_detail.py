@@ -174,7 +174,7 @@ def windowed(small, lowest):
 
 
 @pytest.mark.parametrize(("lowest", "count"), [(1.0, 0), (0.6, 0), (0.08, 1)])
-def test_a_scan_that_was_filtered_strongly_is_told_to_gain_next_to_nothing(pair, lowest, count):
+def test_a_scan_that_was_filtered_strongly_is_told_to_gain_little(pair, lowest, count):
     volume = pair[1]
     found = remarks_on(replace(volume, data=windowed(volume.data, lowest)), SMALL, None, 1.0)
     assert ["as a strong filter makes it fall" in sentence for sentence in found] == [True] * count

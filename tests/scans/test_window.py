@@ -8,7 +8,16 @@ import pytest
 
 from mdcsrn_tf.scans.kspace import acquire, interpolate
 from mdcsrn_tf.scans.volumes import read_volume
-from mdcsrn_tf.scans.window import NATURAL_DB, PATTERNS_DB, Window, shows_ellipse, window_of, without_window
+from mdcsrn_tf.scans.window import (
+    NATURAL_DB,
+    PATTERNS_DB,
+    Window,
+    shows_ellipse,
+    weakened_within,
+    window_of,
+    windows_of,
+    without_window,
+)
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "demo" / "hr.nii.gz"  # a whole head
@@ -32,6 +41,14 @@ def hamming(share):
     return 0.54 + 0.46 * np.cos(np.pi * share)
 
 
+def hann(share):
+    return 0.5 + 0.5 * np.cos(np.pi * share)
+
+
+def fermi(share):
+    return 1 / (1 + np.exp((share - 0.9) / 0.05))
+
+
 def bell(share):
     return np.exp(-(share**2))
 
@@ -51,6 +68,24 @@ def test_an_ellipse_of_kspace_is_told_from_windows():
     filtered = weighted(weighted(samples, 0, hamming), 1, hamming)
     assert [shows_ellipse(image, both) for image in (samples, filtered, ellipse)] == [False, False, True]
     assert not shows_ellipse(ellipse, {0: 1.0})
+    # Hann's leaves so little at the corners that they seem empty, and within k-space tells that it is none.
+    faded = weighted(weighted(samples, 0, hann), 1, hann)
+    assert [sorted(windows_of(image, both)) for image in (samples, filtered, faded, ellipse)] == [
+        [],
+        [0, 1],
+        [0, 1],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "weakened"),
+    [(np.ones_like, False), (fermi, False), (hamming, True), (hann, True), (bell, True)],
+)
+def test_what_fades_the_outermost_alone_out_leaves_the_rest(amplitude, weakened):
+    samples = small(DEMO)
+    given = weighted(weighted(samples, 0, amplitude), 1, amplitude)
+    assert weakened_within(given, (0, 1)) is weakened
 
 
 def test_few_samples_tell_no_window():
@@ -104,3 +139,8 @@ def test_what_a_scan_is_compared_with_is_on_record():
     assert list(NATURAL_DB) == record["mean_db"]
     assert [list(pattern) for pattern in PATTERNS_DB] == record["patterns_db"]
     assert record["most_told_db"] < 5, "no training scan would be taken for a filtered one"
+    inner, cliff = record["inner_db"], record["cliff_db"]
+    faint, strong = ("none", "Fermi"), ("Tukey", "Gauss", "Hamming", "Hann")
+    assert max(inner[name][1] for name in faint) < 2.5 < min(inner[name][0] for name in strong)
+    assert inner["ellipse"][1] < 8 < inner["Hann"][0]
+    assert max(cliff[name][1] for name in cliff if name not in ("ellipse", "Hann")) < 10.5 < cliff["ellipse"][0]
