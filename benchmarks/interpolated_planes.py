@@ -75,7 +75,7 @@ def super_resolved(scan: Volume, name: str | None = None) -> np.ndarray:
     """By the networks that the command would take."""
     sight = look(scan)
     steps = choose_steps(sight, ScanSettings(), name)
-    return super_resolve_by(steps, scan, sight, partial(load_engine, settings=SETTINGS), SETTINGS)[0].data
+    return super_resolve_by(steps, scan, sight, partial(load_engine, settings=SETTINGS), SETTINGS).volumes[0]
 
 
 def section(record: dict[str, Any]) -> str:

@@ -64,18 +64,20 @@ def super_resolve(
     if isinstance(scan, (str, os.PathLike)):
         return _super_resolve_file(Path(scan), target, model, how, wanted)
     _refuse_what_is_for_files(wanted)
-    volume = _volume(scan, affine, wanted.nan)
+    volume = replace(_volume(scan, affine, wanted.nan), remarks=())  # they have been told
     from mdcsrn_tf.inference.choice import choose_steps
-    from mdcsrn_tf.inference.engines import load_engine
+    from mdcsrn_tf.inference.folder import Noting, Run
     from mdcsrn_tf.inference.passes import super_resolve_by
     from mdcsrn_tf.inference.sight import look
 
-    sight = look(volume)
+    sight, console = look(volume), Noting()
     steps = choose_steps(sight, wanted, _text(model))
-    _before_network(how.engine)
-    outcome, told = super_resolve_by(steps, volume, sight, lambda model: load_engine(model, how), how)
-    _warn(told)
-    return _as_given(scan, volume, outcome.data, outcome.affine)
+    load = Run(_text(model), how, wanted, True, _before_network).load
+    try:
+        whole = super_resolve_by(steps, volume, sight, load, how, console.say)
+    finally:
+        _warn(console.warnings)
+    return _as_given(scan, volume, whole.volumes[0], whole.affine)
 
 
 def _warn(sentences: Sequence[str], stacklevel: int = 3) -> None:

@@ -19,7 +19,7 @@ from mdcsrn_tf.inference.opened import Opened
 from mdcsrn_tf.inference.outputs import Job
 from mdcsrn_tf.inference.prepared import prepare
 from mdcsrn_tf.inference.provenance import Remarks
-from mdcsrn_tf.inference.scan import Outcome, refuse_doubts, run_prepared, super_resolve_scan
+from mdcsrn_tf.inference.scan import Outcome, refuse_doubts, run_prepared
 from mdcsrn_tf.inference.seen import in_words
 from mdcsrn_tf.inference.settings import ScanSettings, Settings
 from mdcsrn_tf.inference.sight import Sight
@@ -107,19 +107,16 @@ def _step(
 
 
 def super_resolve_by(
-    steps: Sequence[Step], volume: Volume, sight: Sight, load: Callable[[Path], Engine], settings: Settings
-) -> tuple[Outcome, list[str]]:
-    """One volume by one network after the other: the last outcome, and what a user should know of all."""
-    told: list[str] = []
-    outcome = None
-    for step in steps:
-        if outcome is not None:
-            volume = replace(volume, data=outcome.data)
-            sight = sight.restored(outcome.prepared.decision.axes, volume)
-        outcome = super_resolve_scan(volume, load(step.model), settings, step.wanted, sight=sight)
-        told += outcome.told
-    assert outcome is not None
-    return outcome, told
+    steps: Sequence[Step],
+    volume: Volume,
+    sight: Sight,
+    load: Callable[[Path], Engine],
+    settings: Settings,
+    say: Say = lambda line: None,
+) -> Whole:
+    """The same of one volume in memory, which goes the way of a file's."""
+    job, scan = Job(volume.path, volume.path), Opened([volume], sight, None)
+    return go_through(job, scan, steps, load, settings, say, Clock()).whole
 
 
 def results_of(

@@ -1,10 +1,13 @@
 """Slice networks from a model file over volumes: planes, tiles, stacks, statistics, and what is refused."""
 
+import warnings
+
 import keras
 import nibabel as nib
 import numpy as np
 import pytest
 
+from mdcsrn_tf.api import super_resolve
 from mdcsrn_tf.cli.infer import main as infer
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.inference.engines import load_engine
@@ -28,6 +31,15 @@ def saved(folder, config, identity=False, **card):
     options = {"planes": ("axial",), "tile": 0, "margin": 0, "bn": "moving"} | card
     save_model(path, model, ModelCard(preset="any", version="0", interpolation="linear", **options))
     return path, model
+
+
+def test_from_python_the_pixels_are_those_of_the_plane_that_is_asked_for(tmp_path):
+    path, _ = saved(tmp_path, Dcsrn2dConfig(4, 1, 3), notes={"pixel_mm": [1.0, 1.0]})
+    affine = np.diag([1.0, 1, 3, 1])
+    with warnings.catch_warnings(action="error"):
+        super_resolve(SCAN, model=path, affine=affine)
+    with pytest.warns(UserWarning, match="the slices have pixels of 1x3 mm"):
+        super_resolve(SCAN, model=path, affine=affine, plane="sagittal")
 
 
 @pytest.mark.parametrize(("plane", "axis"), [(None, 2), ("sagittal", 0), ("coronal", 1)])
