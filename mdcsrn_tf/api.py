@@ -64,25 +64,13 @@ def super_resolve(
     if isinstance(scan, (str, os.PathLike)):
         return _super_resolve_file(Path(scan), target, model, how, wanted)
     _refuse_what_is_for_files(wanted)
-    volume = replace(_volume(scan, affine, wanted.nan), remarks=())  # they have been told
-    from mdcsrn_tf.inference.choice import choose_steps
-    from mdcsrn_tf.inference.folder import Noting, Run
-    from mdcsrn_tf.inference.passes import super_resolve_by
-    from mdcsrn_tf.inference.sight import look
-
-    sight, console = look(volume), Noting()
-    steps = choose_steps(sight, wanted, _text(model))
-    load = Run(_text(model), how, wanted, True, _before_network).load
-    try:
-        whole = super_resolve_by(steps, volume, sight, load, how, console.say)
-    finally:
-        _warn(console.warnings)
-    return _as_given(scan, volume, whole.volumes[0], whole.affine)
+    volume = _volume(scan, affine, wanted.nan)
+    return _as_given(scan, volume, *_super_resolve_volume(volume, model, how, wanted))
 
 
-def _warn(sentences: Sequence[str], stacklevel: int = 3) -> None:
+def _warn(sentences: Sequence[str]) -> None:
     for sentence in sentences:
-        warnings.warn(sentence, UserWarning, stacklevel=stacklevel)  # at who called super_resolve
+        warnings.warn(sentence, UserWarning, stacklevel=4)  # at who called super_resolve
 
 
 def load_model(name: str | os.PathLike[str] | None = None) -> tuple[keras.Model, ModelCard]:
@@ -174,11 +162,29 @@ def _super_resolve_file(source: Path, output: Path, model, how, wanted) -> Path:
     try:
         failed = Run(_text(model), how, wanted, True, _before_network).over(jobs, console)
     finally:
-        _warn(console.warnings, stacklevel=4)  # here: other threads may be reading with all warnings silenced
+        _warn(console.warnings)  # here: other threads may be reading with all warnings silenced
     if failed:
         reasons = "; ".join(f"{job.title} ({why})" for job, why in failed)
         raise UserError(f"{len(failed)} of {len(jobs)} scans failed, the others are written: {reasons}")
     return jobs[0].target if len(jobs) == 1 else output
+
+
+def _super_resolve_volume(volume: Volume, model, how, wanted) -> tuple[np.ndarray, np.ndarray]:
+    """The result's voxels and its affine."""
+    from mdcsrn_tf.inference.choice import choose_steps
+    from mdcsrn_tf.inference.folder import Noting, Run
+    from mdcsrn_tf.inference.passes import super_resolve_by
+    from mdcsrn_tf.inference.sight import look
+
+    volume = replace(volume, remarks=())  # they have been told
+    sight, console = look(volume), Noting()
+    steps = choose_steps(sight, wanted, _text(model))
+    load = Run(_text(model), how, wanted, True, _before_network).load
+    try:
+        whole = super_resolve_by(steps, volume, sight, load, how, console.say)
+    finally:
+        _warn(console.warnings)
+    return whole.volumes[0], whole.affine
 
 
 def _before_network(engine: str) -> None:
