@@ -22,10 +22,10 @@ shards() { # STRETCH: eight folders of shards, their patches drawn anew; `folder
   done
 }
 
-train() { # STRETCH RATE SEED START.keras
+train() { # STRETCH RATE SEED START.keras [FLAGS]
   $bin/mdcsrn-train --data="$(IFS=,; echo "${folders[*]}")" --workdir="$work/run_thick$1" --preset=fast/b4u4k16 \
     --recipe=robust --phase=l1 --set=patch_size=32 --set=exchange=never --batch_size=4 --learning_rate="$2" --steps=8000 \
-    --init_from="$4" --precision=mixed_bfloat16 --seed="$3" --set=run.validate_every=1000
+    --init_from="$4" --precision=mixed_bfloat16 --seed="$3" --set=run.validate_every=1000 "${@:5}"
 }
 
 shards 1
