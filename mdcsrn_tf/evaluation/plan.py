@@ -212,8 +212,15 @@ def fingerprint(plan: Plan, method: Method, files: list[Path]) -> str:
     models = [Path(name) for name in (method.source, plan.niqe_model) if name and Path(name).exists()]
     identity = [[_stamp(part) for part in files_of(path)] for path in files]
     identity += [[_stamp(part) for part in _parts_of(path)] for path in models]
-    content = [__version__, dataclasses.asdict(settings), dataclasses.asdict(method), identity]
+    content = [__version__, dataclasses.asdict(settings), _described(method), identity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _described(method: Method) -> dict[str, Any]:
+    """Its fields, and of how it is run what is not usual alone: what was measured before that could be asked stays."""
+    described, usual = dataclasses.asdict(method), dataclasses.asdict(Settings())
+    running = {name: value for name, value in described.pop("running").items() if value != usual[name]}
+    return {**described, "running": running} if running else described
 
 
 def _parts_of(model: Path) -> list[Path]:

@@ -1,6 +1,9 @@
 """When a stored result of an evaluation counts as another's, and which low-resolution scan as the reference's."""
 
+import hashlib
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import nibabel as nib
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from eval_helpers import run_eval
 
+from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.measure import measure
 from mdcsrn_tf.evaluation.methods import KspaceMaker
@@ -30,6 +34,14 @@ def test_a_scan_in_two_files_is_another_when_either_of_them_changes(tmp_path):
         seen.add(fingerprint(plan, method, [path.with_suffix(".hdr")]))
     assert len(seen) == 3
     assert fingerprint(plan, method, [path.with_suffix(".hdr")]) in seen
+
+
+def test_what_was_measured_before_an_engine_could_be_asked_for_stays():
+    plan = Plan((), ("psnr",))
+    method = {"name": "m", "kind": "model", "source": "m.keras", "preset": None, "gan": False}
+    method |= {"parameters": None, "macs": None}
+    stored = json.dumps([__version__, asdict(plan), method, []], sort_keys=True)
+    assert fingerprint(plan, Method("m", "model", "m.keras"), []) == hashlib.sha256(stored.encode()).hexdigest()[:16]
 
 
 def test_another_engine_or_precision_is_measured_anew_and_is_what_the_network_is_run_by(monkeypatch):
