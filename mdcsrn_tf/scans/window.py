@@ -89,8 +89,9 @@ def windows_of(image: np.ndarray, measured: Mapping[int, float]) -> dict[int, Wi
     """
     found = {axis: window_of(image, axis, share) for axis, share in measured.items()}
     windows = {axis: window for axis, window in found.items() if window}
-    mild = _lost_within(windows, len(measured)) < _TOO_MUCH_DB
-    return {} if mild and shows_ellipse(image, measured) else windows
+    if windows and _lost_within(windows, len(measured)) < _TOO_MUCH_DB and shows_ellipse(image, measured):
+        return {}
+    return windows
 
 
 def weakened_within(samples: np.ndarray, axes: Sequence[int]) -> bool:
@@ -103,7 +104,7 @@ def weakened_within(samples: np.ndarray, axes: Sequence[int]) -> bool:
 
 def _lost_within(windows: Mapping[int, Window], axes: int) -> float:
     """What windows along some of so many axes took within k-space, dB: the mean of all of them."""
-    return sum(window.inner_db for window in windows.values()) / axes if windows else 0.0
+    return sum(window.inner_db for window in windows.values()) / axes
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:
