@@ -129,7 +129,7 @@ def place_of(target: Path, kind: str) -> Path:
 def write_variants(
     source: Path, target: Path, kinds: Sequence[str], record: WrittenRecord | None = None
 ) -> Iterator[Path]:
-    """Write the scan's variants beside `target`, one at a time, and put each into `record`."""
+    """Write the scan's variants beside `target`, each when it is asked for, and put it into `record`; their paths."""
     if not kinds:
         return
     volume, checksum = read_volume(source, nan=0.0), sha256_of_scan(source) if record else ""

@@ -114,7 +114,7 @@ def super_resolve_by(
     settings: Settings,
     say: Say = lambda line: None,
 ) -> Whole:
-    """The same of one volume in memory, which goes the way of a file's."""
+    """What becomes of one volume in memory by one network after the other: it goes the way of a file's."""
     job, scan = Job(volume.path, volume.path), Opened([volume], sight, None)
     return go_through(job, scan, steps, load, settings, say, Clock()).whole
 
