@@ -100,7 +100,7 @@ class _Bench:
             "bands": encoded(scores.bands),
             "overlap": labelled,
             "seconds": seconds,
-            "device": device() if seconds is not None else None,
+            "device": _device_of(method) if seconds is not None else None,
             "scene": {"axis": scene.axis, "data_range": scene.data_range, "eight_bit_top": scene.top},
         }
 
@@ -158,6 +158,11 @@ class _Bench:
             self._reference_labels = labels.segment(plan.segmenter, self.reference, folder / "original" / name)
         found = labels.segment(plan.segmenter, image, folder / safe_name(method.name) / name)
         return measure_overlap(self._reference_labels, found, scores)
+
+
+def _device_of(method: Method) -> dict[str, Any]:
+    """What made the method's images: OpenVINO runs on the processor alone."""
+    return device() | ({"gpus": []} if method.running.engine == "openvino" else {})
 
 
 def _like(volume: Volume, data: np.ndarray) -> Volume:

@@ -118,8 +118,8 @@ def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Meth
     from mdcsrn_tf.weights import find_model
 
     methods = []
-    for name in names:
-        path = find_model(name)
+    for asked in names:
+        path = find_model(asked)
         refuse_unfit(path, running)
         card = read_any_card(path)
         network = build_generator(get_preset(card.preset).network)
@@ -127,7 +127,8 @@ def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Meth
         sizes = trainable_parameters(network), macs_per_voxel(network)
         remark = _features_remark(card.notes)
         preset = None if remark else card.preset
-        methods.append(Method(path.stem + remark, "model", str(path.resolve()), preset, gan, *sizes, running))
+        name = path.stem + remark + _running_remark(running)
+        methods.append(Method(name, "model", str(path.resolve()), preset, gan, *sizes, running))
     return methods
 
 
@@ -140,6 +141,12 @@ def _features_remark(notes: Mapping[str, Any]) -> str:
     if "random" in kinds:
         return "-random-features"
     return "-unknown-vgg" if kinds - {"standard"} else ""
+
+
+def _running_remark(running: Settings) -> str:
+    """What is added to the name of a model that is run by another engine or precision, whose numbers are others."""
+    words = (running.engine, _USUAL.engine), (running.precision, _USUAL.precision)
+    return "".join(f"-{word}" for word, usual in words if word != usual)
 
 
 def folder_methods(text: str) -> dict[str, Path]:

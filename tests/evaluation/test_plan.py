@@ -13,6 +13,7 @@ from eval_helpers import run_eval
 
 from mdcsrn_tf import __version__
 from mdcsrn_tf.errors import UserError
+from mdcsrn_tf.evaluation import job
 from mdcsrn_tf.evaluation.measure import measure
 from mdcsrn_tf.evaluation.methods import KspaceMaker
 from mdcsrn_tf.evaluation.niqe_fit import fit_from_scans
@@ -61,6 +62,13 @@ def test_another_engine_or_precision_is_measured_anew_and_is_what_the_network_is
         with pytest.raises(RuntimeError, match="enough"):
             KspaceMaker().super_resolve(method, None, None, plan)
     assert asked == [("m.keras", way) for way in ways]
+
+
+def test_what_openvino_makes_is_not_made_by_a_gpu_that_is_there(monkeypatch):
+    monkeypatch.setattr(job, "device", lambda: {"processor": "a", "gpus": ["b"]})
+    ways = (Settings(), Settings(engine="openvino"))
+    found = [job._device_of(Method("m", "model", running=way))["gpus"] for way in ways]
+    assert found == [["b"], []]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from mdcsrn_tf.cli.eval import main as evaluate
 from mdcsrn_tf.evaluation.methods import folder_method, model_methods
+from mdcsrn_tf.inference import engines
+from mdcsrn_tf.inference.settings import Settings
 from mdcsrn_tf.metrics.zscores import zscore_scores
 from mdcsrn_tf.models import build_generator
 from mdcsrn_tf.models.files import ModelCard, save_model
@@ -113,3 +115,14 @@ def test_a_name_makes_a_gan_only_where_the_card_does_not_say(phase, gan, tmp_pat
     card = ModelCard("7t/dcgan1", "0", "linear", planes=("axial",), notes=phase)
     save_model(path, build_generator(get_preset("7t/dcgan1").network), card)
     assert [method.gan for method in model_methods([str(path)])] == [gan]
+
+
+@pytest.mark.parametrize(
+    ("running", "remark"),
+    [({}, ""), ({"precision": "bfloat16"}, "-bfloat16"), ({"engine": "openvino"}, "-openvino")],
+)
+def test_the_row_of_another_engine_or_precision_says_so(running, remark, monkeypatch, tmp_path):
+    monkeypatch.setattr(engines, "read_any_card", lambda path: ModelCard("fsrcnn3d", "0", "sinc"))
+    path = tmp_path / "mine.keras"
+    path.touch()
+    assert [method.name for method in model_methods([str(path)], Settings(**running))] == [f"mine{remark}"]
