@@ -65,9 +65,20 @@ def test_a_rate_that_is_assigned_counts_from_the_next_step_on():
 
 
 def test_a_checkpoint_of_keras_s_adam_is_continued():
-    ours, theirs = Adam(0.01, name="adam"), keras.optimizers.Adam(0.01, name="adam")
-    paths = []
-    for optimizer in (ours, theirs):
-        optimizer.build(parameters())
-        paths.append([(variable.path, tuple(variable.shape), variable.dtype) for variable in optimizer.variables])
-    assert paths[0] == paths[1]
+    weights, optimizers = (
+        (parameters(), parameters()),
+        (Adam(0.01, name="adam"), keras.optimizers.Adam(0.01, name="adam")),
+    )
+    for optimizer, held in zip(optimizers, weights, strict=True):
+        optimizer.build(held)
+    slots = [[(one.path, tuple(one.shape), one.dtype) for one in optimizer.variables] for optimizer in optimizers]
+    assert slots[0] == slots[1]
+    ours, theirs = ([*held, *optimizer.variables] for held, optimizer in zip(weights, optimizers, strict=True))
+    for step in (1, 2):
+        optimizers[1].apply([tf.constant(gradient) for gradient in gradients(step)], weights[1])
+    for mine, stored in zip(ours, theirs, strict=True):
+        mine.assign(stored.numpy())
+    for optimizer, held in zip(optimizers, weights, strict=True):
+        optimizer.apply([tf.constant(gradient) for gradient in gradients(3)], held)
+    for mine, stored in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine.numpy(), stored.numpy(), rtol=5e-5, err_msg=mine.path)
