@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mdcsrn_tf.cli.engine_flags import define_engine_flags
 from mdcsrn_tf.cli.slice_flags import define_slice_flags
 from mdcsrn_tf.files import remove_abandoned_below
 from mdcsrn_tf.locks import only_run_in
@@ -39,7 +38,6 @@ def define_flags(values: flags.FlagValues) -> None:
     _define_details(values)
     flags.DEFINE_integer("workers", 1, "Subjects measured at a time.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("cluster", None, "A Dask scheduler's address, as in tcp://host:8786.", flag_values=values)
-    define_engine_flags(values)
     flags.DEFINE_string("json", None, "Also write the printed table as JSON to this file.", flag_values=values)
     flags.DEFINE_boolean("figures", True, "Draw the figures.", flag_values=values)
     flags.DEFINE_boolean("quiet", False, "No progress bar.", flag_values=values)
@@ -49,7 +47,13 @@ def _define_inputs(values: flags.FlagValues) -> None:
     text = flags.DEFINE_string
     text("hr", None, "High-resolution scans: a file, folder, BIDS tree or list.", flag_values=values)
     text("output", None, "The folder for tables, figures, report.html and run.json.", flag_values=values)
-    flags.DEFINE_list("models", [], "Models to run, by bundled name or file.", flag_values=values)
+    flags.DEFINE_list(
+        "models",
+        [],
+        "Models to run, by bundled name or file. NAME@openvino, NAME@bfloat16, NAME@int8: as mdcsrn-infer does with "
+        "such an --engine or --precision.",
+        flag_values=values,
+    )
     text("sr", "", "Finished results, DIR or NAME=DIR,NAME=DIR; NAME may be a preset.", flag_values=values)
     text("lr", None, "Low-resolution scans; without them the high-resolution scans are degraded.", flag_values=values)
     text(

@@ -30,7 +30,6 @@ from mdcsrn_tf.evaluation.plan import (
 from mdcsrn_tf.evaluation.scene import plane_axis
 from mdcsrn_tf.evaluation.subjects import match_subjects
 from mdcsrn_tf.evaluation.tables import OUR_TITLES
-from mdcsrn_tf.inference.settings import Settings, check_running
 from mdcsrn_tf.papers import TABLES
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.factors import parse_factors
@@ -140,22 +139,13 @@ def _metrics(values: flags.FlagValues) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def _running(values: flags.FlagValues) -> Settings:
-    """How the models are run; as mdcsrn-infer, refused before any is read where it cannot be."""
-    settings = Settings(engine=values.engine, precision=values.precision)
-    if settings != Settings() and not values.models:
-        raise UserError("--engine and --precision are for the networks of --models: name some, or leave them out.")
-    check_running(settings)
-    return settings
-
-
 def _methods(values: flags.FlagValues) -> list[Method]:
     unpaired = values.table == _UNPAIRED_TABLE
     baselines = values.baselines
     if baselines is None:
         baselines = list(BASELINES) if values.hr and not unpaired else []
     methods = [Method("lr", "low_res")] if values.lr else []
-    methods += baseline_methods(baselines) + model_methods(values.models, _running(values))
+    methods += baseline_methods(baselines) + model_methods(values.models)
     methods += [folder_method(name) for name in folder_methods(values.sr)]
     if values.hr:
         methods.append(Method("original", "original"))

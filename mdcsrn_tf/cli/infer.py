@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mdcsrn_tf.cli.engine_flags import define_engine_flags
 from mdcsrn_tf.command_line import in_own_process, run_command
 from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.files import check_writable, remove_abandoned
@@ -170,7 +169,7 @@ def _define_result(own: dict[str, Any]) -> None:
 
 def _define_running(own: dict[str, Any]) -> None:
     """What computes the result, and what is printed meanwhile."""
-    switch = flags.DEFINE_bool
+    switch, choice = flags.DEFINE_bool, flags.DEFINE_enum
     flags.DEFINE_integer(
         "batch_tiles",
         1,
@@ -179,8 +178,16 @@ def _define_running(own: dict[str, Any]) -> None:
         lower_bound=1,
         **own,
     )
-    define_engine_flags(own["flag_values"])
-    flags.DEFINE_enum("device", "auto", ["auto", "cpu", "gpu"], "Where TensorFlow runs.", **own)
+    choice(
+        "precision",
+        "float32",
+        ["float32", "tensorfloat32", "bfloat16", "int8"],
+        "Of the convolutions. bfloat16 is faster on newer processors, int8 (with --engine=openvino) on most; what they "
+        "cost is in docs/results.md. tensorfloat32 is for GPUs.",
+        **own,
+    )
+    choice("device", "auto", ["auto", "cpu", "gpu"], "Where TensorFlow runs.", **own)
+    choice("engine", "tensorflow", ["tensorflow", "openvino"], "What runs the network.", **own)
     switch("list_models", False, "Print a line about each bundled network, the default first, and end.", **own)
     switch("quiet", False, "No progress and no log lines, only errors.", **own)
 

@@ -17,7 +17,7 @@ from mdcsrn_tf.errors import UserError
 from mdcsrn_tf.evaluation.plan import Method, Plan
 from mdcsrn_tf.evaluation.scene import factors_of
 from mdcsrn_tf.evaluation.subjects import check_place
-from mdcsrn_tf.inference.settings import ScanSettings, Settings
+from mdcsrn_tf.inference.settings import ENGINES, INT8, PRECISIONS, ScanSettings, Settings, check_running
 from mdcsrn_tf.papers import PRESETS, get_preset
 from mdcsrn_tf.scans.axes import resolve_axes
 from mdcsrn_tf.scans.head import head_mask
@@ -107,10 +107,11 @@ def baseline_methods(names: Sequence[str]) -> list[Method]:
     return [Method(name, "baseline", BASELINES[name]) for name in names]
 
 
-def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Method]:
-    """The models, by bundled name or file, each with the preset and sizes of its network, to be run like that."""
+def model_methods(names: Sequence[str]) -> list[Method]:
+    """The models, by bundled name or file and how they are run, each with the preset and sizes of its network."""
     if not names:
         return []
+    asked = [model_and_running(name) for name in names]
     load_tensorflow_quietly(own_process=in_own_process())
     from mdcsrn_tf.evaluation.architectures import macs_per_voxel, trainable_parameters
     from mdcsrn_tf.inference.engines import read_any_card, refuse_unfit
@@ -118,8 +119,8 @@ def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Meth
     from mdcsrn_tf.weights import find_model
 
     methods = []
-    for asked in names:
-        path = find_model(asked)
+    for model, running in asked:
+        path = find_model(model)
         refuse_unfit(path, running)
         card = read_any_card(path)
         network = build_generator(get_preset(card.preset).network)
@@ -130,6 +131,29 @@ def model_methods(names: Sequence[str], running: Settings = _USUAL) -> list[Meth
         name = path.stem + remark + _running_remark(running)
         methods.append(Method(name, "model", str(path.resolve()), preset, gan, *sizes, running))
     return methods
+
+
+def model_and_running(text: str) -> tuple[str, Settings]:
+    """A model, and how it is run: by the engine and in the precision that are named behind an `@`.
+
+    >>> model_and_running("fast-b4u4k16@openvino-bfloat16")[1].engine
+    'openvino'
+    """
+    name, at, words = text.rpartition("@")
+    if not at or Path(text).exists():
+        return text, _USUAL
+    parts = words.split("-")
+    engines, precisions = ([part for part in parts if part in known] for known in (ENGINES, PRECISIONS))
+    if max(len(engines), len(precisions)) > 1 or len(engines) + len(precisions) < len(parts):
+        known = ", ".join((*ENGINES, *PRECISIONS))
+        raise UserError(
+            f"--models={text}: behind the @ stand an engine, a precision, or both with a - between: {known}."
+        )
+    precision = precisions[0] if precisions else _USUAL.precision
+    engine = engines[0] if engines else "openvino" if precision == INT8 else _USUAL.engine  # nothing else runs int8
+    running = Settings(engine=engine, precision=precision)
+    check_running(running)
+    return name, running
 
 
 def _features_remark(notes: Mapping[str, Any]) -> str:

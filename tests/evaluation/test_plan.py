@@ -72,18 +72,19 @@ def test_what_openvino_makes_is_not_made_by_a_gpu_that_is_there(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("model", "said"),
     [
-        (["--engine=openvino"], "--engine and --precision are for the networks of --models"),
-        (["--models=x.keras", "--precision=int8"], "--precision=int8 is for OpenVINO: add --engine=openvino"),
-        (["--models=x.keras", "--precision=tensorfloat32", "--engine=openvino"], "tensorfloat32 is for GPUs"),
-        (["--models={export}", "--precision=bfloat16"], "A SavedModel computes in float32"),
+        ("x.keras@int9", "--models=x.keras@int9: behind the @ stand an engine, a precision, or both"),
+        ("x.keras@int8-bfloat16", "behind the @ stand an engine, a precision, or both"),
+        ("x.keras@tensorflow-int8", "--precision=int8 is for OpenVINO"),
+        ("x.keras@tensorfloat32-openvino", "tensorfloat32 is for GPUs"),
+        ("{export}@bfloat16", "A SavedModel computes in float32"),
     ],
 )
-def test_an_engine_is_refused_as_infer_refuses_it_before_a_scan_is_read(flags, said, monkeypatch, tmp_path):
+def test_an_engine_is_refused_as_infer_refuses_it_before_a_scan_is_read(model, said, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "read_any_card", lambda path: ModelCard("journal/b4u4k8", "0", "sinc"))
-    flags = [flag.format(export=tmp_path) for flag in flags]
-    code, _, err = run_eval("--hr=nowhere", f"--output={tmp_path / 'out'}", *flags)
+    model = model.format(export=tmp_path)
+    code, _, err = run_eval("--hr=nowhere", f"--output={tmp_path / 'out'}", f"--models={model}")
     assert code == 1 and said in err and not (tmp_path / "out").exists()
 
 

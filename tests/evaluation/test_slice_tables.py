@@ -118,11 +118,17 @@ def test_a_name_makes_a_gan_only_where_the_card_does_not_say(phase, gan, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("running", "remark"),
-    [({}, ""), ({"precision": "bfloat16"}, "-bfloat16"), ({"engine": "openvino"}, "-openvino")],
+    ("asked", "row", "running"),
+    [
+        ("", "", Settings()),
+        ("@bfloat16", "-bfloat16", Settings(precision="bfloat16")),
+        ("@openvino", "-openvino", Settings(engine="openvino")),
+        ("@int8", "-openvino-int8", Settings(engine="openvino", precision="int8")),
+    ],
 )
-def test_the_row_of_another_engine_or_precision_says_so(running, remark, monkeypatch, tmp_path):
+def test_the_row_of_another_engine_or_precision_says_so(asked, row, running, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "read_any_card", lambda path: ModelCard("fsrcnn3d", "0", "sinc"))
-    path = tmp_path / "mine.keras"
+    path = tmp_path / "@mine@bfloat16.keras"  # no name of a file is taken apart
     path.touch()
-    assert [method.name for method in model_methods([str(path)], Settings(**running))] == [f"mine{remark}"]
+    (method,) = model_methods([f"{path}{asked}"])
+    assert (method.name, method.source, method.running) == (f"@mine@bfloat16{row}", str(path), running)
