@@ -1,4 +1,4 @@
-"""A process of a training run of the given phases on a tiny network, for the tests of more than one process."""
+"""A process of a training run of both phases on a tiny network, for the tests of more than one process."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def paired_batches(start_step, part=(0, 6)):
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
 
-def main(strategy_name, workdir, phases, *assignments):
+def main(strategy_name, workdir, *assignments):
     if strategy_name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     else:
         strategy = make_strategy(strategy_name)
-    for phase in phases.split(","):
+    for phase in ("l1", "gan"):
         settings = train_helpers.settings(phase, "batch_size=6", *assignments, strategy=strategy_name)
         keras.utils.set_random_seed(0)
         with variables_of(strategy):

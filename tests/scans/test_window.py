@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdcsrn_tf.scans import window as limits
 from mdcsrn_tf.scans.kspace import acquire, interpolate
 from mdcsrn_tf.scans.volumes import read_volume
 from mdcsrn_tf.scans.window import (
@@ -138,9 +139,13 @@ def test_what_a_scan_is_compared_with_is_on_record():
     record = json.loads((TESTS.parent / "benchmarks" / "results" / "window_law.json").read_text())["results"]
     assert list(NATURAL_DB) == record["mean_db"]
     assert [list(pattern) for pattern in PATTERNS_DB] == record["patterns_db"]
-    assert record["most_told_db"] < 5, "no training scan would be taken for a filtered one"
+    assert record["most_told_db"] < limits._TOLD_DB, "no training scan would be taken for a filtered one"
     inner, cliff = record["inner_db"], record["cliff_db"]
     faint, strong = ("none", "Fermi"), ("Tukey", "Gauss", "Hamming", "Hann")
-    assert max(inner[name][1] for name in faint) < 2.5 < min(inner[name][0] for name in strong)
-    assert inner["ellipse"][1] < 8 < inner["Hann"][0]
-    assert max(cliff[name][1] for name in cliff if name not in ("ellipse", "Hann")) < 10.5 < cliff["ellipse"][0]
+    assert max(inner[name][1] for name in faint) < limits._LITTLE_DB < min(inner[name][0] for name in strong)
+    assert inner["ellipse"][1] < limits._TOO_MUCH_DB < inner["Hann"][0]
+    assert (
+        max(cliff[name][1] for name in cliff if name not in ("ellipse", "Hann"))
+        < limits._CLIFF_DB
+        < cliff["ellipse"][0]
+    )

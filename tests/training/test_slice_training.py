@@ -16,10 +16,12 @@ from mdcsrn_tf.cli.train import main as train
 from mdcsrn_tf.models.features import load_features
 from mdcsrn_tf.models.files import load_model, read_card
 from mdcsrn_tf.papers import PRESETS
+from mdcsrn_tf.shards.dataset import read_manifest
 from mdcsrn_tf.training import dry_run
 from mdcsrn_tf.training.checkpoints import CheckpointFolder, load_checkpoint
 from mdcsrn_tf.training.loop import compile_updates
-from mdcsrn_tf.training.settings import TrainSettings
+from mdcsrn_tf.training.run import model_card
+from mdcsrn_tf.training.settings import TrainSettings, override
 from mdcsrn_tf.training.state import build_state
 from mdcsrn_tf.training.steps import objective_of
 from mdcsrn_tf.weights import find_model
@@ -127,8 +129,7 @@ def test_every_loss_and_every_way_of_tiling_is_trained_by():
 def test_a_preset_of_each_kind_trains_resumes_and_says_in_its_card_how_it_is_run(
     preset, shards, tmp_path, eagerly, no_curves
 ):
-    recipe, tiles = PRESETS[preset].training, PRESETS[preset].tiles
-    plan = recipe.phases[-1]
+    plan = PRESETS[preset].training.phases[-1]
     asked = command(shards, preset, tmp_path, "--features=random")
     assert train(asked) == 0
     first, trained = map(load_checkpoint, CheckpointFolder(tmp_path / "checkpoints" / plan.name, 9).paths())
@@ -141,9 +142,14 @@ def test_a_preset_of_each_kind_trains_resumes_and_says_in_its_card_how_it_is_run
     if preset in RESUMED:
         assert_it_resumes_to_the_bit(asked, trained)
     card = read_card(tmp_path / f"last_{plan.name}.keras")
+    assert_it_says_how_it_is_run(card, preset)
+    assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(read_by(plan))
+
+
+def assert_it_says_how_it_is_run(card, preset):
+    tiles = PRESETS[preset].tiles
     assert (card.preset, card.planes, card.bn) == (preset, ("axial",), "moving")
     assert (card.tile, card.margin, card.stride) == ((tiles.tile, tiles.crop, tiles.stride) if tiles else (0, 0, 0))
-    assert [found["weights"] for found in card.notes.get("features", ())] == ["random"] * len(read_by(plan))
 
 
 def assert_it_resumes_to_the_bit(asked, trained):
@@ -161,14 +167,38 @@ def assert_its_terms_are_summed(plan, log):
         rows = [row for row in csv.DictReader(stream) if (row["phase"], row["kind"]) == (plan.name, "train")]
     assert [row["step"] for row in rows] == ["1", "2"]
     for row in rows:
-        terms = sum(term.weight * float(row[f"{term.loss}_loss"]) for term in plan.terms) if len(plan.terms) > 1 else 0
-        assert np.isfinite(float(row["loss"]))
-        assert not terms or float(row["intensity_loss"]) == pytest.approx(terms, rel=1e-4)
+        assert_terms_are_summed(plan, row)
+
+
+def assert_terms_are_summed(plan, metrics):
+    terms = sum(term.weight * float(metrics[f"{term.loss}_loss"]) for term in plan.terms) if len(plan.terms) > 1 else 0
+    assert np.isfinite(float(metrics["loss"]))
+    assert not terms or float(metrics["intensity_loss"]) == pytest.approx(terms, rel=1e-4)
 
 
 @pytest.fixture(scope="module")
 def features():
     return {name: load_features_once(name, None, random=True, side=32) for name in ("vgg16", "vgg19")}
+
+
+@pytest.mark.parametrize("preset", [preset for preset in SLICES if preset not in TRAINED])
+def test_the_other_presets_take_a_step_and_say_in_their_card_how_they_are_run(preset, shards, features, eagerly):
+    """Without the command around it, which takes longer than the step."""
+    settings = TrainSettings(PRESETS[preset], PRESETS[preset].training.phases[-1].name, jit=False)
+    if preset.startswith("srgan2d/"):
+        settings = override(settings, ["critic.filters=2"])
+    side, plan, sample = side_of(preset), settings.plan, PRESETS[preset].training.sample
+    rng = np.random.default_rng(0)
+    shapes = [(2, side, side, channels) for channels in (sample.low_channels, sample.high_channels)]
+    batch = [tf.constant(rng.uniform(-1, 1, shape).astype(np.float32)) for shape in shapes]
+    state = build_state(settings.preset, plan.name, patch_size=side)
+    before = state.arrays()
+    (name,) = objective_of(plan).updates
+    metrics = compile_updates(settings, state, tf.distribute.get_strategy(), features)(name, batch, 0, 1e-3, 1e-3)
+    assert_terms_are_summed(plan, metrics)
+    moved = {key.split("/")[0] for key, array in state.arrays().items() if not np.array_equal(array, before[key])}
+    assert moved == {"generator", "generator_optimizer"} | ({"critic", "critic_optimizer"} if gan(plan) else set())
+    assert_it_says_how_it_is_run(model_card(settings, read_manifest(shards(preset, 16)), {}), preset)
 
 
 @pytest.mark.parametrize("preset", ["7t/fcn2", "7t/dcgan1", "7t/pix2pix11"])
