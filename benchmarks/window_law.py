@@ -86,7 +86,7 @@ def shown(path: Path) -> dict[str, tuple[float, float]]:
     small = {name: kspace.acquire(image, (2, 2), (0, 1)) for name, image in low.items()}
     return {
         name: (
-            float(np.mean([told(power_by_part(samples, axis)).inner_db for axis in (0, 1)])),
+            float(np.mean([told(power_by_part(samples, axis)).inner_db() for axis in (0, 1)])),
             cliff_db(samples, {0: 1.0, 1: 1.0}),
         )
         for name, samples in small.items()

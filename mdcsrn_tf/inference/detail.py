@@ -113,8 +113,10 @@ def _remarks_on_filter(volume: Volume, decision: Decision) -> tuple[str, ...]:
     """What has to be said of a scan whose measured k-space was filtered so that a network adds little."""
     if len(decision.factors) < 2 or set(decision.factors) != {2}:
         return ()
-    samples, _ = _samples(volume, decision)
-    if not weakened_within(samples, decision.axes):
+    samples, _ = _on_own_grid(volume, decision)
+    measured = dict.fromkeys(decision.axes, 1.0)
+    measured |= {axis: sampling.count / sampling.size for axis, sampling in _filled(decision).items()}
+    if not weakened_within(samples, measured):
         return ()
     return (
         "power falls towards the edge of the measured k-space as a strong filter makes it fall: expect little of the "
@@ -137,20 +139,36 @@ def with_detail(image: np.ndarray, strength: float, axes: Sequence[int], factors
 def _samples(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray]:
     """The measured samples, and the affine of their grid.
 
-    A small matrix that the scanner had filled up with zeros is taken back, too. On the target grid, what lies beyond
-    the factor counts as not measured, whatever the axis tells of itself.
+    A small matrix that the scanner had filled up with zeros is taken back, too.
+    """
+    samples, affine = _on_own_grid(volume, decision)
+    for axis, sampling in _filled(decision).items():
+        samples = below(samples, axis, sampling)
+        affine[:3, axis] *= sampling.step
+    return samples, affine
+
+
+def _on_own_grid(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray]:
+    """The samples of the grid that a network makes finer, and its affine.
+
+    On the target grid, what lies beyond the factor counts as not measured, whatever the axis tells of itself.
     """
     samples, affine = samples_of(volume, decision)
-    for axis, factor, finding in zip(decision.axes, decision.factors, decision.findings, strict=True):
-        size, sampling = samples.shape[axis], None
-        if decision.grid == "small":
-            sampling = finding.sampling if finding.method == "sinc" else None
-        elif size > (most := _measured(volume.data.shape[axis], factor)):
+    for axis, factor in zip(decision.axes, decision.factors, strict=True):
+        size, most = samples.shape[axis], _measured(volume.data.shape[axis], factor)
+        if decision.grid != "small" and size > most:
             sampling = Sampling(size, size / most)
-        if sampling is not None:
             samples = below(samples, axis, sampling)
             affine[:3, axis] *= sampling.step
     return samples, affine
+
+
+def _filled(decision: Decision) -> dict[int, Sampling]:
+    """Of a small matrix, what was measured along the axes that the scanner had filled up with zeros."""
+    if decision.grid != "small":
+        return {}
+    found = zip(decision.axes, decision.findings, strict=True)
+    return {axis: one.sampling for axis, one in found if one.method == "sinc" and one.sampling is not None}
 
 
 def _measured(size: int, factor: float) -> int:

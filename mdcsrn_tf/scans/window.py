@@ -8,7 +8,7 @@ back with it, no more of it beside the signal than before. NumPy and SciPy only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -40,6 +40,7 @@ _LINES, _PLANES = 20_000, 64  # about as many are looked at
 # 3.1 at least with a bell's. All of training scans (window_law.json).
 _RINGS = (0.9, 0.98), (1.02, 1.1)
 _CLIFF_DB = 10.5
+_INNER = 0.75
 _TOO_MUCH_DB, _LITTLE_DB = 8.0, 2.5
 
 
@@ -64,10 +65,9 @@ class Window:
         """By how much the highest measured frequency was weakened."""
         return float(20 * np.log10(self.gain(1.0)))
 
-    @property
-    def inner_db(self) -> float:
-        """By how much the frequency at three quarters of it was weakened."""
-        return float(20 * np.log10(self.gain(0.75)))
+    def inner_db(self, edge: float = 1.0) -> float:
+        """By how much the frequency at three quarters of `edge` was weakened, that as `gain` takes it."""
+        return float(20 * np.log10(self.gain(min(_INNER * edge, 1.0))))
 
 
 def window_of(image: np.ndarray, axis: int, measured: float = 1.0) -> Window | None:
@@ -89,22 +89,18 @@ def windows_of(image: np.ndarray, measured: Mapping[int, float]) -> dict[int, Wi
     """
     found = {axis: window_of(image, axis, share) for axis, share in measured.items()}
     windows = {axis: window for axis, window in found.items() if window}
-    if windows and _lost_within(windows, len(measured)) < _TOO_MUCH_DB and shows_ellipse(image, measured):
-        return {}
-    return windows
+    lost = sum(window.inner_db() for window in windows.values()) / len(measured)
+    return {} if windows and lost < _TOO_MUCH_DB and shows_ellipse(image, measured) else windows
 
 
-def weakened_within(samples: np.ndarray, axes: Sequence[int]) -> bool:
-    """Whether windows along the axes took of measured samples [i, j, k] more than their outermost.
+def weakened_within(samples: np.ndarray, measured: Mapping[int, float]) -> bool:
+    """Whether windows along those axes took of samples [i, j, k] more than the outermost of all their frequencies.
 
-    Detail beyond the edge is foretold from what lies within it, and no longer can be.
+    Detail beyond the edge is foretold from what lies within it, and no longer can be. measured: as in `windows_of`; a
+    window that fades out leaves an edge that seems not to have been measured.
     """
-    return _lost_within(windows_of(samples, dict.fromkeys(axes, 1.0)), len(axes)) > _LITTLE_DB
-
-
-def _lost_within(windows: Mapping[int, Window], axes: int) -> float:
-    """What windows along some of so many axes took within k-space, dB: the mean of all of them."""
-    return sum(window.inner_db for window in windows.values()) / axes
+    windows = windows_of(samples, measured)
+    return sum(window.inner_db(1 / measured[axis]) for axis, window in windows.items()) / len(measured) > _LITTLE_DB
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:

@@ -50,6 +50,10 @@ def fermi(share):
     return 1 / (1 + np.exp((share - 0.9) / 0.05))
 
 
+def tukey(share):
+    return 0.5 + 0.5 * np.cos(np.pi * np.clip(2 * share - 1, 0, 1))
+
+
 def bell(share):
     return np.exp(-(share**2))
 
@@ -86,7 +90,15 @@ def test_an_ellipse_of_kspace_is_told_from_windows():
 def test_what_fades_the_outermost_alone_out_leaves_the_rest(amplitude, weakened):
     samples = small(DEMO)
     given = weighted(weighted(samples, 0, amplitude), 1, amplitude)
-    assert weakened_within(given, (0, 1)) is weakened
+    assert weakened_within(given, {0: 1.0, 1: 1.0}) is weakened
+
+
+def test_an_edge_that_faded_out_is_told_from_one_that_was_never_measured():
+    samples = small(DEMO)
+    measured = {0: 0.87, 1: 0.87}  # seemingly: beyond, Tukey's window leaves less than a sixth of an amplitude
+    faded = weighted(weighted(samples, 0, tukey), 1, tukey)
+    empty = weighted(weighted(samples, 0, lambda share: share <= 0.87), 1, lambda share: share <= 0.87)
+    assert weakened_within(faded, measured) and not weakened_within(empty, measured)
 
 
 def test_few_samples_tell_no_window():
