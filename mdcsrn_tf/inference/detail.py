@@ -113,9 +113,9 @@ def _remarks_on_filter(volume: Volume, decision: Decision) -> tuple[str, ...]:
     """What has to be said of a scan whose measured k-space was filtered so that a network adds little."""
     if len(decision.factors) < 2 or set(decision.factors) != {2}:
         return ()
-    samples, _ = _on_own_grid(volume, decision)
+    samples, _ = _coarse(volume, decision)
     measured = dict.fromkeys(decision.axes, 1.0)
-    measured |= {axis: sampling.count / sampling.size for axis, sampling in _filled(decision).items()}
+    measured |= {axis: 1 / sampling.step for axis, sampling in _filled(decision).items()}
     if not weakened_within(samples, measured):
         return ()
     return (
@@ -141,14 +141,14 @@ def _samples(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray
 
     A small matrix that the scanner had filled up with zeros is taken back, too.
     """
-    samples, affine = _on_own_grid(volume, decision)
+    samples, affine = _coarse(volume, decision)
     for axis, sampling in _filled(decision).items():
         samples = below(samples, axis, sampling)
         affine[:3, axis] *= sampling.step
     return samples, affine
 
 
-def _on_own_grid(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray]:
+def _coarse(volume: Volume, decision: Decision) -> tuple[np.ndarray, np.ndarray]:
     """The samples of the grid that a network makes finer, and its affine.
 
     On the target grid, what lies beyond the factor counts as not measured, whatever the axis tells of itself.

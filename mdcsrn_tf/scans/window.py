@@ -36,7 +36,7 @@ _UNLIKELY = 1e-4  # beside the likeliest
 _LINES, _PLANES = 20_000, 64  # about as many are looked at
 # Between these rings power falls by 9.5 dB at most with any window but those that leave little (Hann's), and by 13.4 at
 # least where an ellipse was measured. What is told to have been lost at three quarters of the frequencies (the mean of
-# both axes) is 3.6 dB at most there, and 13.6 at least with Hann's; 2.0 at most without a window or with Fermi's, and
+# both axes) is 3.6 dB at most there, and 13.9 at least with Hann's; 2.0 at most without a window or with Fermi's, and
 # 3.1 at least with a bell's. All of training scans (window_law.json).
 _RINGS = (0.9, 0.98), (1.02, 1.1)
 _CLIFF_DB = 10.5
@@ -66,7 +66,7 @@ class Window:
         return float(20 * np.log10(self.gain(1.0)))
 
     def inner_db(self, edge: float = 1.0) -> float:
-        """By how much the frequency at three quarters of `edge` was weakened, that as `gain` takes it."""
+        """By how much the frequency at three quarters of `edge`, a share as in `gain`, was weakened."""
         return float(20 * np.log10(self.gain(min(_INNER * edge, 1.0))))
 
 
@@ -89,8 +89,8 @@ def windows_of(image: np.ndarray, measured: Mapping[int, float]) -> dict[int, Wi
     """
     found = {axis: window_of(image, axis, share) for axis, share in measured.items()}
     windows = {axis: window for axis, window in found.items() if window}
-    lost = sum(window.inner_db() for window in windows.values()) / len(measured)
-    return {} if windows and lost < _TOO_MUCH_DB and shows_ellipse(image, measured) else windows
+    little = _lost_within(windows, dict.fromkeys(measured, 1.0)) < _TOO_MUCH_DB
+    return {} if windows and little and shows_ellipse(image, measured) else windows
 
 
 def weakened_within(samples: np.ndarray, measured: Mapping[int, float]) -> bool:
@@ -99,8 +99,13 @@ def weakened_within(samples: np.ndarray, measured: Mapping[int, float]) -> bool:
     Detail beyond the edge is foretold from what lies within it, and no longer can be. measured: as in `windows_of`; a
     window that fades out leaves an edge that seems not to have been measured.
     """
-    windows = windows_of(samples, measured)
-    return sum(window.inner_db(1 / measured[axis]) for axis, window in windows.items()) / len(measured) > _LITTLE_DB
+    edges = {axis: 1 / share for axis, share in measured.items()}
+    return _lost_within(windows_of(samples, measured), edges) > _LITTLE_DB
+
+
+def _lost_within(windows: Mapping[int, Window], edges: Mapping[int, float]) -> float:
+    """What windows along some of these axes took within k-space up to that edge, dB: the mean of all axes."""
+    return sum(window.inner_db(edges[axis]) for axis, window in windows.items()) / len(edges)
 
 
 def without_window(image: np.ndarray, axis: int, window: Window, measured: float = 1.0) -> np.ndarray:

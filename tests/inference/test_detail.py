@@ -161,16 +161,20 @@ def test_a_scan_that_does_not_tell_says_so_and_leaves_the_detail_alone(pair, spo
     assert why in sentence and "leaves the detail as the network restored it" in sentence
 
 
-def windowed(small, lowest):
-    """What was measured along two axes filtered by a raised cosine that falls to `lowest`: Hamming's, to 0.08."""
+def weighted(small, window):
+    """What was measured along two axes, weighted by a function of the share of the highest frequency."""
     for axis in (0, 1):
         size = small.shape[axis]
-        shares = np.fft.fftfreq(size, 0.5)  # of the highest frequency
-        window = (1 + lowest) / 2 + (1 - lowest) / 2 * np.cos(np.pi * shares)
         shape = [1, 1, 1]
         shape[axis] = size
-        small = np.fft.ifft(np.fft.fft(small, axis=axis) * window.reshape(shape), axis=axis).real
+        weights = window(np.abs(np.fft.fftfreq(size, 0.5))).reshape(shape)
+        small = np.fft.ifft(np.fft.fft(small, axis=axis) * weights, axis=axis).real
     return np.abs(small).astype(np.float32)
+
+
+def windowed(small, lowest):
+    """Filtered by a raised cosine that falls to `lowest`: Hamming's, to 0.08."""
+    return weighted(small, lambda share: (1 + lowest) / 2 + (1 - lowest) / 2 * np.cos(np.pi * share))
 
 
 @pytest.mark.parametrize(("lowest", "count"), [(1.0, 0), (0.6, 0), (0.08, 1)])
@@ -181,6 +185,20 @@ def test_a_scan_that_was_filtered_strongly_is_told_to_gain_little(pair, lowest, 
     assert remarks_on(replace(volume, data=elliptical(volume.data)), SMALL, None, 1.0) == (), "an ellipse is no filter"
     thick = replace(SMALL, axes=(2,), factors=(3,), names=("IS",), findings=(MEASURED,))
     assert remarks_on(volume, thick, None, 1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("window", "count"),
+    [(lambda share: 0.5 + 0.5 * np.cos(np.pi * np.clip(2 * share - 1, 0, 1)), 1), (lambda share: share <= 0.85, 0)],
+    ids=["tukey", "zero-filled"],
+)
+def test_so_is_one_whose_edge_a_filter_has_emptied(pair, window, count):
+    """It seems to be zero-filled, as the other is."""
+    volume = replace(pair[1], data=weighted(pair[1].data, window))
+    findings = tuple(examine_axis(volume.data, axis) for axis in SMALL.axes)
+    assert [finding.method for finding in findings] == ["sinc", "sinc"]
+    found = remarks_on(volume, replace(SMALL, findings=findings), None, 1.0)
+    assert ["as a strong filter makes it fall" in sentence for sentence in found] == [True] * count
 
 
 def test_the_limit_is_told(pair):
